@@ -1,0 +1,1 @@
+//! Publish with a bounded retry queue, tail with resume.

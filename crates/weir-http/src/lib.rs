@@ -1,0 +1,1 @@
+//! The HTTP front of weir on raw hyper.

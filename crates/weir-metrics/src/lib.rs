@@ -1,0 +1,1 @@
+//! Every series of weir in one struct, on one registry.

@@ -1,0 +1,1 @@
+//! What the tests of weir share: private servers, running instances, a strict SSE parser, the log suite.
