@@ -1,0 +1,76 @@
+# Everything a developer does, and what CI runs. `make` alone lists it.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# Tools that the set-up script builds for this checkout come first.
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+# Arguments of `weir serve` for `make run`.
+ARGS ?=
+# Seconds for each fuzz target.
+FUZZ_SECONDS ?= 60
+
+.PHONY: help run test check fmt fmt-check lint doc deny sizes bench fuzz clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build and serve the embedded log on 127.0.0.1:8080; ARGS="--redis redis://…" and so on
+	cargo run --release --locked --quiet --bin weir -- serve $(ARGS)
+
+test: ## install what the tests need, then run all of them
+	@.ci/setup test
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	    cargo nextest run --workspace --locked --no-fail-fast && \
+	    cargo test --workspace --locked --doc --quiet; \
+	else \
+	    cargo test --workspace --locked --no-fail-fast; \
+	fi
+
+check: ## all that CI checks, in CI's order
+	@lock=$$(cksum Cargo.lock) && \
+	cargo fetch --locked && \
+	$(MAKE) deny fmt-check lint doc sizes test && \
+	{ [ "$$lock" = "$$(cksum Cargo.lock)" ] || { echo 'check: Cargo.lock moved: commit it' >&2; exit 1; }; }
+
+fmt: ## format the code
+	cargo fmt --all
+
+fmt-check:
+	cargo fmt --all --check
+
+lint: ## clippy on everything, warnings are errors
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc: ## build the API documentation, warnings are errors
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+
+deny: ## fences between crates, licences, sources and advisories of dependencies
+	@.ci/setup deny
+	cargo deny --locked check bans licenses sources
+	@if timeout 60 cargo deny --locked fetch db >/dev/null 2>&1; then \
+	    cargo deny --locked check --disable-fetch advisories; \
+	else \
+	    echo 'deny: the advisory database cannot be reached from here, so advisories were not checked'; \
+	fi
+
+sizes: ## the budget of lines per file; clippy holds that of functions
+	@.ci/sizes
+
+bench: ## measure against the figures of docs/ and the peers
+	cargo bench --locked -p weir-benches
+
+fuzz: ## fuzz every target for FUZZ_SECONDS (60); needs the nightly toolchain
+	@.ci/setup fuzz
+	@for target in $$(cargo +nightly fuzz list --fuzz-dir crates/weir-fuzz); do \
+	    mkdir -p crates/weir-fuzz/corpus/$$target; \
+	    cargo +nightly fuzz run --fuzz-dir crates/weir-fuzz $$target \
+	        crates/weir-fuzz/corpus/$$target crates/weir-fuzz/seeds/$$target \
+	        -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=8192 || exit; \
+	done
+
+clean: ## remove everything that was built
+	cargo clean
+	rm -rf .tools
