@@ -1,1 +1,31 @@
 //! Every series of weir in one struct, on one registry.
+//!
+//! In reading order:
+//! - [`metrics`]: the struct that holds all of it, and the page
+//! - [`instance`], [`clients`], [`publishing`], [`events`], [`resume`], [`log`], [`redis`]: the series by subject
+//! - [`label`]: the closed sets of label values, so that a typo cannot make a series
+//! - [`family`]: one metric per label value, resolved once and found by index
+//! - [`optional`]: gauges whose value may be unknown
+//! - `registrar`: makes and registers
+//!
+//! Nothing here takes a lock while an event is on its way; counting is one atomic addition.
+
+pub mod clients;
+pub mod events;
+pub mod family;
+pub mod instance;
+pub mod label;
+pub mod log;
+pub mod metrics;
+pub mod optional;
+pub mod publishing;
+pub mod redis;
+pub mod resume;
+
+mod registrar;
+
+pub use label::{
+    Command, Discarded, Disconnect, Dropped, GapReason, PublishResult, ReaderError, Rejected, ResumeResult,
+    Transport,
+};
+pub use metrics::{BuildInfo, Metrics};

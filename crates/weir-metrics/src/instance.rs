@@ -1,0 +1,34 @@
+//! What the process is and whether it serves.
+
+use prometheus::IntGauge;
+
+use crate::metrics::BuildInfo;
+use crate::registrar::Registrar;
+
+/// `weir_build_info`, `weir_ready`, `weir_draining`.
+#[derive(Debug)]
+pub struct Instance {
+    ready: IntGauge,
+    draining: IntGauge,
+}
+
+impl Instance {
+    pub(crate) fn new(make: Registrar<'_>, build: BuildInfo<'_>) -> Self {
+        let labels = [("version", build.version), ("revision", build.revision)];
+        make.info(("weir_build_info", "What was built; always 1."), &labels);
+        Self {
+            ready: make.gauge(("weir_ready", "1 while /readyz answers 200.")),
+            draining: make.gauge(("weir_draining", "1 while the instance releases its clients.")),
+        }
+    }
+
+    /// What `/readyz` says.
+    pub fn ready(&self, yes: bool) {
+        self.ready.set(yes.into());
+    }
+
+    /// Whether clients are being released.
+    pub fn draining(&self, yes: bool) {
+        self.draining.set(yes.into());
+    }
+}

@@ -1,0 +1,76 @@
+//! All series together, and the page that shows them.
+
+use std::sync::OnceLock;
+
+use prometheus::{Registry, TextEncoder};
+use weir_core::EventType;
+
+use crate::clients::Clients;
+use crate::events::Events;
+use crate::instance::Instance;
+use crate::log::Log;
+use crate::publishing::Publishing;
+use crate::redis::Redis;
+use crate::registrar::Registrar;
+use crate::resume::Resume;
+
+/// Every series of one instance. Shared as an `Arc`; all methods take `&self`.
+#[derive(Debug)]
+pub struct Metrics {
+    /// What the process is and whether it serves.
+    pub instance: Instance,
+    /// Connections.
+    pub clients: Clients,
+    /// Publishes over HTTP.
+    pub publishing: Publishing,
+    /// Events on their way from the log to the sockets.
+    pub events: Events,
+    /// Resumes and gaps.
+    pub resume: Resume,
+    /// The log and the window.
+    pub log: Log,
+    redis: OnceLock<Redis>,
+    registry: Registry,
+}
+
+/// What was built, for `weir_build_info`.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildInfo<'a> {
+    /// Version of the package.
+    pub version: &'a str,
+    /// Revision of the source; `unknown` where it was not built from a checkout.
+    pub revision: &'a str,
+}
+
+impl Metrics {
+    /// Makes and registers all series, each at 0 or, where 0 would be a claim, at NaN.
+    ///
+    /// `types` get a label value of their own in `weir_events_total` (`--metric-types`).
+    pub fn new(build: BuildInfo<'_>, types: &[EventType]) -> Self {
+        let registry = Registry::new();
+        let make = Registrar(&registry);
+        make.process();
+        Self {
+            instance: Instance::new(make, build),
+            clients: Clients::new(make),
+            publishing: Publishing::new(make),
+            events: Events::new(make, types),
+            resume: Resume::new(make),
+            log: Log::new(make),
+            redis: OnceLock::new(),
+            registry,
+        }
+    }
+
+    /// The series of the Redis backend. They exist from the first call on, so that an instance with the embedded log
+    /// does not show a Redis that is down.
+    pub fn redis(&self) -> &Redis {
+        self.redis.get_or_init(|| Redis::new(Registrar(&self.registry)))
+    }
+
+    /// The page, in Prometheus' text format 0.0.4 (`Content-Type: text/plain; version=0.0.4`).
+    pub fn encode(&self) -> String {
+        let families = self.registry.gather();
+        TextEncoder::new().encode_to_string(&families).expect("writing to a string cannot fail")
+    }
+}
