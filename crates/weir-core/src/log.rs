@@ -156,6 +156,9 @@ pub struct LogFacts {
     pub oldest: Option<EventId>,
     /// Newest id given out.
     pub newest: Option<EventId>,
+    /// Newest id this instance's reader has read. While it is below `newest`, the reader lags by the age of what is
+    /// above it.
+    pub read: Option<EventId>,
     /// Entries delivered to this instance's group and not acknowledged.
     pub pending: Option<u64>,
     /// Age of the oldest of them in ms.

@@ -1,0 +1,168 @@
+//! The log in the memory of one process: the default, so that `weir serve` alone works on a fresh machine.
+//!
+//! It gives the same guarantees as the shared log within one process, and keeps nothing beyond its life.
+
+mod reader;
+mod repeats;
+mod snapshots;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use weir_core::event::Event;
+use weir_core::id::EventId;
+use weir_core::log::{
+    AppendError, Appended, BoxFuture, EventLog, Idempotency, LogFacts, LogUnavailable, NewEvent,
+};
+use weir_core::name::Session;
+
+use crate::clock::WallClock;
+use crate::idempotency::fingerprint;
+pub use reader::EmbeddedReader;
+use repeats::Repeats;
+use snapshots::Snapshots;
+use store::Store;
+
+/// The bounds of an embedded log.
+#[derive(Clone, Debug)]
+pub struct EmbeddedConfig {
+    /// Most events kept.
+    pub maxlen: usize,
+    /// Events older than this are dropped.
+    pub max_age: Option<Duration>,
+    /// Most bytes kept, by [`Event::cost`]. The newest event is kept however large it is.
+    pub max_bytes: usize,
+    /// Most entries in one batch of a reader.
+    pub read_count: usize,
+    /// How long a read waits on a quiet log before it returns empty.
+    pub read_block: Duration,
+}
+
+/// A capped log of this process alone. Readers come from [`EmbeddedLog::reader`].
+#[derive(Debug)]
+pub struct EmbeddedLog {
+    config: EmbeddedConfig,
+    clock: WallClock,
+    state: Mutex<State>,
+    appended: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    store: Store,
+    repeats: Repeats,
+    snapshots: Snapshots,
+    reading: Reading,
+}
+
+/// How far the instance's reader is, for [`LogFacts`].
+#[derive(Debug, Default)]
+struct Reading {
+    /// Entries it has read or lost, of all that were ever added.
+    index: u64,
+    /// Newest id it has read.
+    read: Option<EventId>,
+    /// Entries it handed out that have not passed the hub.
+    pending: u64,
+    /// When it handed them out, by the wall clock.
+    since_ms: u64,
+}
+
+impl EmbeddedLog {
+    /// An empty log by the clock of the system.
+    pub fn open(config: EmbeddedConfig) -> Arc<Self> {
+        Self::with_clock(config, WallClock::system())
+    }
+
+    /// An empty log by another clock.
+    pub fn with_clock(config: EmbeddedConfig, clock: WallClock) -> Arc<Self> {
+        let state = State {
+            store: Store::new(store::Cap {
+                len: config.maxlen.max(1),
+                bytes: config.max_bytes,
+                age_ms: config.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            }),
+            repeats: Repeats::default(),
+            snapshots: Snapshots::default(),
+            reading: Reading::default(),
+        };
+        Arc::new(Self { config, clock, state: Mutex::new(state), appended: Notify::new() })
+    }
+
+    /// A reader that begins with the window load. Every reader gets every entry; [`EventLog::facts`] tells of the one
+    /// that read last.
+    pub fn reader(self: &Arc<Self>) -> EmbeddedReader {
+        EmbeddedReader::new(Arc::clone(self))
+    }
+
+    fn append_now(
+        &self,
+        events: &[NewEvent],
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Appended, AppendError> {
+        let now = self.clock.now_ms();
+        let mut state = self.state.lock();
+        if let Some(idempotency) = idempotency
+            && let Some(ids) = state.repeats.find(now, fingerprint(idempotency), idempotency.digest)?
+        {
+            return Ok(Appended::Duplicate(ids));
+        }
+        let ids: Vec<_> = events.iter().map(|event| state.add(now, event)).collect();
+        if let Some(idempotency) = idempotency {
+            state.repeats.remember(now, fingerprint(idempotency), idempotency.digest, &ids);
+        }
+        drop(state);
+        self.appended.notify_waiters();
+        Ok(Appended::Written(ids))
+    }
+}
+
+impl State {
+    fn add(&mut self, now: u64, new: &NewEvent) -> EventId {
+        let event = self.store.add(now, new);
+        let id = event.id;
+        if let Some(secs) = new.snapshot {
+            self.snapshots.keep(now, secs, event);
+        }
+        id
+    }
+}
+
+impl EventLog for EmbeddedLog {
+    fn append<'a>(
+        &'a self,
+        events: &'a [NewEvent],
+        idempotency: Option<&'a Idempotency>,
+    ) -> BoxFuture<'a, Result<Appended, AppendError>> {
+        Box::pin(async move { self.append_now(events, idempotency) })
+    }
+
+    fn snapshot<'a>(
+        &'a self,
+        session: &'a Session,
+    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, LogUnavailable>> {
+        Box::pin(async move { Ok(self.state.lock().snapshots.get(self.clock.now_ms(), session)) })
+    }
+
+    fn facts(&self) -> LogFacts {
+        let now = self.clock.now_ms();
+        let mut state = self.state.lock();
+        state.store.trim(now);
+        let State { store, reading, .. } = &*state;
+        LogFacts {
+            up: true,
+            length: Some(store.len() as u64),
+            oldest: store.oldest(),
+            newest: Some(store.last()),
+            read: reading.read,
+            pending: Some(reading.pending),
+            pending_oldest_ms: (reading.pending > 0).then(|| now.saturating_sub(reading.since_ms)),
+            lag: Some(store.added().saturating_sub(reading.index)),
+            groups: None,
+            group: None,
+        }
+    }
+}

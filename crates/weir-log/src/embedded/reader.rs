@@ -1,0 +1,105 @@
+//! Reading the embedded log.
+
+use std::sync::Arc;
+
+use tokio::time::timeout;
+use weir_core::entry::{Content, Entry};
+use weir_core::event::Event;
+use weir_core::id::EventId;
+use weir_core::log::{BoxFuture, Feed, Load, LogReader};
+
+use super::{EmbeddedLog, State};
+
+/// A reader of an [`EmbeddedLog`].
+#[derive(Debug)]
+pub struct EmbeddedReader {
+    log: Arc<EmbeddedLog>,
+    cursor: Option<Cursor>,
+}
+
+/// Everything up to here was handed out or announced as lost.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    index: u64,
+    id: EventId,
+}
+
+impl EmbeddedReader {
+    pub(super) fn new(log: Arc<EmbeddedLog>) -> Self {
+        Self { log, cursor: None }
+    }
+
+    async fn read(&mut self) -> Feed {
+        let log = Arc::clone(&self.log);
+        loop {
+            // Made before the look, so that an append between look and wait still wakes it.
+            let appended = log.appended.notified();
+            if let Some(feed) = self.look() {
+                return feed;
+            }
+            if timeout(log.config.read_block, appended).await.is_err() {
+                return Feed::Batch(Vec::new());
+            }
+        }
+    }
+
+    /// What there is right now. It never waits, so a read that is dropped has moved nothing.
+    fn look(&mut self) -> Option<Feed> {
+        let now = self.log.clock.now_ms();
+        let state = &mut *self.log.state.lock();
+        state.reading.pending = 0;
+        state.store.trim(now);
+        let (cursor, feed) = match self.cursor {
+            None => load(state),
+            Some(cursor) if cursor.index < state.store.first() => lost(state, cursor),
+            Some(cursor) => batch(state, cursor, self.log.config.read_count)?,
+        };
+        self.cursor = Some(cursor);
+        state.reading.index = cursor.index;
+        state.reading.read = Some(cursor.id);
+        state.reading.since_ms = now;
+        state.reading.pending = match &feed {
+            Feed::Batch(entries) => entries.len() as u64,
+            Feed::Loaded(_) | Feed::Lost { .. } | Feed::Reset { .. } | Feed::Down(_) | Feed::Restored => 0,
+        };
+        Some(feed)
+    }
+}
+
+fn load(state: &State) -> (Cursor, Feed) {
+    let store = &state.store;
+    let entries: Vec<_> = store.range(store.first(), store.len()).map(entry).collect();
+    let head = store.last();
+    let floor = entries.first().map_or(head, |oldest| oldest.id.prev());
+    (Cursor { index: store.added(), id: head }, Feed::Loaded(Load { entries, floor, head }))
+}
+
+fn lost(state: &State, cursor: Cursor) -> (Cursor, Feed) {
+    let store = &state.store;
+    let through = store.oldest().map_or(store.last(), EventId::prev);
+    let index = store.first();
+    let feed = Feed::Lost { after: cursor.id, through, count: Some(index - cursor.index) };
+    (Cursor { index, id: through }, feed)
+}
+
+fn batch(state: &State, cursor: Cursor, count: usize) -> Option<(Cursor, Feed)> {
+    let entries: Vec<_> = state.store.range(cursor.index, count.max(1)).map(entry).collect();
+    let id = entries.last()?.id;
+    let index = cursor.index + entries.len() as u64;
+    Some((Cursor { index, id }, Feed::Batch(entries)))
+}
+
+fn entry(event: &Arc<Event>) -> Entry {
+    Entry { id: event.id, content: Content::Event(Arc::clone(event)) }
+}
+
+impl LogReader for EmbeddedReader {
+    fn next(&mut self) -> BoxFuture<'_, Feed> {
+        Box::pin(self.read())
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        self.log.state.lock().reading.pending = 0;
+        Box::pin(std::future::ready(()))
+    }
+}

@@ -1,0 +1,139 @@
+//! The entries themselves: ids given out, bounds kept.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use weir_core::event::{Event, EventParts};
+use weir_core::id::EventId;
+use weir_core::log::NewEvent;
+
+/// What bounds a [`Store`].
+#[derive(Clone, Debug)]
+pub(super) struct Cap {
+    pub(super) len: usize,
+    pub(super) bytes: usize,
+    pub(super) age_ms: Option<u64>,
+}
+
+/// The newest events, oldest first.
+///
+/// Every event has an index, the number of events added before it, so that a reader knows exactly how many it missed.
+// Invariant: `events` are those with indices `added - events.len()` to `added - 1`; `bytes` is the sum of their costs.
+#[derive(Debug)]
+pub(super) struct Store {
+    cap: Cap,
+    events: VecDeque<Arc<Event>>,
+    bytes: usize,
+    last: EventId,
+    added: u64,
+}
+
+impl Store {
+    pub(super) fn new(cap: Cap) -> Self {
+        Self { cap, events: VecDeque::new(), bytes: 0, last: EventId::ZERO, added: 0 }
+    }
+
+    /// Adds one event at `now`. Its id is above every id before it, whatever the clock does.
+    pub(super) fn add(&mut self, now: u64, new: &NewEvent) -> Arc<Event> {
+        self.last = self.last.next().max(EventId::new(now, 0));
+        let event = Arc::new(Event::new(EventParts {
+            id: self.last,
+            session: new.session.clone(),
+            kind: new.kind.clone(),
+            key: new.key.clone(),
+            ts: Some(now),
+            snapshot: new.snapshot,
+            data: &new.data,
+        }));
+        self.added += 1;
+        self.bytes += event.cost();
+        self.events.push_back(Arc::clone(&event));
+        self.trim(now);
+        event
+    }
+
+    /// Drops what the bounds no longer allow. The newest event leaves by age only.
+    pub(super) fn trim(&mut self, now: u64) {
+        while let Some(oldest) = self.events.front() {
+            let over =
+                self.events.len() > self.cap.len || (self.bytes > self.cap.bytes && self.events.len() > 1);
+            let aged = self.cap.age_ms.is_some_and(|age| oldest.id.ms.saturating_add(age) < now);
+            if !over && !aged {
+                break;
+            }
+            self.bytes -= oldest.cost();
+            self.events.pop_front();
+        }
+    }
+
+    /// The events from index `from` on, at most `count`. Indices below [`Self::first`] are gone.
+    pub(super) fn range(&self, from: u64, count: usize) -> impl Iterator<Item = &Arc<Event>> {
+        let skip = usize::try_from(from.saturating_sub(self.first())).unwrap_or(usize::MAX);
+        self.events.iter().skip(skip).take(count)
+    }
+
+    /// Index of the oldest event kept.
+    pub(super) fn first(&self) -> u64 {
+        self.added - self.events.len() as u64
+    }
+
+    pub(super) fn added(&self) -> u64 {
+        self.added
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    pub(super) fn oldest(&self) -> Option<EventId> {
+        self.events.front().map(|event| event.id)
+    }
+
+    /// The newest id given out.
+    pub(super) fn last(&self) -> EventId {
+        self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_core::name::Session;
+
+    fn new(data: &str) -> NewEvent {
+        let session = Session::parse("s").unwrap();
+        NewEvent { session, data: data.to_owned(), kind: None, key: None, snapshot: None }
+    }
+
+    fn store(len: usize, bytes: usize, age_ms: Option<u64>) -> Store {
+        Store::new(Cap { len, bytes, age_ms })
+    }
+
+    #[test]
+    fn ids_rise_while_the_clock_stands_still_or_goes_back() {
+        let mut store = store(9, usize::MAX, None);
+        let ids = [10, 10, 5, 11].map(|now| store.add(now, &new("x")).id);
+        assert_eq!(ids, [(10, 0), (10, 1), (10, 2), (11, 0)].map(|(ms, seq)| EventId::new(ms, seq)));
+    }
+
+    #[test]
+    fn bounds_hold_by_count_bytes_and_age() {
+        let mut counted = store(2, usize::MAX, None);
+        (0..5).for_each(|_| drop(counted.add(1, &new("x"))));
+        assert_eq!((counted.len(), counted.first(), counted.added()), (2, 3, 5));
+
+        let big = "x".repeat(1000);
+        let mut sized = store(9, 1500, None);
+        (0..3).for_each(|_| drop(sized.add(1, &new(&big))));
+        assert_eq!(sized.len(), 1);
+        sized.add(1, &new(&"x".repeat(9000)));
+        assert_eq!(sized.len(), 1, "the newest event stays however large");
+
+        let mut aged = store(9, usize::MAX, Some(100));
+        aged.add(1000, &new("x"));
+        aged.trim(1100);
+        assert_eq!(aged.len(), 1);
+        aged.trim(1101);
+        assert_eq!((aged.len(), aged.last(), aged.bytes), (0, EventId::new(1000, 0), 0));
+    }
+}
