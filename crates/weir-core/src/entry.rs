@@ -48,8 +48,7 @@ pub enum Malformed {
 
 impl Malformed {
     /// Every reason, for metrics that start at 0.
-    pub const ALL: [Self; 6] =
-        [Self::Session, Self::Data, Self::Utf8, Self::Type, Self::Key, Self::Oversize];
+    pub const ALL: [Self; 6] = [Self::Session, Self::Data, Self::Utf8, Self::Type, Self::Key, Self::Oversize];
 
     /// The value of the metric label `reason`.
     pub fn as_str(self) -> &'static str {
@@ -186,8 +185,12 @@ mod tests {
     #[test]
     fn own_fields_and_aliases() {
         let own = event(&[("session", b"a"), ("data", b"x"), ("type", b"t"), ("key", b"k"), ("ts", b"5")]);
-        let alias =
-            event(&[("timestamp", b"1970-01-01T00:00:00.005Z"), ("event", b"t"), ("payload", b"x"), ("session", b"a")]);
+        let alias = event(&[
+            ("timestamp", b"1970-01-01T00:00:00.005Z"),
+            ("event", b"t"),
+            ("payload", b"x"),
+            ("session", b"a"),
+        ]);
         assert_eq!((own.data(), own.ts, own.key.as_ref().unwrap().as_str()), ("x", 5, "k"));
         assert_eq!(own.frame(), &"id: 9-1\nevent: t\ndata: x\n\n");
         assert_eq!(alias.frame(), own.frame());
@@ -196,7 +199,8 @@ mod tests {
 
     #[test]
     fn first_field_of_a_meaning_wins_and_unknown_ones_are_ignored() {
-        let event = event(&[("x", b"\xff"), ("session", b"a"), ("session", b"b"), ("payload", b"1"), ("data", b"2")]);
+        let event =
+            event(&[("x", b"\xff"), ("session", b"a"), ("session", b"b"), ("payload", b"1"), ("data", b"2")]);
         assert_eq!((event.session.as_str(), event.data(), event.ts), ("a", "1", 9));
     }
 

@@ -1,0 +1,264 @@
+//! One instance: what the reader hands over goes through the window to every client that listens.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::entry::{Content, Entry, Malformed};
+use crate::event::Event;
+use crate::hub::{Hub, Seat};
+use crate::id::{EventId, Position};
+use crate::log::{Feed, Load};
+use crate::mailbox::MailboxBounds;
+use crate::name::Session;
+use crate::notice::{Gap, GapReason};
+use crate::snapshots::Snapshots;
+use crate::subscription::{Subscription, Wants, hole_gap, oversize_gap};
+use crate::tally::Tally;
+use crate::view::View;
+use crate::window::{Hole, Mark, Seq, Window, WindowBounds};
+
+/// Bounds of an instance.
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerBounds {
+    /// Of the window.
+    pub window: WindowBounds,
+    /// Of each client's queue.
+    pub mailbox: MailboxBounds,
+    /// Of the snapshots in memory, in bytes.
+    pub snapshot_bytes: usize,
+}
+
+/// The time, as the shell sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Time {
+    /// For durations.
+    pub now: Instant,
+    /// For what clients are told, in ms since the epoch.
+    pub ms: u64,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Broker {
+    bounds: BrokerBounds,
+    window: RwLock<Window>,
+    snapshots: Mutex<Snapshots>,
+    hub: Hub,
+    fanned: Mutex<Mark>,
+    loaded: AtomicBool,
+    degraded: Mutex<Option<u64>>,
+    /// The range of ids that a replaced log made doubtful, until the new one is loaded.
+    replaced: Mutex<Option<(EventId, EventId)>>,
+    /// Clients that are held: they are woken when the head moves.
+    held: Mutex<Vec<Arc<Seat>>>,
+}
+
+/// What concerns clients once a batch is in the window.
+enum Step<'a> {
+    Event(Seq, &'a Arc<Event>),
+    Oversize(Seq, EventId, &'a Session),
+}
+
+impl Broker {
+    /// An instance that has not loaded its window.
+    pub fn new(bounds: BrokerBounds) -> Self {
+        Self {
+            bounds,
+            window: RwLock::new(Window::new(bounds.window)),
+            snapshots: Mutex::new(Snapshots::new(bounds.snapshot_bytes)),
+            hub: Hub::default(),
+            fanned: Mutex::new(Mark::default()),
+            loaded: AtomicBool::new(false),
+            degraded: Mutex::new(None),
+            replaced: Mutex::new(None),
+            held: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Takes what the reader returned. When this is done, it has passed the hub.
+    pub fn apply(&self, feed: &Feed, time: Time) -> Tally {
+        match feed {
+            Feed::Loaded(load) => self.load(load, time),
+            Feed::Batch(entries) => self.batch(entries, time),
+            Feed::Lost { after, through, count: _ } => self.lose(*after, *through),
+            Feed::Reset { after, through } => {
+                *self.replaced.lock() = Some((*after, *through));
+                Tally::default()
+            }
+            Feed::Down(_) => self.degrade(Some(time.ms)),
+            Feed::Restored => self.degrade(None),
+        }
+    }
+
+    /// Registers a client. It leaves by [`Broker::leave`].
+    pub fn join(&self, wants: Wants, now: Instant) -> Arc<Seat> {
+        let ahead = matches!(wants.from, Some(Position::After(id)) if id > self.head());
+        let held = ahead || !self.is_loaded();
+        let seat = self.hub.join(Subscription::new(wants, self.bounds.mailbox, now));
+        if held {
+            self.held.lock().push(Arc::clone(&seat));
+        }
+        seat
+    }
+
+    /// Takes a client out, and says how many events it leaves behind in its queue.
+    pub fn leave(&self, seat: &Seat) -> u64 {
+        let left = seat.leave();
+        self.hub.leave(seat);
+        if seat.look(Subscription::is_waiting) {
+            self.held.lock().retain(|other| other.id() != seat.id());
+        }
+        left
+    }
+
+    /// What a subscription needs to be pulled.
+    pub fn view(&self, time: Time) -> View<'_> {
+        View {
+            window: &self.window,
+            snapshots: &self.snapshots,
+            fanned: *self.fanned.lock(),
+            loaded: self.is_loaded(),
+            degraded: *self.degraded.lock(),
+            now: time.now,
+            now_ms: time.ms,
+        }
+    }
+
+    /// Who listens to what.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Whether the window is loaded.
+    pub fn is_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
+    }
+
+    /// Since when the log has been away, in ms since the epoch.
+    pub fn degraded(&self) -> Option<u64> {
+        *self.degraded.lock()
+    }
+
+    /// Events and bytes in the window.
+    pub fn window_size(&self) -> (usize, usize) {
+        let window = self.window.read();
+        (window.len(), window.bytes())
+    }
+
+    /// The newest position in the window.
+    pub fn head(&self) -> EventId {
+        self.window.read().head().id
+    }
+
+    /// The session's snapshot, where it is in memory.
+    pub fn snapshot(&self, session: &Session, now_ms: u64) -> Option<Arc<Event>> {
+        self.snapshots.lock().get(session, now_ms)
+    }
+
+    /// Keeps a snapshot that the log had.
+    pub fn keep_snapshot(&self, event: Arc<Event>) {
+        self.snapshots.lock().put(event);
+    }
+
+    fn load(&self, load: &Load, time: Time) -> Tally {
+        let mut tally = Tally::default();
+        let replaced = self.replaced.lock().take();
+        let mut window = self.window.write();
+        if let Some((after, through)) = replaced {
+            window.reset(after, through);
+            self.snapshots.lock().clear();
+        }
+        let reset = window.head().seq;
+        window.load(load);
+        for entry in &load.entries {
+            self.push(&mut window, entry);
+        }
+        window.skip(load.head);
+        window.expire(time.ms);
+        let head = window.head();
+        drop(window);
+        if let Some((after, _)) = replaced {
+            let reason = GapReason::Reset;
+            let gap =
+                Gap { reason, session: None, missed: None, after: Some(after), before: None, then: head.id };
+            self.hub.announce_to_all(reset, &gap, &mut tally);
+        }
+        *self.fanned.lock() = head;
+        self.loaded.store(true, Ordering::Release);
+        self.wake_held();
+        tally
+    }
+
+    fn batch(&self, entries: &[Entry], time: Time) -> Tally {
+        let mut tally = Tally::default();
+        let mut window = self.window.write();
+        let steps: Vec<_> = entries.iter().filter_map(|entry| self.push(&mut window, entry)).collect();
+        window.expire(time.ms);
+        let head = window.head();
+        drop(window);
+        for step in steps {
+            match step {
+                Step::Event(seq, event) => self.hub.fan_out(seq, event, time.now, &mut tally),
+                Step::Oversize(seq, id, session) => {
+                    self.hub.announce(session, seq, &oversize_gap(id, session), &mut tally);
+                }
+            }
+        }
+        *self.fanned.lock() = head;
+        if !entries.is_empty() {
+            self.wake_held();
+        }
+        tally
+    }
+
+    fn push<'a>(&self, window: &mut Window, entry: &'a Entry) -> Option<Step<'a>> {
+        match &entry.content {
+            Content::Event(event) => {
+                if event.snapshot.is_some() {
+                    self.keep_snapshot(Arc::clone(event));
+                }
+                Some(Step::Event(window.push(Arc::clone(event)), event))
+            }
+            Content::Malformed(Malformed::Oversize, Some(session)) => {
+                Some(Step::Oversize(window.push_oversize(entry.id, session.clone()), entry.id, session))
+            }
+            Content::Malformed(..) | Content::Internal => {
+                window.skip(entry.id);
+                None
+            }
+        }
+    }
+
+    fn lose(&self, after: EventId, through: EventId) -> Tally {
+        let mut tally = Tally::default();
+        let hole: Hole = self.window.write().lose(after, through);
+        self.hub.announce_to_all(hole.seq, &hole_gap(&hole), &mut tally);
+        *self.fanned.lock() = Mark { seq: hole.seq, id: through };
+        tally
+    }
+
+    fn degrade(&self, since: Option<u64>) -> Tally {
+        let before = std::mem::replace(&mut *self.degraded.lock(), since);
+        if before != since && self.is_loaded() {
+            self.hub.all().iter().for_each(|seat| seat.nudge());
+        }
+        Tally::default()
+    }
+
+    /// Those that still wait are held on; the others look for themselves from now on.
+    fn wake_held(&self) {
+        let mut held = std::mem::take(&mut *self.held.lock());
+        held.retain(|seat| {
+            let waits =
+                seat.look(|subscription| subscription.is_waiting() && subscription.closing().is_none());
+            if waits {
+                seat.nudge();
+            }
+            waits
+        });
+        self.held.lock().append(&mut held);
+    }
+}

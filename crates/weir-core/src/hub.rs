@@ -1,0 +1,192 @@
+//! Who listens to what.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+use crate::event::Event;
+use crate::name::Session;
+use crate::notice::Gap;
+use crate::subscription::{Budget, End, Offer, Progress, Pulled, Subscription, Wake};
+use crate::tally::Tally;
+use crate::view::View;
+use crate::window::Seq;
+
+/// One client's place: its subscription, and whom to wake for it.
+#[derive(Debug)]
+pub struct Seat {
+    id: u64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    subscription: Subscription,
+    puller: Option<Waker>,
+    supervisor: Option<Waker>,
+}
+
+impl Seat {
+    /// Its number on this instance.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What can be written to the client now; where that is nothing, the task is woken when there is.
+    pub fn poll_pull(&self, cx: &Context<'_>, view: &View<'_>, budget: Budget) -> Poll<Pulled> {
+        let mut inner = self.inner.lock();
+        let pulled = inner.subscription.pull(view, budget);
+        if pulled.is_empty() && pulled.tally == Tally::default() {
+            remember(&mut inner.puller, cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(pulled)
+    }
+
+    /// Has the task woken whenever a time to act at may have changed or the stream is to end.
+    pub fn watch(&self, cx: &Context<'_>) {
+        remember(&mut self.inner.lock().supervisor, cx);
+    }
+
+    /// Looks at the subscription.
+    pub fn look<T>(&self, look: impl FnOnce(&Subscription) -> T) -> T {
+        look(&self.inner.lock().subscription)
+    }
+
+    /// How the client does.
+    pub fn progress(&self) -> Progress {
+        self.look(Subscription::progress)
+    }
+
+    /// Ends the stream; see [`Subscription::close`].
+    pub fn close(&self, end: End) {
+        self.change(|subscription| subscription.close(end));
+    }
+
+    /// A sign of life is due.
+    pub fn beat(&self) {
+        self.change(Subscription::beat);
+    }
+
+    /// Has whoever pulls look again.
+    pub fn nudge(&self) {
+        self.change(|_| {});
+    }
+
+    /// See [`Subscription::leave`].
+    pub fn leave(&self) -> u64 {
+        self.inner.lock().subscription.leave()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Subscription)) {
+        let mut inner = self.inner.lock();
+        change(&mut inner.subscription);
+        let (puller, supervisor) = (inner.puller.take(), inner.supervisor.take());
+        drop(inner);
+        puller.into_iter().chain(supervisor).for_each(Waker::wake);
+    }
+
+    /// Offers, and wakes outside the lock.
+    fn tell(&self, offer: impl FnOnce(&mut Subscription) -> Wake) {
+        let mut inner = self.inner.lock();
+        let waker = match offer(&mut inner.subscription) {
+            Wake::None => None,
+            Wake::Puller => inner.puller.take(),
+            Wake::Supervisor => inner.supervisor.take(),
+        };
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *slot = Some(cx.waker().clone()),
+    }
+}
+
+/// Every client of the instance, by session and by number.
+#[derive(Debug, Default)]
+pub struct Hub {
+    by_session: DashMap<Session, Vec<Arc<Seat>>>,
+    seats: DashMap<u64, Arc<Seat>>,
+    next: AtomicU64,
+}
+
+impl Hub {
+    /// Registers a client with each of its sessions.
+    pub fn join(&self, subscription: Subscription) -> Arc<Seat> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let sessions = subscription.wants().sessions.clone();
+        let inner = Mutex::new(Inner { subscription, puller: None, supervisor: None });
+        let seat = Arc::new(Seat { id, inner });
+        self.seats.insert(id, Arc::clone(&seat));
+        for session in &sessions {
+            self.by_session.entry(session.clone()).or_default().push(Arc::clone(&seat));
+        }
+        seat
+    }
+
+    /// Takes a client out.
+    pub fn leave(&self, seat: &Seat) {
+        self.seats.remove(&seat.id);
+        for session in &seat.look(|subscription| subscription.wants().sessions.clone()) {
+            self.by_session.remove_if_mut(session, |_, seats| {
+                if let Some(nth) = seats.iter().position(|other| other.id == seat.id) {
+                    seats.swap_remove(nth);
+                }
+                if seats.len() < seats.capacity() / 4 {
+                    seats.shrink_to_fit();
+                }
+                seats.is_empty()
+            });
+        }
+    }
+
+    /// Sessions somebody listens to.
+    pub fn sessions(&self) -> usize {
+        self.by_session.len()
+    }
+
+    /// Clients.
+    pub fn clients(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// All clients at this moment.
+    pub fn all(&self) -> Vec<Arc<Seat>> {
+        self.seats.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+
+    /// Offers an event to every client of its session.
+    pub fn fan_out(&self, seq: Seq, event: &Arc<Event>, now: Instant, tally: &mut Tally) {
+        let Some(seats) = self.by_session.get(event.session.as_str()) else { return };
+        let mut json = None;
+        let mut offer = Offer { event, seq, now, json: &mut json };
+        for seat in seats.iter() {
+            seat.tell(|subscription| subscription.offer(offer.again(), tally));
+        }
+    }
+
+    /// Announces a loss to the clients of one session, whose event it was.
+    pub fn announce(&self, session: &Session, seq: Seq, gap: &Gap, tally: &mut Tally) {
+        let Some(seats) = self.by_session.get(session) else { return };
+        for seat in seats.iter() {
+            seat.tell(|subscription| subscription.announce(seq, gap, 1, tally));
+        }
+    }
+
+    /// Announces a loss to every client.
+    pub fn announce_to_all(&self, seq: Seq, gap: &Gap, tally: &mut Tally) {
+        for seat in self.all() {
+            seat.tell(|subscription| subscription.announce(seq, gap, 0, tally));
+        }
+    }
+}

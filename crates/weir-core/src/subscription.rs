@@ -1,0 +1,440 @@
+//! What one client listens to, as a state machine without I/O: behind ⇄ live.
+//!
+//! *Behind*, it reads the window from its cursor at the pace of its socket and nothing enters its queue. At the head it
+//! becomes *live*: events enter its queue as the hub offers them. A new resume and a queue that overflowed are the same
+//! state. Whoever calls holds the lock of the subscription; the window is locked inside, so that the step from behind to
+//! live and the hub's offers cannot pass each other by.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::event::Event;
+use crate::filter::Filter;
+use crate::frame;
+use crate::id::{EventId, Position};
+use crate::mailbox::{Full, Mailbox, MailboxBounds, Overflow, Parcel};
+use crate::name::Session;
+use crate::notice::{Gap, Notice, Refusal};
+use crate::tally::Tally;
+use crate::window::{Mark, Scope, Seq};
+
+mod begin;
+mod pull;
+
+pub(crate) use pull::{hole_gap, oversize_gap};
+
+/// How long a subscribe waits for the first window load before it is refused.
+pub const LOAD_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a client that is ahead of this instance is held for the reader to come up.
+pub const AHEAD_WAIT: Duration = Duration::from_secs(5);
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The published bytes.
+    #[default]
+    Raw,
+    /// An object that says all about the event.
+    Json,
+}
+
+/// How the client takes what it gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Intake {
+    /// A stream: live events are queued.
+    #[default]
+    Queue,
+    /// A long-poll: a live event only wakes it, and it reads the window, so that nothing is left in a queue when the
+    /// answer ends.
+    Window,
+}
+
+/// What a client asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wants {
+    /// Its sessions, each once.
+    pub sessions: Box<[Session]>,
+    /// Which of their events.
+    pub filter: Filter,
+    /// How events are written.
+    pub format: Format,
+    /// What a full queue does.
+    pub overflow: Overflow,
+    /// At most one event per key in each such time.
+    pub conflate: Option<Duration>,
+    /// Whether to begin, and to heal gaps, with the session's snapshot.
+    pub snapshot: bool,
+    /// Where it stands.
+    pub from: Option<Position>,
+    /// Whether each heartbeat is an event that a page can see.
+    pub visible_beat: bool,
+    /// How it takes live events.
+    pub intake: Intake,
+}
+
+/// Why a client's stream ends by weir's will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The instance goes away.
+    Shutdown,
+    /// Its queue was full under [`Overflow::Disconnect`].
+    Overflow,
+    /// It is as old as connections get.
+    MaxAge,
+    /// It cannot be served now.
+    Refused(Refusal),
+}
+
+/// One thing for the connection to write.
+#[derive(Clone, Debug)]
+pub enum Out {
+    /// An event.
+    Event(Parcel),
+    /// A notice.
+    Notice(Notice),
+}
+
+/// What a pull gives.
+#[derive(Debug, Default)]
+pub struct Pulled {
+    /// In order.
+    pub items: SmallVec<[Out; 2]>,
+    /// Time of the log at which live events among them were appended, in ms since the epoch.
+    pub live_ms: SmallVec<[u64; 2]>,
+    /// When the oldest queued event among them was queued.
+    pub oldest: Option<Instant>,
+    /// What happened.
+    pub tally: Tally,
+    /// How the resume came out, in the pull that decided it.
+    pub resume: Option<ResumeResult>,
+    /// The stream ends after `items`.
+    pub end: Option<End>,
+}
+
+impl Pulled {
+    /// Whether the client gets nothing now.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.end.is_none()
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.items.push(Out::Notice(notice));
+    }
+}
+
+/// How a resume came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResumeResult {
+    /// Nothing is missing.
+    Complete,
+    /// Something may be missing, and it was said.
+    Gap,
+}
+
+/// Bounds of one pull, so that one client's backlog does not hold the thread or a large buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Most events.
+    pub events: usize,
+    /// Bytes of frames after which the pull ends.
+    pub bytes: usize,
+}
+
+/// Who has to be woken after an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Nobody.
+    None,
+    /// Whoever pulls.
+    Puller,
+    /// Whoever supervises: a time to act at has changed, or the stream is to end.
+    Supervisor,
+}
+
+#[derive(Debug)]
+enum Mode {
+    /// Held: the window is not loaded, or the position is above the head.
+    Waiting(Waiting),
+    Behind(Box<Behind>),
+    Live,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// When the wait is over.
+    until: Instant,
+    /// Whether `weir.connected` is out.
+    greeted: bool,
+}
+
+#[derive(Debug)]
+struct Behind {
+    cursor: Seq,
+    /// Events it still has to read, up to `Subscription::seen`. What it cannot read of them any more is what it missed.
+    owed: u64,
+    why: Why,
+    /// See [`Scope::starts`].
+    starts: Box<[Seq]>,
+    /// Snapshots to give before the first event with a higher id, lowest id first.
+    snapshots: VecDeque<Arc<Event>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// It came back: what it reads is a replay.
+    Resume,
+    /// Its queue was full: what it reads would have been queued.
+    Overflow,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Subscription {
+    wants: Arc<Wants>,
+    mode: Mode,
+    mailbox: Mailbox,
+    /// The newest place that an offer, or the window, accounted for.
+    seen: Seq,
+    /// The place up to which everything that concerns the client was given to the connection.
+    at: Mark,
+    /// The position the client knows.
+    told: EventId,
+    /// With conflation: when the queue may be drained again.
+    gate: Option<Instant>,
+    /// How many queued things may still leave before the gate closes again.
+    batch: usize,
+    beat_due: bool,
+    /// Since when the client was told that the log is away.
+    degraded: Option<u64>,
+    closing: Option<End>,
+    delivered: u64,
+    dropped: u64,
+}
+
+/// How one client does, for operators.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Events queued.
+    pub queued: usize,
+    /// Bytes queued.
+    pub queued_bytes: usize,
+    /// Whether it reads the window because its queue was full.
+    pub catching_up: bool,
+    /// Events it has not been given yet, queued or in the window.
+    pub lag: u64,
+    /// Events given.
+    pub delivered: u64,
+    /// Events lost.
+    pub dropped: u64,
+}
+
+impl Subscription {
+    /// A client that has just come. `now` starts the time it may be held.
+    pub fn new(wants: Wants, bounds: MailboxBounds, now: Instant) -> Self {
+        let mailbox = Mailbox::new(bounds, wants.overflow, wants.conflate.is_some());
+        Self {
+            wants: Arc::new(wants),
+            mode: Mode::Waiting(Waiting { until: now + LOAD_WAIT, greeted: false }),
+            mailbox,
+            seen: Seq(0),
+            at: Mark::default(),
+            told: EventId::ZERO,
+            gate: None,
+            batch: 0,
+            beat_due: false,
+            degraded: None,
+            closing: None,
+            delivered: 0,
+            dropped: 0,
+        }
+    }
+
+    /// What it asked for.
+    pub fn wants(&self) -> &Wants {
+        &self.wants
+    }
+
+    /// The position the client knows: it can come back with it.
+    pub fn position(&self) -> EventId {
+        self.told
+    }
+
+    /// How it does.
+    pub fn progress(&self) -> Progress {
+        let (owed, catching_up) = match &self.mode {
+            Mode::Behind(behind) => (behind.owed, behind.why == Why::Overflow),
+            Mode::Waiting(_) | Mode::Live => (0, false),
+        };
+        Progress {
+            queued: self.mailbox.events(),
+            queued_bytes: self.mailbox.bytes(),
+            catching_up,
+            lag: self.mailbox.events() as u64 + owed,
+            delivered: self.delivered,
+            dropped: self.dropped,
+        }
+    }
+
+    /// When the oldest event in the queue was queued.
+    pub fn oldest(&self) -> Option<Instant> {
+        self.mailbox.oldest()
+    }
+
+    /// Whether it is held until the window is loaded or the reader has come up.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.mode, Mode::Waiting(_))
+    }
+
+    /// The next time at which a pull gives something that no offer announces.
+    pub fn deadline(&self) -> Option<Instant> {
+        let waiting = match &self.mode {
+            Mode::Waiting(waiting) => Some(waiting.until),
+            Mode::Behind(_) | Mode::Live => None,
+        };
+        let gate = self.gate.filter(|_| self.has_backlog());
+        waiting.into_iter().chain(gate).min()
+    }
+
+    fn has_backlog(&self) -> bool {
+        !self.mailbox.is_empty() || matches!(self.mode, Mode::Behind(_))
+    }
+
+    /// A sign of life is due with the next pull.
+    pub fn beat(&mut self) {
+        self.beat_due = true;
+    }
+
+    /// Ends the stream: under [`End::Shutdown`] and [`End::MaxAge`] what is queued leaves first. The first end counts.
+    pub fn close(&mut self, end: End) {
+        self.closing.get_or_insert(end);
+    }
+
+    /// Whether, and why, the stream is to end.
+    pub fn closing(&self) -> Option<End> {
+        self.closing
+    }
+
+    /// The client is gone: nothing enters any more. Returns how many events it leaves behind in its queue.
+    pub fn leave(&mut self) -> u64 {
+        self.closing.get_or_insert(End::Shutdown);
+        self.mailbox.clear() as u64
+    }
+
+    /// The next event of one of its sessions. `json` holds the frame of `format=json` once somebody needed it.
+    pub fn offer(&mut self, offer: Offer<'_>, tally: &mut Tally) -> Wake {
+        if !self.takes(offer.seq) || !self.wants.filter.matches(offer.event) {
+            return Wake::None;
+        }
+        let mark = Mark { seq: offer.seq, id: offer.event.id };
+        match &mut self.mode {
+            Mode::Waiting(_) => Wake::None,
+            Mode::Behind(behind) => {
+                behind.owed += 1;
+                Wake::None
+            }
+            Mode::Live => {
+                let was_empty = self.mailbox.is_empty();
+                let entered = match self.wants.intake {
+                    Intake::Queue => self.mailbox.offer(offer.parcel(self.wants.format), tally),
+                    Intake::Window => Err(Full),
+                };
+                self.entered(entered, was_empty, mark, 1)
+            }
+        }
+    }
+
+    /// A loss at this place that concerns the client. `owed` is how many of its events that is in the window.
+    pub fn announce(&mut self, seq: Seq, gap: &Gap, owed: u64, tally: &mut Tally) -> Wake {
+        if !self.takes(seq) {
+            return Wake::None;
+        }
+        match &mut self.mode {
+            Mode::Waiting(_) => Wake::None,
+            Mode::Behind(behind) => {
+                behind.owed += owed;
+                Wake::None
+            }
+            Mode::Live => {
+                let was_empty = self.mailbox.is_empty();
+                let entered = match self.wants.intake {
+                    Intake::Queue => self.mailbox.announce(seq, gap.clone(), tally),
+                    Intake::Window => Err(Full),
+                };
+                self.entered(entered, was_empty, Mark { seq, id: gap.then }, owed)
+            }
+        }
+    }
+
+    /// Whether this place is new to the client.
+    fn takes(&mut self, seq: Seq) -> bool {
+        if self.closing.is_some() || seq <= self.seen {
+            return false;
+        }
+        self.seen = seq;
+        true
+    }
+
+    fn entered(&mut self, entered: Result<(), Full>, was_empty: bool, mark: Mark, owed: u64) -> Wake {
+        match (entered, self.wants.intake, self.wants.overflow) {
+            (Ok(()), _, _) if self.gate.is_some() && was_empty => Wake::Supervisor,
+            (Ok(()), _, _) => Wake::Puller,
+            (Err(Full), Intake::Window, _) => {
+                self.fall_behind(mark, owed, Why::Resume);
+                Wake::Puller
+            }
+            (Err(Full), Intake::Queue, Overflow::Disconnect) => {
+                self.close(End::Overflow);
+                Wake::Supervisor
+            }
+            (Err(Full), Intake::Queue, Overflow::CatchUp | Overflow::DropOldest | Overflow::Latest) => {
+                self.fall_behind(mark, owed, Why::Overflow);
+                Wake::Puller
+            }
+        }
+    }
+
+    /// From here on the window is read, beginning with the place that did not fit.
+    fn fall_behind(&mut self, first: Mark, owed: u64, why: Why) {
+        let cursor = Seq(first.seq.0 - 1);
+        let (starts, snapshots) = (Box::default(), VecDeque::new());
+        self.mode = Mode::Behind(Box::new(Behind { cursor, owed, why, starts, snapshots }));
+    }
+}
+
+/// An event on offer to every client of its session.
+#[derive(Debug)]
+pub struct Offer<'a> {
+    /// The event.
+    pub event: &'a Arc<Event>,
+    /// Its place.
+    pub seq: Seq,
+    /// The time.
+    pub now: Instant,
+    /// Its frame for `format=json`, once somebody needed it.
+    pub json: &'a mut Option<Bytes>,
+}
+
+impl Offer<'_> {
+    /// The same offer for the next client.
+    pub fn again(&mut self) -> Offer<'_> {
+        Offer { event: self.event, seq: self.seq, now: self.now, json: self.json }
+    }
+
+    fn parcel(self, format: Format) -> Parcel {
+        let json = match format {
+            Format::Raw => None,
+            Format::Json => Some(self.json.get_or_insert_with(|| frame::encode_json(self.event)).clone()),
+        };
+        Parcel { event: Arc::clone(self.event), json, seq: self.seq, at: self.now }
+    }
+}
+
+/// The part of the window that concerns a client.
+fn scope<'a>(wants: &'a Wants, starts: &'a [Seq]) -> Scope<'a> {
+    Scope { sessions: &wants.sessions, starts, filter: &wants.filter }
+}

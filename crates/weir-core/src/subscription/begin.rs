@@ -1,0 +1,174 @@
+//! Where a client's stream begins: the resume table.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::{AHEAD_WAIT, Behind, End, Mode, Pulled, ResumeResult, Subscription, Waiting, Why, scope};
+use crate::event::Event;
+use crate::id::{EventId, Position};
+use crate::notice::{Gap, GapReason, Notice, Refusal};
+use crate::view::View;
+use crate::window::{Broken, Mark, Resume, Seq, Window};
+
+/// Where each session begins, and with which snapshots.
+pub(super) struct Heal {
+    pub(super) starts: Box<[Seq]>,
+    pub(super) snapshots: VecDeque<Arc<Event>>,
+}
+
+impl Subscription {
+    /// Leaves the waiting state if it can.
+    pub(super) fn begin(&mut self, view: &View<'_>, out: &mut Pulled) {
+        if !view.loaded {
+            if matches!(&self.mode, Mode::Waiting(waiting) if view.now >= waiting.until) {
+                self.close(End::Refused(Refusal::Starting));
+            }
+            return;
+        }
+        let window = view.window.read();
+        match self.wants.from {
+            None if self.wants.snapshot => self.begin_with_snapshots(&window, view, out),
+            None => {
+                self.greet(window.head().id, out);
+                self.go_live(&window);
+            }
+            Some(Position::Earliest) => {
+                self.greet(EventId::ZERO, out);
+                out.resume = Some(ResumeResult::Complete);
+                self.go_behind(
+                    &window,
+                    window.start(),
+                    Heal { starts: Box::default(), snapshots: VecDeque::new() },
+                );
+            }
+            Some(Position::After(id)) => self.resume(&window, view, id, out),
+            Some(Position::Unknown) => {
+                self.greet(window.head().id, out);
+                self.unknown(&window, None, out);
+            }
+        }
+    }
+
+    fn resume(&mut self, window: &Window, view: &View<'_>, id: EventId, out: &mut Pulled) {
+        self.greet(id, out);
+        match window.resume(&self.wants.sessions, id) {
+            Resume::Ahead => self.wait_for(window, view, id, out),
+            Resume::Complete { cursor } => {
+                out.resume = Some(ResumeResult::Complete);
+                self.go_behind(window, cursor, Heal { starts: Box::default(), snapshots: VecDeque::new() });
+            }
+            Resume::Broken { cause: Broken::Reset, from } => {
+                self.gap(Gap { then: from.id, ..bare_gap(GapReason::Reset, id) }, out);
+                out.resume = Some(ResumeResult::Gap);
+                self.go_live(window);
+            }
+            Resume::Broken { cause: cause @ (Broken::Trimmed | Broken::Reader), from } => {
+                let heal = self.heal(window, view, from, id);
+                let before = heal.before(from);
+                let reason = if cause == Broken::Reader { GapReason::Reader } else { GapReason::Trimmed };
+                let session = self.only_session().filter(|_| reason == GapReason::Trimmed);
+                self.gap(Gap { session, before, then: from.id, ..bare_gap(reason, id) }, out);
+                out.resume = Some(ResumeResult::Gap);
+                self.go_behind(window, from.seq, heal);
+            }
+        }
+    }
+
+    /// The reader has not come as far as the client: it gets some time to.
+    fn wait_for(&mut self, window: &Window, view: &View<'_>, id: EventId, out: &mut Pulled) {
+        match &mut self.mode {
+            Mode::Waiting(waiting) if !waiting.greeted => {
+                *waiting = Waiting { until: view.now + AHEAD_WAIT, greeted: true };
+            }
+            Mode::Waiting(waiting) if view.now < waiting.until => {}
+            Mode::Waiting(_) | Mode::Behind(_) | Mode::Live => self.unknown(window, Some(id), out),
+        }
+    }
+
+    fn unknown(&mut self, window: &Window, id: Option<EventId>, out: &mut Pulled) {
+        let gap = bare_gap(GapReason::UnknownId, EventId::ZERO);
+        self.gap(Gap { after: id, then: window.head().id, ..gap }, out);
+        out.resume = Some(ResumeResult::Gap);
+        self.go_live(window);
+    }
+
+    /// Each session's snapshot, then everything after it that the window holds; live where there is no snapshot.
+    fn begin_with_snapshots(&mut self, window: &Window, view: &View<'_>, out: &mut Pulled) {
+        let heal = self.heal(window, view, window.head(), EventId::ZERO);
+        // Whoever comes back from this position gets the snapshot again, as it had not come yet.
+        let position = heal.snapshots.front().map_or(window.head().id, |event| event.id.prev());
+        self.greet(position, out);
+        let cursor = heal.starts.iter().min().copied().unwrap_or(window.head().seq);
+        self.go_behind(window, cursor, heal);
+    }
+
+    /// Snapshots of the client's sessions, where it wants them and they are newer than what it has. A session begins
+    /// after its snapshot, or at `from`.
+    pub(super) fn heal(&self, window: &Window, view: &View<'_>, from: Mark, has: EventId) -> Heal {
+        if !self.wants.snapshot {
+            return Heal { starts: Box::default(), snapshots: VecDeque::new() };
+        }
+        let mut snapshots = view.snapshots.lock();
+        let found = self.wants.sessions.iter().map(|session| {
+            let event = snapshots.get(session, view.now_ms)?;
+            (event.id > has && self.wants.filter.matches(&event)).then_some(event)
+        });
+        let found: Vec<_> = found.collect();
+        let starts =
+            found.iter().map(|event| event.as_ref().map_or(from.seq, |event| window.seq_at(event.id)));
+        let starts = starts.collect();
+        let mut snapshots: Vec<_> = found.into_iter().flatten().collect();
+        snapshots.sort_by_key(|event| event.id);
+        Heal { starts, snapshots: snapshots.into() }
+    }
+
+    fn greet(&mut self, id: EventId, out: &mut Pulled) {
+        if matches!(&self.mode, Mode::Waiting(waiting) if waiting.greeted) {
+            return;
+        }
+        out.notice(Notice::Connected(id));
+        self.told = id;
+    }
+
+    /// Tells a loss, and at once the position from which on everything follows.
+    pub(super) fn gap(&mut self, gap: Gap, out: &mut Pulled) {
+        out.tally.gap(gap.reason);
+        self.told = gap.then;
+        let then = gap.then;
+        out.notice(Notice::Gap(gap));
+        out.notice(Notice::Ping(then));
+    }
+
+    /// The client has everything up to the head. The window is locked, so the next offer comes after it.
+    pub(super) fn go_live(&mut self, window: &Window) {
+        self.at = window.head();
+        self.seen = self.at.seq;
+        self.mode = Mode::Live;
+    }
+
+    fn go_behind(&mut self, window: &Window, cursor: Seq, heal: Heal) {
+        let Heal { starts, snapshots } = heal;
+        self.seen = window.head().seq;
+        let owed = window.count(scope(&self.wants, &starts), cursor, self.seen);
+        self.mode = Mode::Behind(Box::new(Behind { cursor, owed, why: Why::Resume, starts, snapshots }));
+    }
+
+    pub(super) fn only_session(&self) -> Option<crate::name::Session> {
+        match &*self.wants.sessions {
+            [session] => Some(session.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Heal {
+    /// Below which position something is missing, for a client whose sessions begin here.
+    pub(super) fn before(&self, from: Mark) -> Option<EventId> {
+        let newest = self.snapshots.back().map(|event| event.id);
+        Some(newest.unwrap_or(EventId::ZERO).max(from.id.next()))
+    }
+}
+
+fn bare_gap(reason: GapReason, after: EventId) -> Gap {
+    Gap { reason, session: None, missed: None, after: Some(after), before: None, then: EventId::ZERO }
+}
