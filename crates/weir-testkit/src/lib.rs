@@ -2,5 +2,28 @@
 //!
 //! In reading order:
 //! - [`sse`]: what a stream said, and what a clean server never says
+//! - [`deadline`]: waiting that ends
+//! - [`client`]: requests and answers, and [`stream`]: subscriptions; with the [`head`] and the [`body`] of an answer
+//! - [`raw`]: bare connections for hostile clients
+//! - [`instance`]: a running `weir serve`, with its [`metrics`]
 
 pub mod sse;
+
+pub mod deadline;
+
+pub mod body;
+pub mod client;
+pub mod head;
+pub mod raw;
+pub mod stream;
+
+pub mod instance;
+pub mod metrics;
+
+pub use body::End;
+pub use client::{Client, Response};
+pub use deadline::{DEADLINE, eventually};
+pub use instance::Instance;
+pub use metrics::Metrics;
+pub use raw::{Closed, RawConn};
+pub use stream::{Next, SseStream};

@@ -1,0 +1,129 @@
+//! A bare connection, for tests that say what no client library would say, or say nothing at all.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use crate::deadline::{DEADLINE, within};
+use crate::head::Head;
+
+/// How the other side ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It closed its side (FIN).
+    Eof,
+    /// It reset the connection (RST).
+    Reset,
+}
+
+/// A TCP connection and what was received on it but not looked at.
+#[derive(Debug)]
+pub struct RawConn {
+    socket: TcpStream,
+    pub(crate) unread: BytesMut,
+}
+
+impl RawConn {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The connection is refused or not made within [`DEADLINE`].
+    pub async fn open(addr: SocketAddr) -> anyhow::Result<Self> {
+        Self::connect(TcpSocket::new_v4()?, addr).await
+    }
+
+    /// Connects with a receive buffer of about `bytes`, so that a server notices early that nobody reads.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_narrow(addr: SocketAddr, bytes: u32) -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(bytes)?;
+        Self::connect(socket, addr).await
+    }
+
+    async fn connect(socket: TcpSocket, addr: SocketAddr) -> anyhow::Result<Self> {
+        let connect = async { Ok(socket.connect(addr).await?) };
+        let socket = within(DEADLINE, format!("connect to {addr}"), connect).await?;
+        socket.set_nodelay(true)?;
+        Ok(Self { socket, unread: BytesMut::new() })
+    }
+
+    /// Sends `bytes` as they are.
+    ///
+    /// # Errors
+    /// The connection is gone, or the server takes nothing within [`DEADLINE`].
+    pub async fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let write = async { Ok(self.socket.write_all(bytes).await?) };
+        within(DEADLINE, format!("write {} bytes", bytes.len()), write).await
+    }
+
+    /// Says that nothing more will be sent; receiving goes on.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn finish_writing(&mut self) -> anyhow::Result<()> {
+        self.socket.shutdown().await.context("close the sending side")
+    }
+
+    /// Drops the connection with RST, as a crashed peer's kernel does.
+    ///
+    /// # Errors
+    /// The connection is gone already.
+    pub fn reset(self) -> anyhow::Result<()> {
+        self.socket.set_zero_linger().context("arrange for a reset")
+    }
+
+    /// Receives once, as much as there is; `Some` once the server has closed.
+    ///
+    /// # Errors
+    /// Any failure that is not a close.
+    pub(crate) async fn fill(&mut self) -> anyhow::Result<Option<Closed>> {
+        match self.socket.read_buf(&mut self.unread).await {
+            Ok(0) => Ok(Some(Closed::Eof)),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Some(Closed::Reset)),
+            Err(error) => Err(error).context("receive"),
+        }
+    }
+
+    /// All that comes until the server closes, and how it closed; `None` if it was still open after `limit`.
+    ///
+    /// # Errors
+    /// Any failure that is not a close.
+    pub async fn read_until_close(&mut self, limit: Duration) -> anyhow::Result<(Bytes, Option<Closed>)> {
+        let until_close = async {
+            loop {
+                if let Some(closed) = self.fill().await? {
+                    return anyhow::Ok(closed);
+                }
+            }
+        };
+        let closed = timeout(limit, until_close).await.ok().transpose()?;
+        Ok((self.unread.split().freeze(), closed))
+    }
+
+    /// The next response head; what follows it stays unread. Interim (1xx) heads are returned like any other.
+    ///
+    /// # Errors
+    /// What comes is no head, or is not whole within `limit` or before the close.
+    pub async fn read_head(&mut self, limit: Duration) -> anyhow::Result<Head> {
+        let read = async {
+            loop {
+                if let Some(head) = Head::take(&mut self.unread)? {
+                    return Ok(head);
+                }
+                if let Some(closed) = self.fill().await? {
+                    anyhow::bail!("closed ({closed:?}) after {:?}", self.unread);
+                }
+            }
+        };
+        within(limit, "read a response head", read).await
+    }
+}
