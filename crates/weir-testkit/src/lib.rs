@@ -1,12 +1,16 @@
 //! What the tests of weir share: private servers, running instances, a strict SSE parser, the log suite.
 //!
 //! In reading order:
+//! - [`redis`]: a private redis-server for one test
+//! - [`log_suite`]: what every backend of the event log must pass
 //! - [`sse`]: what a stream said, and what a clean server never says
 //! - [`deadline`]: waiting that ends
 //! - [`client`]: requests and answers, and [`stream`]: subscriptions; with the [`head`] and the [`body`] of an answer
 //! - [`raw`]: bare connections for hostile clients
 //! - [`instance`]: a running `weir serve`, with its [`metrics`]
 
+pub mod log_suite;
+pub mod redis;
 pub mod sse;
 
 pub mod deadline;
