@@ -1,0 +1,78 @@
+//! Connections that nothing happens on: what each of them keeps in memory.
+
+use std::time::Duration;
+
+use crate::audience::{Audience, Plan};
+use crate::cases::Bench;
+use crate::child::Running;
+use crate::clock::{SECOND_NS, now_ns};
+use crate::poller::Poller;
+use crate::process::{Cpu, allow_connections, pss_kib};
+use crate::report::{Case, Figure, Goal, Round};
+
+const CONNECTIONS: usize = 15_000;
+
+/// Short, so that every connection has written a few times when it is measured: the first write may allocate for good.
+const HEARTBEAT_SECONDS: u64 = 3;
+
+/// Three rounds of heartbeats.
+const IDLE_SECONDS: u64 = 9;
+
+const PER_CONNECTION: &str = "PSS KiB/connection";
+
+/// Runs weir once: memory does not vary as time does.
+///
+/// # Errors
+/// The server does not start, or breaks the protocol.
+pub fn run(bench: &Bench) -> anyhow::Result<Case> {
+    allow_connections(CONNECTIONS as u64)?;
+    let args = ["--heartbeat".to_owned(), format!("{HEARTBEAT_SECONDS}s")];
+    let weir = Running::weir(&bench.binaries, bench.cores, &args)?;
+    let what = format!(
+        "{CONNECTIONS} idle subscribers of as many sessions; memory after {IDLE_SECONDS} s with a heartbeat every \
+         {HEARTBEAT_SECONDS} s, less what the server had before the first."
+    );
+    let mut case = Case { name: "idle", what, rounds: vec![measure(&weir)?], goals: Vec::new() };
+    let measured = case.values("weir", PER_CONNECTION).first().copied().unwrap_or(f64::NAN);
+    case.goals = vec![Goal { what: PER_CONNECTION, measured, at_most: 14.0 }];
+    Ok(case)
+}
+
+fn measure(weir: &Running) -> anyhow::Result<Round> {
+    let poller = Poller::new()?;
+    let sessions = u32::try_from(CONNECTIONS)?;
+    let empty = pss_kib(weir.pid())?;
+    let start = now_ns();
+    let mut audience = Audience::connect(&poller, weir.address, Plan { connections: CONNECTIONS, sessions })?;
+    let connected = now_ns();
+    let fresh = pss_kib(weir.pid())?;
+    let before = Cpu::of(weir.pid())?;
+    listen(&poller, &mut audience)?;
+    let cpu = Cpu::of(weir.pid())?.since(before);
+    let idle = pss_kib(weir.pid())?;
+    anyhow::ensure!(audience.arrivals().ended == 0, "{} connections ended", audience.arrivals().ended);
+    let per_connection = |pss: u64| pss.saturating_sub(empty) as f64 / CONNECTIONS as f64;
+    Ok(Round {
+        server: "weir",
+        figures: vec![
+            Figure::new(PER_CONNECTION, per_connection(idle.max(fresh))),
+            Figure::new("right after connecting", per_connection(fresh)),
+            Figure::new("PSS KiB without connections", empty as f64),
+            Figure::new("connects/s", CONNECTIONS as f64 * SECOND_NS as f64 / (connected - start) as f64),
+            Figure::new("CPU % while idle", cpu.used_ns as f64 / (IDLE_SECONDS * SECOND_NS) as f64 * 100.0),
+        ],
+    })
+}
+
+/// Reads heartbeats for a while.
+fn listen(poller: &Poller, audience: &mut Audience) -> anyhow::Result<()> {
+    let deadline = now_ns() + IDLE_SECONDS * SECOND_NS;
+    let mut ready = Vec::new();
+    while now_ns() < deadline {
+        poller.wait(Duration::from_millis(100), &mut ready)?;
+        for token in ready.drain(..) {
+            audience.read(poller, token)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! A high rate of entries from Redis to many sessions: nothing is lost, and it is fast.
+
+use crate::audience::{Audience, Plan};
+use crate::cases::Bench;
+use crate::child::Running;
+use crate::load::{self, Outcome, Schedule};
+use crate::poller::Poller;
+use crate::process::{Cpu, allow_connections};
+use crate::publisher::RedisPublisher;
+use crate::report::{Case, Figure, Goal, Round, median};
+
+const SESSIONS: u32 = 2_000;
+const RATE: u64 = 20_000;
+const SECONDS: u64 = 10;
+
+/// Ten seconds of the rate, as in every case of a high rate.
+const MAXLEN: u64 = 10 * RATE;
+
+const STREAM: &str = "weir:events";
+
+const MISSING: &str = "missing";
+const WRONG: &str = "doubled, reordered or foreign";
+const P99: &str = "p99 ms";
+
+/// Runs weir on a private Redis.
+///
+/// # Errors
+/// A server does not start, or breaks the protocol.
+pub fn run(bench: &Bench) -> anyhow::Result<Case> {
+    allow_connections(u64::from(SESSIONS))?;
+    let rounds = (0..bench.rounds).map(|_| measure(bench)).collect::<anyhow::Result<_>>()?;
+    let what = format!(
+        "{RATE} entries/s by XADD for {SECONDS} s to {SESSIONS} sessions with one subscriber each, `--maxlen {MAXLEN}`."
+    );
+    let mut case = Case { name: "redis", what, rounds, goals: Vec::new() };
+    let lost = [MISSING, WRONG].into_iter().flat_map(|name| case.values("weir", name)).sum();
+    case.goals = vec![
+        Goal { what: "events lost, doubled or put out of order", measured: lost, at_most: 0.0 },
+        Goal { what: "p99 latency, ms", measured: median(case.values("weir", P99)), at_most: 20.0 },
+    ];
+    Ok(case)
+}
+
+fn measure(bench: &Bench) -> anyhow::Result<Round> {
+    let redis = Running::redis(bench.cores, &bench.scratch)?;
+    let url = format!("redis://{}", redis.address);
+    let args = ["--redis", &url, "--stream", STREAM, "--maxlen", &MAXLEN.to_string()].map(str::to_owned);
+    let weir = Running::weir(&bench.binaries, bench.cores, &args)?;
+    let poller = Poller::new()?;
+    let plan = Plan { connections: SESSIONS as usize, sessions: SESSIONS };
+    let mut audience = Audience::connect(&poller, weir.address, plan)?;
+    let mut publisher = RedisPublisher::connect(redis.address, STREAM, MAXLEN)?;
+    let before = (Cpu::of(weir.pid())?, Cpu::of(redis.pid())?);
+    let schedule = Schedule { rate: RATE, total: RATE * SECONDS, sessions: SESSIONS };
+    let outcome = load::run(&poller, &mut audience, &mut publisher, schedule)?;
+    let cpu = (Cpu::of(weir.pid())?.since(before.0), Cpu::of(redis.pid())?.since(before.1));
+    Ok(Round { server: "weir", figures: figures(&outcome, cpu) })
+}
+
+fn figures(outcome: &Outcome, (weir, redis): (Cpu, Cpu)) -> Vec<Figure> {
+    let Outcome { arrivals, latency, published, .. } = outcome;
+    let per_entry = |ns: u64| ns as f64 / 1_000.0 / *published as f64;
+    vec![
+        Figure::new("CPU µs/entry", per_entry(weir.used_ns)),
+        Figure::new("waited for its core, µs/entry", per_entry(weir.waited_ns)),
+        Figure::new("Redis CPU µs/entry", per_entry(redis.used_ns)),
+        Figure::new("delivered", arrivals.delivered as f64),
+        Figure::new(MISSING, outcome.missing as f64),
+        Figure::new(WRONG, (arrivals.duplicates + arrivals.reordered + arrivals.foreign) as f64),
+        Figure::new("p50 ms", latency.p50),
+        Figure::new(P99, latency.p99),
+        Figure::new("p99.9 ms", latency.p999),
+        Figure::new("max ms", latency.max),
+        Figure::new("publisher late ms", outcome.late_ms),
+        Figure::new("seconds", outcome.seconds),
+    ]
+}

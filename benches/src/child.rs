@@ -1,0 +1,209 @@
+//! The processes under test. Each is started by a measurement and ended with it.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::process::{Cores, pin};
+
+/// How long a process may take until it listens.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a starting Redis is asked whether it is there.
+const START_POLL: Duration = Duration::from_millis(20);
+
+/// Lines of a server's log that are shown when it does not start.
+const LOG_TAIL: usize = 20;
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    /// weir.
+    pub weir: PathBuf,
+    /// The floor.
+    pub floor: PathBuf,
+}
+
+/// A running process, killed when it is dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Running {
+    /// Starts weir with these arguments of `serve` beside the addresses, on the server's core.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn weir(binaries: &Binaries, cores: Cores, args: &[String]) -> anyhow::Result<Self> {
+        let mut command = Command::new(&binaries.weir);
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ]);
+        command.args(args);
+        // The variable that names the binary is none of weir's own.
+        command.env_remove("WEIR_BIN");
+        Self::server(command, cores).with_context(|| format!("start {}", binaries.weir.display()))
+    }
+
+    /// Starts the floor on the server's core.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn floor(binaries: &Binaries, cores: Cores) -> anyhow::Result<Self> {
+        Self::server(Command::new(&binaries.floor), cores)
+            .with_context(|| format!("start {}", binaries.floor.display()))
+    }
+
+    /// Starts a private Redis, which keeps nothing, beside the generator.
+    ///
+    /// # Errors
+    /// It is not installed, or does not come up.
+    pub fn redis(cores: Cores, directory: &Path) -> anyhow::Result<Self> {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let mut command = Command::new("redis-server");
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--loglevel",
+            "warning",
+            "--port",
+        ]);
+        command.arg(address.port().to_string()).arg("--dir").arg(directory);
+        pin(cores.generator)?;
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("start redis-server")?;
+        let this = Self { child, address };
+        await_pong(address)?;
+        Ok(this)
+    }
+
+    /// Its id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn server(mut command: Command, cores: Cores) -> anyhow::Result<Self> {
+        // A child inherits the core of the thread that starts it.
+        pin(cores.server)?;
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        pin(cores.generator)?;
+        let mut child = child?;
+        let log = child.stderr.take().context("the log is piped")?;
+        let mut this = Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
+        this.address = Log::follow(log).address()?;
+        Ok(this)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, which the measurement has noticed by then.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The log of a server, read to its end so that the server never waits for its reader.
+struct Log {
+    lines: Receiver<String>,
+}
+
+impl Log {
+    fn follow(log: ChildStderr) -> Self {
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || drain(log, &sender));
+        Self { lines }
+    }
+
+    /// The public address, from the line that says that the server listens.
+    fn address(&self) -> anyhow::Result<SocketAddr> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        let mut tail = VecDeque::new();
+        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            if let Some(address) = listening(&line) {
+                return Ok(address);
+            }
+            tail.push_back(line);
+            tail.truncate(LOG_TAIL);
+        }
+        bail!("it does not say that it listens; its log: {}", Vec::from(tail).join("\n"))
+    }
+}
+
+/// Once nobody waits for the address any longer, lines are thrown away.
+fn drain(log: ChildStderr, sender: &Sender<String>) {
+    for line in BufReader::new(log).lines().map_while(Result::ok) {
+        let _ = sender.send(line);
+    }
+}
+
+/// The address in `{"message":"listening","public":…}`, whichever way the logger nests and writes it.
+fn listening(line: &str) -> Option<SocketAddr> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let fields = line.get("fields").unwrap_or(&line);
+    if fields.get("message")?.as_str()? != "listening" {
+        return None;
+    }
+    let public = fields.get("public")?.to_string();
+    public.split(['"', '[', ']', ',', '/', '\\', ' ']).find_map(|word| word.parse().ok())
+}
+
+fn await_pong(address: SocketAddr) -> anyhow::Result<()> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    while Instant::now() < deadline {
+        if pong(address).unwrap_or(false) {
+            return Ok(());
+        }
+        thread::sleep(START_POLL);
+    }
+    bail!("redis-server does not answer")
+}
+
+fn pong(address: SocketAddr) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(START_TIMEOUT))?;
+    stream.write_all(b"PING\r\n")?;
+    let mut answer = [0; 7];
+    stream.read_exact(&mut answer)?;
+    Ok(&answer == b"+PONG\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_address_however_it_is_written() {
+        let expected = "127.0.0.1:4321".parse().ok();
+        for line in [
+            r#"{"message":"listening","public":"127.0.0.1:4321","admin":"127.0.0.1:1"}"#,
+            r#"{"fields":{"message":"listening","public":"[127.0.0.1:4321]","admin":"127.0.0.1:1"}}"#,
+            r#"{"fields":{"message":"listening","public":["http://127.0.0.1:4321/"]}}"#,
+            r#"{"fields":{"message":"listening","public":"[\"127.0.0.1:4321\", \"127.0.0.1:2\"]"}}"#,
+        ] {
+            assert_eq!(listening(line), expected, "{line}");
+        }
+        assert_eq!(listening(r#"{"message":"other","public":"127.0.0.1:4321"}"#), None);
+    }
+}

@@ -1,0 +1,26 @@
+//! The load generator of weir, and the floor it is compared with.
+//!
+//! In reading order:
+//! - [`clock`], [`stamp`]: what every event carries, so that its way can be judged
+//! - [`scan`]: finds stamps in the bytes of a response
+//! - [`sequence`]: what of a session's events arrived, and how
+//! - [`poller`], [`audience`], [`publisher`], [`load`]: holds connections and publishes, on one thread
+//! - [`floor`]: what the kernel alone costs
+//! - [`process`], [`child`]: the processes under test
+//! - [`cases`], [`report`]: what is measured, and how it is told
+//! - [`selftest`]: the generator against a floor that lies
+
+pub mod audience;
+pub mod cases;
+pub mod child;
+pub mod clock;
+pub mod floor;
+pub mod load;
+pub mod poller;
+pub mod process;
+pub mod publisher;
+pub mod report;
+pub mod scan;
+pub mod selftest;
+pub mod sequence;
+pub mod stamp;

@@ -1,0 +1,174 @@
+//! Publishes at a fixed rate and reads what arrives, on one thread.
+//!
+//! The schedule is open-loop: an event is due when it is due, however slow the server is, and its latency counts from
+//! then. So a server that stalls cannot hide it by slowing its publisher down.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use crate::audience::{Arrivals, Audience};
+use crate::clock::{MS_NS, SECOND_NS, now_ns};
+use crate::poller::Poller;
+use crate::publisher::Publisher;
+use crate::stamp::Stamp;
+
+/// Events that are due within this time of each other may be sent together, so that a high rate does not cost the
+/// generator one wake-up per event. It adds at most as much to the latency.
+const PUBLISH_TICK_NS: u64 = MS_NS / 4;
+
+/// How long to wait for what has not arrived, after the last arrival or publish. Then it is missing.
+const QUIET_NS: u64 = 3 * SECOND_NS;
+
+/// The publisher's token; subscribers' tokens are indices.
+const PUBLISHER: u64 = u64::MAX;
+
+/// What is published, and how fast.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// Events per second, over all sessions.
+    pub rate: u64,
+    /// Events in all; event `n` goes to session `n % sessions`.
+    pub total: u64,
+    /// Sessions.
+    pub sessions: u32,
+}
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Events that were published and accepted.
+    pub published: u64,
+    /// What arrived.
+    pub arrivals: Arrivals,
+    /// Deliveries that never came.
+    pub missing: u64,
+    /// Of the deliveries.
+    pub latency: Latency,
+    /// The longest that a publish was sent after it was due: where this is long, the generator was the bottleneck.
+    pub late_ms: f64,
+    /// From the first publish to the last arrival.
+    pub seconds: f64,
+}
+
+/// Quantiles in ms.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Latency {
+    /// Half are faster.
+    pub p50: f64,
+    /// 99 % are faster.
+    pub p99: f64,
+    /// 99.9 % are faster.
+    pub p999: f64,
+    /// None is slower.
+    pub max: f64,
+}
+
+/// Runs the schedule to its end and until everything arrived, or nothing more comes.
+///
+/// # Errors
+/// A publish was refused, or the server broke the protocol.
+pub fn run(
+    poller: &Poller,
+    audience: &mut Audience,
+    publisher: &mut dyn Publisher,
+    schedule: Schedule,
+) -> anyhow::Result<Outcome> {
+    poller.add(publisher.socket(), PUBLISHER)?;
+    let mut run = Run::new(schedule, audience);
+    let mut ready = Vec::new();
+    while !run.done(audience, publisher) {
+        run.publish_due(publisher).context("publish")?;
+        poller.wait(run.pause(), &mut ready)?;
+        for token in ready.drain(..) {
+            match token {
+                PUBLISHER => publisher.collect().context("answers to publishes")?,
+                token => audience.read(poller, token)?,
+            }
+        }
+    }
+    poller.remove(publisher.socket())?;
+    run.outcome(audience, publisher)
+}
+
+#[derive(Debug)]
+struct Run {
+    schedule: Schedule,
+    start_ns: u64,
+    sent: u64,
+    last_sent_ns: u64,
+    late_ns: u64,
+    expected: u64,
+}
+
+impl Run {
+    fn new(schedule: Schedule, audience: &Audience) -> Self {
+        let start_ns = now_ns();
+        let Schedule { total, sessions, .. } = schedule;
+        let of = |session: u32| (total + u64::from(sessions - 1 - session)) / u64::from(sessions);
+        let expected = (0..sessions).map(|session| of(session) * audience.listeners(session)).sum();
+        Self { schedule, start_ns, sent: 0, last_sent_ns: start_ns, late_ns: 0, expected }
+    }
+
+    fn due_ns(&self, n: u64) -> u64 {
+        self.start_ns + n * SECOND_NS / self.schedule.rate
+    }
+
+    fn publish_due(&mut self, publisher: &mut dyn Publisher) -> anyhow::Result<()> {
+        let now = now_ns();
+        while self.sent < self.schedule.total && self.due_ns(self.sent) <= now {
+            let (n, sessions) = (self.sent, u64::from(self.schedule.sessions));
+            let session = u32::try_from(n % sessions).expect("smaller than a number of 32 bits");
+            let due_ns = self.due_ns(n);
+            publisher.publish(Stamp { session, number: n / sessions, due_ns });
+            self.late_ns = self.late_ns.max(now - due_ns);
+            self.last_sent_ns = now;
+            self.sent += 1;
+        }
+        Ok(publisher.flush()?)
+    }
+
+    /// How long there is nothing to publish.
+    fn pause(&self) -> Duration {
+        if self.sent == self.schedule.total {
+            return Duration::from_millis(10);
+        }
+        let wait = self.due_ns(self.sent).saturating_sub(now_ns());
+        Duration::from_nanos(if wait == 0 { 0 } else { wait.max(PUBLISH_TICK_NS) })
+    }
+
+    fn done(&self, audience: &Audience, publisher: &dyn Publisher) -> bool {
+        if self.sent < self.schedule.total {
+            return false;
+        }
+        let answers = publisher.answers();
+        let answered = answers.accepted + answers.refused >= self.schedule.total;
+        let arrived = audience.arrivals().delivered >= self.expected;
+        let quiet = now_ns() > self.last_sent_ns.max(audience.last_ns()) + QUIET_NS;
+        (answered && arrived) || quiet
+    }
+
+    fn outcome(&self, audience: &Audience, publisher: &dyn Publisher) -> anyhow::Result<Outcome> {
+        let answers = publisher.answers();
+        if answers.accepted != self.schedule.total {
+            let why = answers.first_refusal.unwrap_or_else(|| "no answer".to_owned());
+            bail!("{} of {} publishes were accepted: {why}", answers.accepted, self.schedule.total);
+        }
+        let latency = audience.latency();
+        let quantile = |q: f64| latency.value_at_quantile(q) as f64 / MS_NS as f64;
+        Ok(Outcome {
+            published: answers.accepted,
+            arrivals: audience.arrivals(),
+            missing: audience.missing(self.schedule.total),
+            latency: Latency {
+                p50: quantile(0.5),
+                p99: quantile(0.99),
+                p999: quantile(0.999),
+                max: quantile(1.0),
+            },
+            late_ms: self.late_ns as f64 / MS_NS as f64,
+            seconds: audience.last_ns().saturating_sub(self.start_ns) as f64 / SECOND_NS as f64,
+        })
+    }
+}
