@@ -56,7 +56,8 @@ impl Log {
     /// log's.
     pub fn facts(&self, facts: &LogFacts, now_ms: u64) {
         self.lag_entries.set_count(facts.lag);
-        self.lag_seconds.set(facts.lag.filter(|lag| *lag == 0).map(|_| 0.0));
+        let behind = facts.newest.zip(facts.read).map(|(newest, read)| newest.ms.saturating_sub(read.ms));
+        self.lag_seconds.set(behind.map(seconds));
         self.length.set_count(facts.length);
         self.horizon.set(facts.oldest.map(|oldest| seconds(now_ms.saturating_sub(oldest.ms))));
     }

@@ -240,6 +240,7 @@ fn facts_are_shown_as_known_and_never_negative() {
         length: Some(7),
         oldest: Some(EventId::new(9_000, 0)),
         newest: Some(EventId::new(10_000, 5)),
+        read: Some(EventId::new(8_500, 0)),
         lag: Some(2),
         groups: Some(3),
         ..LogFacts::default()
@@ -249,11 +250,11 @@ fn facts_are_shown_as_known_and_never_negative() {
     let page = samples(&metrics);
     assert_eq!(page["weir_stream_length"], 7.0);
     assert_eq!(page["weir_stream_horizon_seconds"], 2.0);
-    assert_eq!(page["weir_reader_lag_entries"], 2.0);
+    assert_eq!((page["weir_reader_lag_entries"], page["weir_reader_lag_seconds"]), (2.0, 1.5));
     assert_eq!((page["weir_redis_up"], page["weir_groups"]), (1.0, 3.0));
     assert!(page["weir_reader_pending_entries"].is_nan());
 
-    metrics.log.facts(&LogFacts { lag: Some(0), ..facts }, 1);
+    metrics.log.facts(&LogFacts { read: Some(EventId::new(99_000, 0)), ..facts }, 1);
     let page = samples(&metrics);
     assert_eq!((page["weir_stream_horizon_seconds"], page["weir_reader_lag_seconds"]), (0.0, 0.0));
 
