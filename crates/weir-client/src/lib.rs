@@ -1,1 +1,30 @@
-//! Publish with a bounded retry queue, tail with resume.
+//! A client of weir: publish at once or through a bounded retry queue, follow sessions with resume.
+//!
+//! In reading order:
+//! - [`client`]: one server and how to reach it
+//! - [`token`]: the bearer token, which never shows in text
+//! - [`problem`]: how the server says no
+//! - [`publish`]: publish now, and learn the outcome
+//! - [`publisher`]: publish later if need be; the caller never waits
+//! - [`tail`]: follow sessions; reconnects and resumes by itself
+//! - [`health`]: ask an instance whether it is ready
+//! - `sse`, `backoff`, `transport`: the parser of the stream, the pauses between tries, and what failed below HTTP
+
+mod backoff;
+pub mod client;
+pub mod health;
+pub mod problem;
+pub mod publish;
+pub mod publisher;
+mod sse;
+pub mod tail;
+pub mod token;
+pub mod transport;
+
+pub use client::{BadServerUrl, Client, ServerUrl, SetupError};
+pub use health::NotReady;
+pub use problem::Problem;
+pub use publish::{BatchEvent, NewPublish, PublishError};
+pub use publisher::{Bounds, Counts, Offer, Publisher};
+pub use tail::{Item, Notice, Tail, TailError, TailEvent, TailRequest};
+pub use token::{BadToken, Token};
