@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 # Arguments of `weir serve` for `make run`.
 ARGS ?=
-# Seconds for each fuzz target.
+# Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
 .PHONY: help run test check fmt fmt-check lint doc deny sizes bench fuzz clean
@@ -62,6 +62,7 @@ sizes: ## the budget of lines per file; clippy holds that of functions
 bench: ## measure against the figures of docs/ and the peers
 	cargo bench --locked -p weir-benches
 
+fuzz: export CARGO_PROFILE_RELEASE_LTO = off
 fuzz: ## fuzz every target for FUZZ_SECONDS (60); needs the nightly toolchain
 	@.ci/setup fuzz
 	@for target in $$(cargo +nightly fuzz list --fuzz-dir crates/weir-fuzz); do \

@@ -5,11 +5,13 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, kill_process};
 
 use crate::client::Client;
 use crate::deadline::{DEADLINE, eventually};
 use crate::metrics::Metrics;
+
+pub use rustix::process::Signal;
 
 mod log;
 use log::InstanceLog;
