@@ -19,9 +19,9 @@ use weir_benches::selftest;
 struct Args {
     #[command(subcommand)]
     command: Command,
-    /// The weir to measure, a release build.
-    #[arg(long, env = "WEIR_BIN", default_value = "target/release/weir", global = true)]
-    weir: PathBuf,
+    /// The weir to measure, a release build. Where none is given, the one beside this program.
+    #[arg(long, env = "WEIR_BIN", global = true)]
+    weir: Option<PathBuf>,
     /// How often each case that measures time is repeated.
     #[arg(long, default_value_t = 3, global = true)]
     rounds: usize,
@@ -66,10 +66,11 @@ fn main() -> anyhow::Result<ExitCode> {
 fn measure(args: &Args, name: &str, cases: &[RunCase]) -> anyhow::Result<ExitCode> {
     let machine = Machine::this()?;
     let scratch = std::env::temp_dir();
-    let floor = std::env::current_exe()?.with_file_name("weir-floor");
+    let this = std::env::current_exe()?;
+    let weir = args.weir.clone().unwrap_or_else(|| this.with_file_name("weir"));
     let cores = Cores::choose()?;
     pin(cores.generator)?;
-    let binaries = Binaries { weir: args.weir.clone(), floor };
+    let binaries = Binaries { weir, floor: this.with_file_name("weir-floor") };
     let bench = Bench { binaries, cores, rounds: args.rounds, scratch };
     let mut report = Report { machine, cases: Vec::new() };
     for case in cases {
