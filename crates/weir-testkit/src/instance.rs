@@ -1,27 +1,21 @@
 //! A running `weir serve`, the real binary, on ports of its own.
 
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use rustix::process::{Pid, kill_process};
+use serde_json::Value;
 
 use crate::client::Client;
 use crate::deadline::{DEADLINE, eventually};
 use crate::metrics::Metrics;
-
-pub use rustix::process::Signal;
-
-mod log;
-use log::InstanceLog;
+use crate::program::{Output, Program, Signal};
 
 /// An instance, killed when it is dropped.
 #[derive(Debug)]
 pub struct Instance {
-    // Declared before the log, so that the pipe that its thread reads is closed by the time it is joined.
-    process: Process,
-    log: InstanceLog,
+    program: Program,
     public: SocketAddr,
     admin: SocketAddr,
 }
@@ -68,7 +62,7 @@ impl Instance {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
             command.env_remove(name);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdout(Stdio::null());
         Builder { command, readiness: Readiness::Ready }
     }
 
@@ -104,12 +98,17 @@ impl Instance {
 
     /// The lines it logged so far, the newest of them where they are many.
     pub fn log(&self) -> Vec<String> {
-        self.log.lines()
+        self.program.lines()
+    }
+
+    /// The fields of the first line that it logged with this message.
+    pub fn logged(&self, text: &str) -> Option<Value> {
+        message(&self.program.lines(), text)
     }
 
     /// The id of its process, for tools that look at it from outside.
     pub fn pid(&self) -> u32 {
-        self.process.0.id()
+        self.program.pid()
     }
 
     /// Sends a signal.
@@ -117,8 +116,7 @@ impl Instance {
     /// # Errors
     /// It is gone already.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("process id")?;
-        kill_process(pid, signal).with_context(|| format!("send {signal:?}"))
+        self.program.signal(signal)
     }
 
     /// Waits for its end.
@@ -126,8 +124,7 @@ impl Instance {
     /// # Errors
     /// It still runs after `limit`.
     pub async fn wait_exit(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
-        let exited = eventually(limit, async || self.process.0.try_wait()?.context("it still runs")).await;
-        exited.with_context(|| self.log.tail())
+        self.program.wait_exit(limit).await
     }
 }
 
@@ -154,30 +151,24 @@ impl Builder {
     ///
     /// # Errors
     /// It ends at once, or does not listen or become ready within [`DEADLINE`]; the error shows the end of its log.
-    pub async fn start(mut self) -> anyhow::Result<Instance> {
-        let mut child = self.command.spawn().with_context(|| format!("start {:?}", self.command))?;
-        let log = InstanceLog::drain(child.stderr.take().context("stderr is piped")?);
-        let mut process = Process(child);
-        let (public, admin) = listening(&mut process, &log).await.with_context(|| log.tail())?;
-        let instance = Instance { process, log, public, admin };
+    pub async fn start(self) -> anyhow::Result<Instance> {
+        let mut program = Program::start(self.command, Output::Stderr)?;
+        let (public, admin) = listening(&mut program).await.with_context(|| program.tail())?;
+        let instance = Instance { program, public, admin };
         if self.readiness == Readiness::Ready {
-            ready(&instance).await.with_context(|| instance.log.tail())?;
+            ready(&instance).await.with_context(|| instance.program.tail())?;
         }
         Ok(instance)
     }
 }
 
-async fn listening(process: &mut Process, log: &InstanceLog) -> anyhow::Result<(SocketAddr, SocketAddr)> {
-    let line = eventually(DEADLINE, async || {
-        if let Some(line) = log.message("listening") {
-            return Ok(Some(line));
-        }
-        match process.0.try_wait()? {
-            // What it logged last may not be read yet: the log says itself when it is all here.
-            Some(_) if log.is_complete() => Ok(log.message("listening")),
-            _ => bail!("it does not say that it listens"),
-        }
-    });
+async fn listening(program: &mut Program) -> anyhow::Result<(SocketAddr, SocketAddr)> {
+    let line =
+        eventually(DEADLINE, async || match (message(&program.lines(), "listening"), program.try_exit()?) {
+            (Some(line), _) => Ok(Some(line)),
+            (None, Some(_)) => Ok(None),
+            (None, None) => bail!("it does not say that it listens"),
+        });
     let line = line.await?.context("it ended before it listened")?;
     let addr = |name: &str| -> anyhow::Result<SocketAddr> {
         let text = line[name].as_str().with_context(|| format!("no field {name} in {line}"))?;
@@ -195,14 +186,33 @@ async fn ready(instance: &Instance) -> anyhow::Result<()> {
     .await
 }
 
-/// A child that does not outlive the test.
-#[derive(Debug)]
-struct Process(Child);
+/// The fields of the first line with this message.
+fn message(lines: &[String], message: &str) -> Option<Value> {
+    lines.iter().filter_map(|line| fields(line)).find(|fields| fields["message"] == message)
+}
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Neither can fail in a way that matters: the process is gone already, or is gone after this.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+/// The fields of a log line, whether the formatter nests them or not.
+fn fields(line: &str) -> Option<Value> {
+    let mut line: Value = serde_json::from_str(line).ok()?;
+    match line.get_mut("fields") {
+        Some(nested) => Some(nested.take()),
+        None => Some(line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_found_nested_and_flat() {
+        let lines = [
+            "starting up".to_owned(),
+            r#"{"level":"INFO","fields":{"message":"listening","public":"127.0.0.1:1"}}"#.to_owned(),
+            r#"{"level":"INFO","message":"ready","after_ms":5}"#.to_owned(),
+        ];
+        assert_eq!(message(&lines, "listening").unwrap()["public"], "127.0.0.1:1");
+        assert_eq!(message(&lines, "ready").unwrap()["after_ms"], 5);
+        assert_eq!(message(&lines, "gone"), None);
     }
 }

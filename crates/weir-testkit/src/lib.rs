@@ -7,7 +7,8 @@
 //! - [`deadline`]: waiting that ends
 //! - [`client`]: requests and answers, and [`stream`]: subscriptions; with the [`head`] and the [`body`] of an answer
 //! - [`raw`]: bare connections for hostile clients
-//! - [`instance`]: a running `weir serve`, with its [`metrics`]
+//! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
+//! - [`relay`]: an address that outlives the server behind it
 
 pub mod log_suite;
 pub mod redis;
@@ -21,13 +22,19 @@ pub mod head;
 pub mod raw;
 pub mod stream;
 
+mod lines;
+
 pub mod instance;
 pub mod metrics;
+pub mod program;
+pub mod relay;
 
 pub use body::End;
 pub use client::{Client, Response};
 pub use deadline::{DEADLINE, eventually};
 pub use instance::Instance;
 pub use metrics::Metrics;
+pub use program::{Output, Program, Signal};
 pub use raw::{Closed, RawConn};
+pub use relay::Relay;
 pub use stream::{Next, SseStream};

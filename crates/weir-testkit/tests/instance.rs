@@ -1,7 +1,6 @@
 //! Starting and ending an instance, with a script in its place.
 
-use weir_testkit::instance::Signal;
-use weir_testkit::{DEADLINE, Instance};
+use weir_testkit::{DEADLINE, Instance, Signal};
 
 const PRETEND: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pretend-weir");
 

@@ -1,0 +1,103 @@
+//! A program that a test runs beside itself.
+
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::process::{Pid, kill_process};
+
+use crate::deadline::eventually;
+use crate::lines::Lines;
+
+pub use rustix::process::Signal;
+
+/// A running program and one of its outputs, line by line. It is killed when it is dropped.
+#[derive(Debug)]
+pub struct Program {
+    // Declared before the lines, so that the pipe that their thread reads is closed by the time it is joined.
+    process: Process,
+    lines: Lines,
+}
+
+/// Which output is kept; the other goes where the test's own goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// What it answers.
+    Stdout,
+    /// What it logs.
+    Stderr,
+}
+
+impl Program {
+    /// Starts `command` without input.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(mut command: Command, output: Output) -> anyhow::Result<Self> {
+        command.stdin(Stdio::null());
+        match output {
+            Output::Stdout => command.stdout(Stdio::piped()),
+            Output::Stderr => command.stderr(Stdio::piped()),
+        };
+        let mut child = command.spawn().with_context(|| format!("start {command:?}"))?;
+        let lines = match (child.stdout.take(), child.stderr.take()) {
+            (Some(stdout), _) => Lines::drain(stdout),
+            (None, stderr) => Lines::drain(stderr.context("an output is piped")?),
+        };
+        Ok(Self { process: Process(child), lines })
+    }
+
+    /// The lines it wrote so far, the newest of them where they are many.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.all()
+    }
+
+    /// The newest lines as a text to put into an error.
+    pub fn tail(&self) -> String {
+        self.lines.tail()
+    }
+
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("process id")?;
+        kill_process(pid, signal).with_context(|| format!("send {signal:?}"))
+    }
+
+    /// How it ended, once all that it wrote is here; `None` while it runs.
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn try_exit(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        let status = self.process.0.try_wait()?;
+        Ok(status.filter(|_| self.lines.is_complete()))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// It still runs after `limit`; the error shows what it wrote last.
+    pub async fn wait_exit(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        let exited = eventually(limit, async || self.try_exit()?.context("it still runs")).await;
+        exited.with_context(|| self.tail())
+    }
+}
+
+/// A child that does not outlive the test.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Neither can fail in a way that matters: the process is gone already, or is gone after this.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
