@@ -72,7 +72,11 @@ impl Subscription {
     fn read_window(&mut self, view: &View<'_>, budget: Budget, out: &mut Pulled) {
         let window = view.window.read();
         self.tell_lost(&window, view, out);
-        let Mode::Behind(mut behind) = std::mem::replace(&mut self.mode, Mode::Live) else { return };
+        let mode = std::mem::replace(&mut self.mode, Mode::Live);
+        let Mode::Behind(mut behind) = mode else {
+            self.mode = mode;
+            return;
+        };
         let budget = if self.wants.conflate.is_some() { CONFLATED } else { budget };
         let from = out.items.len();
         let mut read = Read { events: 0, bytes: 0 };
