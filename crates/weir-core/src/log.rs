@@ -95,7 +95,8 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
 /// The one reader of an instance.
 pub trait LogReader: Send + fmt::Debug {
     /// The next thing that happened. Asking again says that everything returned before has passed the hub, so it can be
-    /// acknowledged. It returns at least once per read block, also on a quiet log, and heals itself after errors.
+    /// acknowledged. It returns at least once per read block, also on a quiet log, and heals itself after errors. Only
+    /// after [`Feed::Down`] it waits as long as the outage lasts.
     ///
     /// Cancel safe: a call that is dropped before it returns loses nothing.
     fn next(&mut self) -> BoxFuture<'_, Feed>;

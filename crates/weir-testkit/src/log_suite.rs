@@ -48,21 +48,21 @@ pub struct Instance {
 }
 
 /// A log to test, empty at first.
-pub trait Backend: Sized + Send + Sync {
+pub trait Backend: Sized {
     /// Entries that may stand above [`Limits::maxlen`], because the backend trims in larger pieces.
     const SLACK: u64;
 
     /// A new, empty log. Reads on it should block for a moment only, such as 100 ms.
-    fn start(limits: Limits) -> impl Future<Output = Self> + Send;
+    fn start(limits: Limits) -> impl Future<Output = Self>;
 
     /// One more instance on it.
-    fn join(&self) -> impl Future<Output = Instance> + Send;
+    fn join(&self) -> impl Future<Output = Instance>;
 
     /// Makes everything that expires older by so much.
-    fn pass(&self, time: Duration) -> impl Future<Output = ()> + Send;
+    fn pass(&self, time: Duration) -> impl Future<Output = ()>;
 
     /// What closed instances left behind in the log, besides entries.
-    fn leftovers(&self) -> impl Future<Output = Vec<String>> + Send;
+    fn leftovers(&self) -> impl Future<Output = Vec<String>>;
 }
 
 /// Expands to the tests of the suite for one [`Backend`].

@@ -98,6 +98,7 @@ pub fn event(entry: Entry) -> Arc<Event> {
 ///
 /// # Panics
 /// Never.
+#[expect(clippy::needless_pass_by_value, reason = "numbers and literals read better by value")]
 pub fn plain(data: impl ToString) -> NewEvent {
     let session = Session::parse("s").expect("`s` is a session");
     NewEvent { session, data: data.to_string(), kind: None, key: None, snapshot: None }

@@ -1,0 +1,144 @@
+//! The log in a Redis stream: what several instances share.
+//!
+//! Every reader connection has a group of its own, so every instance gets every entry. Two connections are used: one for
+//! the blocking read, one for everything else, so that nothing waits behind a block.
+//!
+//! - `config`: what it is told
+//! - `link`, `fault`, `frame`: one connection, what goes wrong on it, and what comes over it
+//! - `keys`, `scripts`: what stands in Redis, and what runs there
+//! - `append`: adding events
+//! - `codec`, `position`, `pacing`, `backoff`: decoding, the proof of continuity, sizes and pauses
+//! - `cursor`, `reader`: reading without a hole
+//! - `upkeep`: lease, janitor and facts
+//! - `context`: what they share
+
+mod append;
+mod backoff;
+mod codec;
+mod config;
+mod context;
+mod cursor;
+mod fault;
+mod frame;
+mod keys;
+mod link;
+mod pacing;
+mod position;
+mod reader;
+mod scripts;
+mod upkeep;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use weir_core::event::Event;
+use weir_core::log::{
+    AppendError, Appended, BoxFuture, EventLog, Idempotency, LogFacts, LogUnavailable, NewEvent,
+};
+use weir_core::name::Session;
+
+use crate::clock::WallClock;
+use crate::stats::{LogStats, Operation};
+pub use config::{BadRedisUrl, Pace, RedisConfig};
+use context::{Context, Reading};
+use keys::Keys;
+use link::{Connector, text};
+pub use reader::RedisReader;
+
+/// A shared log in Redis, as publishers and requests of one instance see it.
+#[derive(Debug)]
+pub struct RedisLog {
+    context: Arc<Context>,
+    clock: WallClock,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl RedisLog {
+    /// Begins to connect, and gives the log with the one reader of this instance. A Redis that cannot be reached is tried
+    /// for ever; until then appends are refused and the reader says that the log is down.
+    ///
+    /// # Errors
+    /// Where the URL can never lead to a Redis.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn open(config: RedisConfig, stats: Arc<LogStats>) -> Result<(Arc<Self>, RedisReader), BadRedisUrl> {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let connector = Connector::new(&config, Arc::clone(&stats), tasks.clone())?;
+        let context = Arc::new(Context {
+            keys: Keys::new(&config.stream),
+            config,
+            connector,
+            stats,
+            link: Mutex::new(None),
+            facts: Mutex::new(LogFacts::default()),
+            reading: Mutex::new(Reading::default()),
+        });
+        let upkeep = upkeep::run(Arc::clone(&context));
+        let stopped = stop.clone();
+        tasks.spawn(async move { stopped.run_until_cancelled(upkeep).await });
+        let reader = RedisReader::new(Arc::clone(&context));
+        Ok((Arc::new(Self { context, clock: WallClock::system(), tasks, stop }), reader))
+    }
+
+    /// What is counted.
+    pub fn stats(&self) -> &Arc<LogStats> {
+        &self.context.stats
+    }
+
+    /// Ends the connections and tasks, after the reader was closed. Bounded by the caller.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for RedisLog {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl EventLog for RedisLog {
+    fn append<'a>(
+        &'a self,
+        events: &'a [NewEvent],
+        idempotency: Option<&'a Idempotency>,
+    ) -> BoxFuture<'a, Result<Appended, AppendError>> {
+        Box::pin(async move {
+            let Context { keys, config, .. } = &*self.context;
+            let link = self.context.link().ok_or_else(away).map_err(AppendError::Unavailable)?;
+            let target = append::Target { keys, maxlen: config.maxlen, now_ms: self.clock.now_ms() };
+            append::append(&link, &target, events, idempotency).await
+        })
+    }
+
+    fn snapshot<'a>(
+        &'a self,
+        session: &'a Session,
+    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, LogUnavailable>> {
+        Box::pin(async move {
+            let Context { keys, config, .. } = &*self.context;
+            let link = self.context.link().ok_or_else(away).map_err(LogUnavailable)?;
+            let stored = link.call(Operation::Snapshot, "GET", vec![text(&keys.snapshot(session))]).await;
+            let stored = stored.map_err(|fault| LogUnavailable(fault.to_string()))?;
+            Ok(frame::bytes(&stored).and_then(|stored| append::snapshot(stored, &config.decode)))
+        })
+    }
+
+    fn facts(&self) -> LogFacts {
+        let (group, read) = {
+            let reading = self.context.reading.lock();
+            (reading.group.clone(), reading.cursor)
+        };
+        LogFacts { group, read, ..self.context.facts.lock().clone() }
+    }
+}
+
+fn away() -> String {
+    "not connected to Redis".to_owned()
+}

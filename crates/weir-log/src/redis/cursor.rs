@@ -1,0 +1,159 @@
+//! Reading without a hole: join, load or catch up, read, prove.
+//!
+//! The position of this instance is the truth, and the group in Redis a mirror of it: Redis moves a group when it writes
+//! a reply, so a reply that is lost would be a hole. After anything unusual the connection is given up, and a new one
+//! with a new group goes on from the position.
+
+mod join;
+mod read;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use weir_core::id::EventId;
+use weir_core::log::Feed;
+
+use super::backoff::Backoff;
+use super::context::Context;
+use super::fault::Fault;
+use super::link::Link;
+use super::pacing::{Gather, PageSize};
+use super::position::{Continuity, Hole, Place, Position};
+
+/// The state of reading.
+#[derive(Debug)]
+pub(super) struct Reader {
+    context: Arc<Context>,
+    /// The connection and the group of its own, while there is one.
+    seat: Option<Seat>,
+    /// `None` before the window load.
+    position: Option<Position>,
+    /// What is to be fetched by id before the group goes on.
+    catching_up: Option<Goal>,
+    /// Ids that were handed out and are to be acknowledged with the next read.
+    unacked: Vec<Bytes>,
+    /// What happened and has not been handed out.
+    due: VecDeque<Feed>,
+    /// The stream is known to be another one.
+    replaced: bool,
+    /// The owner was told that the log cannot be read.
+    down: bool,
+    backoff: Backoff,
+    joins: u64,
+    page: PageSize,
+    gather: Gather,
+    /// When a read last returned.
+    last_read: Instant,
+    /// When continuity was last proved.
+    last_proof: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct Seat {
+    link: Arc<Link>,
+    group: String,
+    /// Whether the window load or the catching up was prepared; before that the seat is still being taken.
+    ready: bool,
+}
+
+/// The newest id at the time the group was made, and its index.
+#[derive(Clone, Copy, Debug)]
+struct Goal {
+    through: EventId,
+    added: Option<u64>,
+}
+
+impl Reader {
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        Self {
+            context,
+            seat: None,
+            position: None,
+            catching_up: None,
+            unacked: Vec::new(),
+            due: VecDeque::new(),
+            replaced: false,
+            down: false,
+            backoff: Backoff::default(),
+            joins: 0,
+            page: PageSize::default(),
+            gather: Gather::new(Instant::now()),
+            last_read: Instant::now(),
+            last_proof: Instant::now(),
+        }
+    }
+
+    /// The next thing that happens.
+    pub(super) async fn step(&mut self) -> Feed {
+        loop {
+            if let Some(feed) = self.due.pop_front() {
+                return feed;
+            }
+            if let Err(fault) = self.advance().await {
+                self.fail(&fault);
+            }
+        }
+    }
+
+    async fn advance(&mut self) -> Result<(), Fault> {
+        match (self.seat.clone(), self.position, self.catching_up) {
+            (Some(seat), Some(position), Some(goal)) => self.catch_up(&seat, position, goal).await,
+            (Some(seat), Some(position), None) => self.read(&seat, position).await,
+            (Some(_) | None, None, _) | (None, Some(_), _) => self.join().await,
+        }
+    }
+
+    /// Gives up the connection. An outage is announced where reading fails again at once, so that a connection that is
+    /// simply made anew goes unnoticed.
+    fn fail(&mut self, fault: &Fault) {
+        self.context.stats.count(fault.kind());
+        self.backoff.failed();
+        self.replaced |= fault.stream_is_gone();
+        let joining = self.seat.as_ref().is_none_or(|seat| !seat.ready);
+        self.leave();
+        tracing::debug!(%fault, failures = self.backoff.failures(), "reading failed");
+        if !self.down && (joining || self.backoff.failures() > 1) {
+            self.down = true;
+            tracing::warn!(%fault, "the log cannot be read; trying again until it can");
+            self.due.push_back(Feed::Down(fault.to_string()));
+        }
+    }
+
+    /// Drops the connection; its group is destroyed when the next one is made.
+    fn leave(&mut self) {
+        self.seat = None;
+        self.catching_up = None;
+        self.unacked.clear();
+        self.context.reading.lock().group = None;
+    }
+
+    /// Hands out a position that was proved, with what was found missing, and the entries at their place.
+    fn settle(&mut self, position: Position, continuity: Continuity, batch: Option<Feed>) {
+        match continuity {
+            Continuity::Intact => self.due.extend(batch),
+            Continuity::Lost(hole) => match hole.place {
+                Place::BeforeBatch => self.due.extend([Some(lost(hole)), batch].into_iter().flatten()),
+                Place::AfterBatch => self.due.extend([batch, Some(lost(hole))].into_iter().flatten()),
+            },
+            Continuity::Replaced => {
+                // What was read belongs to the new stream, and comes again with its load.
+                self.replaced = true;
+                self.leave();
+                return;
+            }
+        }
+        self.stand_at(position);
+    }
+
+    fn stand_at(&mut self, position: Position) {
+        self.position = Some(position);
+        self.context.reading.lock().cursor = Some(position.cursor);
+    }
+}
+
+fn lost(hole: Hole) -> Feed {
+    tracing::warn!(after = %hole.after, through = %hole.through, count = hole.count, "entries were trimmed unread");
+    Feed::Lost { after: hole.after, through: hole.through, count: hole.count }
+}

@@ -1,0 +1,173 @@
+//! Taking a seat: a new connection, a group of its own, and what was missed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use fred::types::Value;
+use weir_core::entry::{Content, Entry};
+use weir_core::id::EventId;
+use weir_core::log::{Feed, Load};
+
+use super::super::codec::{self, Print};
+use super::super::fault::Fault;
+use super::super::frame;
+use super::super::keys::Keys;
+use super::super::link::{Link, text};
+use super::super::position::Position;
+use super::super::scripts::{JOIN, StreamState};
+use super::{Goal, Reader, Seat};
+use crate::stats::Operation;
+
+/// Most groups to clean up that are remembered. More come only from attempts that Redis never answered; the janitor finds
+/// those.
+const MOST_GROUPS: usize = 8;
+
+/// Most entries of a page of the window load.
+const PAGE: usize = 500;
+
+/// What an entry that is no event costs the window.
+const BARE_COST: usize = 64;
+
+impl Reader {
+    /// The group begins at the newest id, in one step with the look at it, so that nothing falls between the group and
+    /// what is fetched by id up to there: the newest entries at first, and later those after the position.
+    pub(super) async fn join(&mut self) -> Result<(), Fault> {
+        self.backoff.pause().await;
+        let link = self.context.connector.connect().await?;
+        let (state, known) = self.take_seat(&link).await?;
+        let replaced = self.replaced;
+        match self.position.filter(|position| !replaced && !position.is_foreign_to(&state, known)) {
+            Some(position) => self.resume(position, &state),
+            None => self.start(&link, &state).await?,
+        }
+        self.welcome();
+        Ok(())
+    }
+
+    /// Makes a group of a new name and destroys those of before, which unblocks a socket left behind.
+    async fn take_seat(&mut self, link: &Arc<Link>) -> Result<(StreamState, Option<Print>), Fault> {
+        let context = Arc::clone(&self.context);
+        let group = Keys::new_group(&context.config.instance);
+        let known = self.position.map_or(EventId::ZERO, |position| position.entry_id());
+        let mut args = vec![text(&group), Value::from(known.to_string())];
+        {
+            // Noted before it is made: whether or not the answer arrives, somebody must destroy it.
+            let mut reading = context.reading.lock();
+            args.extend(reading.groups.iter().map(|old| text(old)));
+            reading.groups.push(group.clone());
+            let surplus = reading.groups.len().saturating_sub(MOST_GROUPS);
+            reading.groups.drain(..surplus);
+        }
+        let reply =
+            link.run(Operation::Join, JOIN, &[&context.keys.stream, &context.keys.leases], args).await?;
+        let state = StreamState::parse(frame::at(&reply, 0, Some)?)?;
+        let known = frame::at(&reply, 1, frame::items)?.first().and_then(codec::print);
+        {
+            let mut reading = context.reading.lock();
+            reading.groups = vec![group.clone()];
+            reading.group = Some(group.clone());
+        }
+        self.joins += 1;
+        let again = u64::from(self.joins > 1);
+        context.stats.reconnects.fetch_add(again, Ordering::Relaxed);
+        context.stats.groups_recreated.fetch_add(again, Ordering::Relaxed);
+        self.seat = Some(Seat { link: Arc::clone(link), group, ready: false });
+        Ok((state, known))
+    }
+
+    /// Goes on from the position.
+    fn resume(&mut self, before: Position, state: &StreamState) {
+        let mut position = before;
+        let continuity = position.prove(state, &before, &[]);
+        if position.cursor < state.last {
+            self.catching_up = Some(Goal { through: state.last, added: state.added });
+        }
+        self.settle(position, continuity, None);
+    }
+
+    /// Begins with the newest entries. Where there was a position, its stream is gone.
+    async fn start(&mut self, link: &Link, state: &StreamState) -> Result<(), Fault> {
+        let (load, newest) = self.load(link, state).await?;
+        if let Some(old) = self.position.filter(|old| old.cursor > EventId::ZERO) {
+            tracing::warn!(through = %old.cursor, "the log was emptied or replaced");
+            self.due.push_back(Feed::Reset { after: EventId::ZERO, through: old.cursor });
+        }
+        self.replaced = false;
+        self.due.push_back(Feed::Loaded(load));
+        self.stand_at(Position::at_head(state, newest));
+        Ok(())
+    }
+
+    /// Announces the end of an outage before what was found.
+    fn welcome(&mut self) {
+        let Some(seat) = &mut self.seat else { return };
+        seat.ready = true;
+        if self.down {
+            self.down = false;
+            tracing::info!("the log is read again");
+            self.due.push_front(Feed::Restored);
+        }
+    }
+
+    /// Fetches the newest entries, page by page from the newest back, up to the bounds of the window.
+    async fn load(&mut self, link: &Link, state: &StreamState) -> Result<(Load, Option<Print>), Fault> {
+        let most = self.context.config.maxlen;
+        let mut loading =
+            Loading { entries: Vec::new(), newest: None, room: self.context.config.window_bytes };
+        let mut end = state.last;
+        while loading.entries.len() < most && end > EventId::ZERO {
+            let count = self.page.count(PAGE.min(most - loading.entries.len()));
+            let args = vec![
+                text(&self.context.keys.stream),
+                Value::from(end.to_string()),
+                Value::from_static_str("-"),
+                Value::from_static_str("COUNT"),
+                Value::Integer(i64::try_from(count).unwrap_or(i64::MAX)),
+            ];
+            let reply = link.call(Operation::Range, "XREVRANGE", args).await?;
+            let page = codec::chunk(&reply, &self.context.config.decode)?;
+            self.page.note(page.entries.len(), page.bytes);
+            if loading.newest.is_none() {
+                loading.newest = frame::items(&reply).and_then(|items| codec::print(items.first()?));
+            }
+            let short = page.entries.len() < count;
+            if !loading.take(page.entries) || short {
+                break;
+            }
+            end = loading.entries.last().map_or(EventId::ZERO, |oldest| oldest.id.prev());
+        }
+        Ok(loading.finish(state.last))
+    }
+}
+
+/// A window load in the making, newest first.
+struct Loading {
+    entries: Vec<Entry>,
+    newest: Option<Print>,
+    /// Bytes that are left of the window.
+    room: usize,
+}
+
+impl Loading {
+    /// Takes entries as long as there is room; the newest always fits.
+    fn take(&mut self, entries: Vec<Entry>) -> bool {
+        for entry in entries {
+            let cost = match &entry.content {
+                Content::Event(event) => event.cost(),
+                Content::Malformed(..) | Content::Internal => BARE_COST,
+            };
+            if cost > self.room && !self.entries.is_empty() {
+                return false;
+            }
+            self.room = self.room.saturating_sub(cost);
+            self.entries.push(entry);
+        }
+        true
+    }
+
+    fn finish(mut self, head: EventId) -> (Load, Option<Print>) {
+        self.entries.reverse();
+        let floor = self.entries.first().map_or(head, |oldest| oldest.id.prev());
+        (Load { entries: self.entries, floor, head }, self.newest)
+    }
+}

@@ -1,0 +1,147 @@
+//! Reading on: by id up to the group's beginning, then by the group.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::types::Value;
+use tokio::time::Instant;
+use weir_core::log::Feed;
+
+use super::super::codec::{self, Chunk};
+use super::super::fault::Fault;
+use super::super::link::{Link, text};
+use super::super::position::Position;
+use super::super::scripts::{CHECK, StreamState};
+use super::{Goal, Reader, Seat};
+use crate::stats::{Operation, ReaderError};
+
+/// How much later than its block a read may return before its connection counts as dead. It bounds how long a Redis that
+/// stands still, or a network that swallows everything, goes unnoticed.
+const READ_MARGIN: Duration = Duration::from_secs(2);
+
+/// A pause between reads after which continuity is proved before anything is handed out: this process stood still.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+
+/// How often continuity is proved on a stream whose reads are neither full nor empty. It bounds how late a loss is seen
+/// that left no other trace.
+const PROVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Name of the one consumer of a group.
+const CONSUMER: &str = "reader";
+
+impl Reader {
+    /// Fetches the next entries by id, up to where the group begins.
+    pub(super) async fn catch_up(&mut self, seat: &Seat, before: Position, goal: Goal) -> Result<(), Fault> {
+        let count = self.page.count(self.context.config.read_count);
+        let args = vec![
+            text(&self.context.keys.stream),
+            Value::from(before.cursor.next().to_string()),
+            Value::from(goal.through.to_string()),
+            Value::from_static_str("COUNT"),
+            integer(count),
+        ];
+        let reply = seat.link.call(Operation::Range, "XRANGE", args).await?;
+        let chunk = codec::chunk(&reply, &self.context.config.decode)?;
+        let done =
+            chunk.entries.len() < count || chunk.entries.last().is_some_and(|last| last.id >= goal.through);
+        let mut position = self.passed(before, &chunk);
+        let continuity = position.prove(&self.look(&seat.link).await?, &before, &chunk.entries);
+        if done {
+            position.reach(goal.through, goal.added);
+            self.catching_up = None;
+        }
+        let batch = (!chunk.entries.is_empty()).then(|| Feed::Batch(chunk.entries));
+        self.settle(position, continuity, batch);
+        Ok(())
+    }
+
+    /// Reads by the group. The acknowledgement of the last batch goes ahead on the same connection: asking for more says
+    /// that it has passed the hub, and it never waits behind the block.
+    pub(super) async fn read(&mut self, seat: &Seat, before: Position) -> Result<(), Fault> {
+        if self.last_proof.elapsed() >= PROVE_EVERY && self.lost_unseen(seat, before).await? {
+            return Ok(());
+        }
+        self.gather.pause().await;
+        let stood_still = self.last_read.elapsed() >= STOOD_STILL;
+        let most = self.context.config.read_count.min(self.context.config.maxlen);
+        let count = self.page.count(most);
+        let acknowledged = std::mem::take(&mut self.unacked);
+        let (acked, reply) = tokio::join! {
+            biased;
+            self.acknowledge(seat, acknowledged),
+            self.ask(seat, count),
+        };
+        if let Err(Fault::Refused(reason)) = acked {
+            self.context.stats.count(ReaderError::Ack);
+            tracing::debug!(reason, "entries could not be acknowledged");
+        }
+        let chunk = codec::read(&reply?, &self.context.config.decode)?;
+        self.gather.note(chunk.entries.len(), Instant::now());
+
+        let mut position = self.passed(before, &chunk);
+        let continuity = if chunk.entries.len() >= count || chunk.entries.is_empty() || stood_still {
+            let state = self.look(&seat.link).await?;
+            position.prove(&state, &before, &chunk.entries)
+        } else {
+            super::Continuity::Intact
+        };
+        self.backoff.succeeded();
+        self.last_read = Instant::now();
+        self.unacked = chunk.raw_ids;
+        self.settle(position, continuity, Some(Feed::Batch(chunk.entries)));
+        Ok(())
+    }
+
+    /// Looks for a loss between two reads.
+    async fn lost_unseen(&mut self, seat: &Seat, before: Position) -> Result<bool, Fault> {
+        let mut position = before;
+        let continuity = position.prove(&self.look(&seat.link).await?, &before, &[]);
+        self.settle(position, continuity, None);
+        Ok(continuity != super::Continuity::Intact)
+    }
+
+    fn passed(&mut self, before: Position, chunk: &Chunk) -> Position {
+        self.page.note(chunk.entries.len(), chunk.bytes);
+        let mut position = before;
+        position.pass(&chunk.entries, chunk.last);
+        position
+    }
+
+    async fn look(&mut self, link: &Link) -> Result<StreamState, Fault> {
+        let reply = link.run(Operation::Check, CHECK, &[&self.context.keys.stream], Vec::new()).await?;
+        self.last_proof = Instant::now();
+        StreamState::parse(&reply)
+    }
+
+    async fn acknowledge(&self, seat: &Seat, ids: Vec<Bytes>) -> Result<(), Fault> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut args = Vec::with_capacity(2 + ids.len());
+        args.extend([text(&self.context.keys.stream), text(&seat.group)]);
+        args.extend(ids.into_iter().map(Value::Bytes));
+        seat.link.call(Operation::Ack, "XACK", args).await.map(drop)
+    }
+
+    async fn ask(&self, seat: &Seat, count: usize) -> Result<fred::types::Resp3Frame, Fault> {
+        let block = self.context.config.read_block;
+        let args = vec![
+            Value::from_static_str("GROUP"),
+            text(&seat.group),
+            Value::from_static_str(CONSUMER),
+            Value::from_static_str("COUNT"),
+            integer(count),
+            Value::from_static_str("BLOCK"),
+            // Zero would block for ever.
+            integer(usize::try_from(block.as_millis()).unwrap_or(usize::MAX).max(1)),
+            Value::from_static_str("STREAMS"),
+            text(&self.context.keys.stream),
+            Value::from_static_str(">"),
+        ];
+        seat.link.wait_for("XREADGROUP", args, block + READ_MARGIN).await
+    }
+}
+
+fn integer(number: usize) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}

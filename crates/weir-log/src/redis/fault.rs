@@ -1,0 +1,93 @@
+//! What can go wrong with one command, and what that says about its effect.
+
+use fred::error::{Error, ErrorKind};
+
+use crate::stats::ReaderError;
+
+/// Why a command has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    /// It was not sent.
+    #[error("no connection to Redis: {0}")]
+    Away(String),
+    /// Redis refused it, so it did nothing.
+    #[error("Redis refuses: {0}")]
+    Refused(String),
+    /// It was sent, and no answer came in time.
+    #[error("Redis did not answer in time")]
+    Late,
+    /// It was sent, and the connection ended.
+    #[error("the connection to Redis ended: {0}")]
+    Broken(String),
+    /// The answer makes no sense.
+    #[error("Redis answered something unexpected: {0}")]
+    Garbled(&'static str),
+}
+
+impl Fault {
+    /// The fault of a command that was handed to the connection.
+    pub(super) fn after_sending(error: &Error) -> Self {
+        if *error.kind() == ErrorKind::Timeout {
+            Self::Late
+        } else {
+            Self::Broken(error.details().to_owned())
+        }
+    }
+
+    /// The metric label it counts under where reading failed by it.
+    pub(super) fn kind(&self) -> ReaderError {
+        match self {
+            Self::Away(text) if is_auth(text) => ReaderError::Auth,
+            Self::Away(_) => ReaderError::Connect,
+            Self::Refused(text) => refusal(text),
+            Self::Late => ReaderError::Timeout,
+            Self::Broken(_) => ReaderError::Disconnected,
+            Self::Garbled(_) => ReaderError::Protocol,
+        }
+    }
+
+    /// Whether it proves that the stream itself is gone, and not only the group.
+    pub(super) fn stream_is_gone(&self) -> bool {
+        matches!(self, Self::Refused(text) if text.starts_with("UNBLOCKED the stream key no longer exists"))
+    }
+}
+
+/// Redis puts a code before the text of an error.
+fn refusal(text: &str) -> ReaderError {
+    match text.split(' ').next().unwrap_or_default() {
+        "NOGROUP" | "UNBLOCKED" => ReaderError::NoGroup,
+        "READONLY" | "NOREPLICAS" | "MISCONF" => ReaderError::ReadOnly,
+        "OOM" => ReaderError::OutOfMemory,
+        "LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" => ReaderError::Loading,
+        "WRONGTYPE" => ReaderError::WrongType,
+        _ if is_auth(text) => ReaderError::Auth,
+        _ => ReaderError::Refused,
+    }
+}
+
+fn is_auth(text: &str) -> bool {
+    ["NOAUTH", "WRONGPASS", "NOPERM"].iter().any(|code| text.contains(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_by_code() {
+        for (text, kind) in [
+            ("NOGROUP No such key 's' or consumer group 'g'", ReaderError::NoGroup),
+            ("UNBLOCKED the stream key no longer exists", ReaderError::NoGroup),
+            ("READONLY You can't write against a read only replica.", ReaderError::ReadOnly),
+            ("OOM command not allowed", ReaderError::OutOfMemory),
+            ("LOADING Redis is loading the dataset in memory", ReaderError::Loading),
+            ("NOPERM this user has no permissions", ReaderError::Auth),
+            ("WRONGTYPE Operation against a key", ReaderError::WrongType),
+            ("ERR something else", ReaderError::Refused),
+        ] {
+            assert_eq!(Fault::Refused(text.to_owned()).kind(), kind, "{text}");
+        }
+        assert!(Fault::Refused("UNBLOCKED the stream key no longer exists".to_owned()).stream_is_gone());
+        assert!(!Fault::Refused("NOGROUP gone".to_owned()).stream_is_gone());
+    }
+}

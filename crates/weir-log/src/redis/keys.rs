@@ -1,0 +1,81 @@
+//! The names of everything in Redis.
+
+use weir_core::name::Session;
+
+/// The keys of one stream.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    /// The stream itself.
+    pub(super) stream: String,
+    /// Sorted set: when each group gave its last sign of life.
+    pub(super) leases: String,
+    /// Held by the instance that reaps and trims.
+    pub(super) lock: String,
+    prefix: String,
+}
+
+impl Keys {
+    pub(super) fn new(stream: &str) -> Self {
+        let prefix = if has_hash_tag(stream) { stream.to_owned() } else { format!("{{{stream}}}") };
+        Self {
+            stream: stream.to_owned(),
+            leases: format!("{prefix}:leases"),
+            lock: format!("{prefix}:janitor"),
+            prefix,
+        }
+    }
+
+    /// The session's snapshot.
+    pub(super) fn snapshot(&self, session: &Session) -> String {
+        format!("{}:snapshot:{session}", self.prefix)
+    }
+
+    /// A publish remembered by the digest of its scope and key.
+    pub(super) fn idempotency(&self, fingerprint: [u8; 32]) -> String {
+        format!("{}:idem:{}", self.prefix, hex(fingerprint))
+    }
+
+    /// A new name for a group of this instance. Nobody ever had it before, so no two sockets share one.
+    pub(super) fn new_group(instance: &str) -> String {
+        format!("weir:{instance}:{:016x}", fastrand::u64(..))
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(digest: [u8; 32]) -> String {
+    use std::fmt::Write;
+    digest.iter().fold(String::with_capacity(64), |mut out, byte| {
+        write!(out, "{byte:02x}").expect("a string takes every byte");
+        out
+    })
+}
+
+/// Whether Redis hashes only a part of the key: the first `{…}` that is not empty.
+fn has_hash_tag(key: &str) -> bool {
+    key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).is_some_and(|(tag, _)| !tag.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_keys_share_the_slot_of_the_stream() {
+        for stream in ["weir:events", "{app}:events", "a{b}c"] {
+            let keys = Keys::new(stream);
+            let slot = fred::util::redis_keyslot(stream.as_bytes());
+            let snapshot = keys.snapshot(&Session::parse("{other}").unwrap());
+            for key in [&keys.leases, &keys.lock, &keys.idempotency([7; 32]), &snapshot] {
+                assert_eq!(fred::util::redis_keyslot(key.as_bytes()), slot, "{key} of {stream}");
+            }
+        }
+        assert_eq!(Keys::new("weir:events").leases, "{weir:events}:leases");
+        assert_eq!(Keys::new("{a}:e").leases, "{a}:e:leases");
+    }
+
+    #[test]
+    fn group_names_are_never_used_twice() {
+        assert_ne!(Keys::new_group("a"), Keys::new_group("a"));
+        assert!(Keys::new_group("a").starts_with("weir:a:"));
+    }
+}

@@ -1,0 +1,195 @@
+//! One connection to Redis, as a value: it is made once, and when it ends it is over.
+//!
+//! The client is told never to reconnect and never to send a command again by itself: a read that is sent twice skips
+//! the entries of the first answer, and an append that is sent twice adds a second entry. Whoever needs a new connection
+//! makes one, and thereby knows that it is new.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::clients::{Client, WithOptions};
+use fred::interfaces::ClientLike;
+use fred::types::config::{ConnectionConfig, Options, TcpConfig};
+use fred::types::{Builder, ConnectHandle, CustomCommand, Resp3Frame, Value};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::config::{BadRedisUrl, RedisConfig};
+use super::fault::Fault;
+use crate::stats::{LogStats, Operation};
+
+/// How long making a connection may take, and then its greeting. It bounds what a black hole costs an attempt.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long Redis may take to answer a command that does not block. Publishers wait so long for a Redis that hangs.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Between two looks at a connection in the making, because the client's signal of success can be missed.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Makes connections.
+#[derive(Debug)]
+pub(super) struct Connector {
+    builder: Builder,
+    slot: u16,
+    stats: Arc<LogStats>,
+    tasks: TaskTracker,
+}
+
+/// A connection. It closes when the last handle is dropped.
+#[derive(Debug)]
+pub(super) struct Link {
+    client: Client,
+    slot: u16,
+    stats: Arc<LogStats>,
+    ended: CancellationToken,
+    _close: DropGuard,
+}
+
+impl Connector {
+    pub(super) fn new(
+        config: &RedisConfig,
+        stats: Arc<LogStats>,
+        tasks: TaskTracker,
+    ) -> Result<Self, BadRedisUrl> {
+        let mut builder = Builder::from_config(config.client()?);
+        builder.set_connection_config(ConnectionConfig {
+            connection_timeout: CONNECT_PATIENCE,
+            internal_command_timeout: CONNECT_PATIENCE,
+            max_command_attempts: 1,
+            tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
+            reconnect_errors: Vec::new(),
+            ..ConnectionConfig::default()
+        });
+        let slot = fred::util::redis_keyslot(config.stream.as_bytes());
+        Ok(Self { builder, slot, stats, tasks })
+    }
+
+    /// Makes a connection, or says why there is none. Dropping the future leaves nothing behind.
+    pub(super) async fn connect(&self) -> Result<Arc<Link>, Fault> {
+        let away = |error: &fred::error::Error| Fault::Away(error.details().to_owned());
+        let client = self.builder.build().map_err(|error| away(&error))?;
+        let mut driver = Driver(client.connect());
+        tokio::select! {
+            ended = &mut driver.0 => {
+                return Err(match ended {
+                    Ok(Err(error)) => away(&error),
+                    Ok(Ok(())) | Err(_) => Fault::Away("the connection ended at once".to_owned()),
+                });
+            }
+            () = connected(&client) => {}
+        }
+        let (ended, close) = (CancellationToken::new(), CancellationToken::new());
+        self.tasks.spawn(drive(driver, close.clone(), ended.clone()));
+        let (slot, stats) = (self.slot, Arc::clone(&self.stats));
+        Ok(Arc::new(Link { client, slot, stats, ended, _close: close.drop_guard() }))
+    }
+}
+
+/// The task of the client that owns the socket; dropping it closes the socket.
+struct Driver(ConnectHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn connected(client: &Client) {
+    while !client.is_connected() {
+        // An error here also ends the driver, which is what the caller looks at.
+        let _ = timeout(LOOK_AGAIN, client.wait_for_connect()).await;
+    }
+}
+
+async fn drive(mut driver: Driver, close: CancellationToken, ended: CancellationToken) {
+    tokio::select! {
+        result = &mut driver.0 => tracing::debug!(?result, "connection to redis ended"),
+        () = close.cancelled() => {}
+    }
+    ended.cancel();
+}
+
+impl Link {
+    /// Sends a command that does not block and waits for its answer, at most [`PATIENCE`].
+    pub(super) async fn call(
+        &self,
+        operation: Operation,
+        command: &'static str,
+        args: Vec<Value>,
+    ) -> Result<Resp3Frame, Fault> {
+        let start = Instant::now();
+        let answer = self.send(CustomCommand::new_static(command, self.slot, false), args, PATIENCE).await;
+        self.stats.took(operation, start.elapsed());
+        answer
+    }
+
+    /// Sends a command that may block for as long as `patience` says.
+    pub(super) async fn wait_for(
+        &self,
+        command: &'static str,
+        args: Vec<Value>,
+        patience: Duration,
+    ) -> Result<Resp3Frame, Fault> {
+        self.send(CustomCommand::new_static(command, self.slot, true), args, patience).await
+    }
+
+    /// Runs a script.
+    pub(super) async fn run(
+        &self,
+        operation: Operation,
+        script: &'static str,
+        keys: &[&str],
+        args: Vec<Value>,
+    ) -> Result<Resp3Frame, Fault> {
+        let mut all = Vec::with_capacity(2 + keys.len() + args.len());
+        all.push(Value::from_static_str(script));
+        all.push(Value::Integer(i64::try_from(keys.len()).unwrap_or(i64::MAX)));
+        all.extend(keys.iter().map(|key| text(key)));
+        all.extend(args);
+        self.call(operation, "EVAL", all).await
+    }
+
+    /// Comes true when the connection is over.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    async fn send(
+        &self,
+        command: CustomCommand,
+        args: Vec<Value>,
+        patience: Duration,
+    ) -> Result<Resp3Frame, Fault> {
+        if self.ended.is_cancelled() {
+            return Err(Fault::Away("the connection ended".to_owned()));
+        }
+        let client = self.client(patience);
+        // The client does not tell commands that it will never send, so its end is watched beside it.
+        tokio::select! {
+            biased;
+            answer = client.custom_raw(command, args) => accept(answer),
+            () = self.ended() => Err(Fault::Broken("the connection ended".to_owned())),
+        }
+    }
+
+    fn client(&self, patience: Duration) -> WithOptions<Client> {
+        let once =
+            Options { timeout: Some(patience), max_attempts: Some(1), fail_fast: true, ..Options::default() };
+        self.client.with_options(&once)
+    }
+}
+
+fn accept(answer: Result<Resp3Frame, fred::error::Error>) -> Result<Resp3Frame, Fault> {
+    let frame = answer.map_err(|error| Fault::after_sending(&error))?;
+    match super::frame::error(&frame) {
+        Some(text) => Err(Fault::Refused(text)),
+        None => Ok(frame),
+    }
+}
+
+/// A text argument.
+pub(super) fn text(text: &str) -> Value {
+    Value::from(text)
+}

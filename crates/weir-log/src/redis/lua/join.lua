@@ -1,0 +1,20 @@
+-- KEYS: stream, leases. ARGV: new group, newest id known, old groups...
+-- Looking and creating are one step, so that nothing can be added between them. Destroying the old groups unblocks
+-- sockets that only this side believes dead, before they take another entry.
+local state, failed = stream_state(KEYS[1])
+if not state then return failed end
+local known = {}
+if state[6] == 1 then known = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2]) end
+for i = 3, #ARGV do
+  redis.pcall('XGROUP', 'DESTROY', KEYS[1], ARGV[i])
+  redis.pcall('ZREM', KEYS[2], ARGV[i])
+end
+local create = { 'XGROUP', 'CREATE', KEYS[1], ARGV[1], state[1], 'MKSTREAM' }
+if state[2] >= 0 then
+  create[#create + 1] = 'ENTRIESREAD'
+  create[#create + 1] = state[2]
+end
+local created = redis.pcall(unpack(create))
+if created.err then return created end
+redis.pcall('ZADD', KEYS[2], now_ms(), ARGV[1])
+return { state, known }

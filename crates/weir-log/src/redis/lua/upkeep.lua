@@ -1,0 +1,64 @@
+-- KEYS: stream, leases, lock. ARGV: own group or '', lease in ms, lock in ms, maxlen, age in ms or -1.
+-- Returns { state, pending, age of the oldest pending in ms, lag, groups, reaped }; -1 is unknown.
+-- Whatever Redis refuses (a replica, no memory) leaves out that part only.
+local stream, leases, own = KEYS[1], KEYS[2], ARGV[1]
+local now, lease = now_ms(), tonumber(ARGV[2])
+
+if own ~= '' then redis.pcall('ZADD', leases, now, own) end
+
+local function reap(group)
+  local stamp = redis.pcall('ZSCORE', leases, group)
+  if not stamp then
+    -- Without a lease it may belong to somebody who is just joining.
+    redis.pcall('ZADD', leases, now, group)
+    return 0
+  end
+  if type(stamp) == 'table' or now - tonumber(stamp) <= lease then return 0 end
+  local destroyed = redis.pcall('XGROUP', 'DESTROY', stream, group)
+  if type(destroyed) == 'table' then return 0 end
+  redis.pcall('ZREM', leases, group)
+  return destroyed
+end
+
+local locked = redis.pcall('SET', KEYS[3], '1', 'NX', 'PX', ARGV[3])
+local janitor = type(locked) == 'table' and locked.ok ~= nil
+if janitor then
+  redis.pcall('XTRIM', stream, 'MAXLEN', '~', ARGV[4])
+  if ARGV[5] ~= '-1' then
+    redis.pcall('XTRIM', stream, 'MINID', string.format('%.0f', math.max(0, now - tonumber(ARGV[5]))))
+  end
+end
+
+local count, lag, reaped = 0, -1, 0
+local groups = redis.pcall('XINFO', 'GROUPS', stream)
+if not groups.err then
+  for _, info in ipairs(groups) do
+    local field = {}
+    for i = 1, #info, 2 do field[info[i]] = info[i + 1] end
+    local name = field['name']
+    if string.sub(name, 1, 5) == 'weir:' then
+      count = count + 1
+      if name == own then
+        lag = field['lag'] or -1
+      elseif janitor then
+        reaped = reaped + reap(name)
+      end
+    end
+  end
+end
+-- Leases whose groups are gone.
+if janitor then redis.pcall('ZREMRANGEBYSCORE', leases, '-inf', now - lease - 1) end
+
+local pending, oldest = -1, -1
+if own ~= '' then
+  local summary = redis.pcall('XPENDING', stream, own)
+  if not summary.err then pending = summary[1] end
+  if pending > 0 then
+    local entry = redis.pcall('XPENDING', stream, own, '-', '+', 1)
+    if not entry.err and entry[1] then oldest = entry[1][3] end
+  end
+end
+
+local state, failed = stream_state(stream)
+if not state then return failed end
+return { state, pending, oldest, lag, count - reaped, reaped }

@@ -1,0 +1,52 @@
+//! What runs within Redis, each as one step that nothing can come between.
+//!
+//! The texts are short, and sending them each time spares the dance around a script cache that a restart empties.
+
+use fred::types::Resp3Frame;
+use weir_core::id::EventId;
+
+use super::fault::Fault;
+use super::frame;
+
+/// Proves continuity: the state of the stream.
+pub(super) const CHECK: &str = concat!(include_str!("lua/state.lua"), include_str!("lua/check.lua"));
+/// Creates a group at the newest id and destroys old ones.
+pub(super) const JOIN: &str = concat!(include_str!("lua/state.lua"), include_str!("lua/join.lua"));
+/// Renews the lease, reaps, trims, and collects facts.
+pub(super) const UPKEEP: &str = concat!(include_str!("lua/state.lua"), include_str!("lua/upkeep.lua"));
+/// Appends all events or none.
+pub(super) const APPEND: &str = include_str!("lua/append.lua");
+/// Destroys groups.
+pub(super) const LEAVE: &str = include_str!("lua/leave.lua");
+
+/// The state of the stream at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StreamState {
+    /// Newest id given out.
+    pub(super) last: EventId,
+    /// Entries ever added; Redis tells from version 7 on.
+    pub(super) added: Option<u64>,
+    /// Entries in it.
+    pub(super) length: u64,
+    /// The oldest of them.
+    pub(super) first: Option<EventId>,
+    /// The newest id that was deleted from its middle.
+    pub(super) deleted: Option<EventId>,
+    /// Whether the key exists.
+    pub(super) exists: bool,
+}
+
+impl StreamState {
+    /// Reads what `state.lua` returns.
+    pub(super) fn parse(reply: &Resp3Frame) -> Result<Self, Fault> {
+        let count = |place| frame::at(reply, place, frame::number);
+        Ok(Self {
+            last: frame::at(reply, 0, frame::id)?,
+            added: u64::try_from(count(1)?).ok(),
+            length: u64::try_from(count(2)?).unwrap_or_default(),
+            first: frame::at(reply, 3, |text| Some(frame::id(text)))?,
+            deleted: frame::at(reply, 4, |text| Some(frame::id(text)))?.filter(|id| *id > EventId::ZERO),
+            exists: count(5)? == 1,
+        })
+    }
+}

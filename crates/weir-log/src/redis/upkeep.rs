@@ -1,0 +1,116 @@
+//! What runs beside the reading: the shared connection, the lease, the janitor, the facts.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use fred::types::{Resp3Frame, Value};
+use weir_core::log::LogFacts;
+
+use super::backoff::Backoff;
+use super::context::Context;
+use super::fault::Fault;
+use super::frame;
+use super::link::{Link, text};
+use super::scripts::{StreamState, UPKEEP};
+use crate::stats::Operation;
+
+/// Keeps the shared connection, and tends the stream on it. It never returns; its owner cancels it.
+pub(super) async fn run(context: Arc<Context>) {
+    let mut backoff = Backoff::default();
+    let mut links = 0;
+    loop {
+        match context.connector.connect().await {
+            Ok(link) => {
+                links += 1;
+                context.stats.reconnects.fetch_add(u64::from(links > 1), Ordering::Relaxed);
+                let seat = Published::new(&context, Arc::clone(&link));
+                let fault = tend(&context, &link, &mut backoff).await;
+                drop(seat);
+                tracing::warn!(%fault, "the connection to redis for publishing ended");
+            }
+            Err(fault) if backoff.failures() == 0 => {
+                tracing::warn!(%fault, "redis cannot be reached for publishing")
+            }
+            Err(fault) => tracing::debug!(%fault, "redis still cannot be reached for publishing"),
+        }
+        backoff.failed();
+        backoff.pause().await;
+    }
+}
+
+/// The shared connection while it may be used; publishers never see one that is over.
+struct Published<'a>(&'a Context);
+
+impl<'a> Published<'a> {
+    fn new(context: &'a Context, link: Arc<Link>) -> Self {
+        *context.link.lock() = Some(link);
+        Self(context)
+    }
+}
+
+impl Drop for Published<'_> {
+    fn drop(&mut self) {
+        *self.0.link.lock() = None;
+        *self.0.facts.lock() = LogFacts::default();
+    }
+}
+
+async fn tend(context: &Context, link: &Link, backoff: &mut Backoff) -> Fault {
+    loop {
+        match round(context, link).await {
+            Ok(facts) => *context.facts.lock() = facts,
+            // Redis answers, so the connection is good; what it refuses is unknown.
+            Err(fault @ Fault::Refused(_)) => {
+                tracing::debug!(%fault, "upkeep is refused");
+                *context.facts.lock() = LogFacts { up: true, ..LogFacts::default() };
+            }
+            Err(fault) => return fault,
+        }
+        backoff.succeeded();
+        let pause = context.config.pace.upkeep.mul_f64(0.8 + fastrand::f64() * 0.4);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = link.ended() => return Fault::Broken("closed by the other side".to_owned()),
+        }
+    }
+}
+
+async fn round(context: &Context, link: &Link) -> Result<LogFacts, Fault> {
+    let Context { config, keys, .. } = context;
+    let group = context.reading.lock().group.clone();
+    let age = config.max_age.map_or(-1, millis);
+    let args = vec![
+        text(group.as_deref().unwrap_or_default()),
+        Value::Integer(millis(config.pace.lease)),
+        // Shorter than a round, so that every round finds one instance that trims.
+        Value::Integer(millis(config.pace.upkeep * 3 / 4).max(1)),
+        Value::Integer(i64::try_from(config.maxlen).unwrap_or(i64::MAX)),
+        Value::Integer(age),
+    ];
+    let reply = link.run(Operation::Upkeep, UPKEEP, &[&keys.stream, &keys.leases, &keys.lock], args).await?;
+    let reaped = frame::at(&reply, 5, frame::number)?;
+    context.stats.groups_reaped.fetch_add(reaped.unsigned_abs(), Ordering::Relaxed);
+    facts(&reply, group)
+}
+
+fn facts(reply: &Resp3Frame, group: Option<String>) -> Result<LogFacts, Fault> {
+    let state = StreamState::parse(frame::at(reply, 0, Some)?)?;
+    let known = |place| frame::at(reply, place, frame::number).map(|number| u64::try_from(number).ok());
+    Ok(LogFacts {
+        up: true,
+        length: Some(state.length),
+        oldest: state.first,
+        newest: Some(state.last),
+        read: None,
+        pending: known(1)?,
+        pending_oldest_ms: known(2)?,
+        lag: known(3)?,
+        groups: known(4)?,
+        group,
+    })
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,13 @@
+//! The Redis log passes the suite of every log, takes what foreign producers write, and survives what happens to
+//! connections, groups and servers.
+
+#[path = "redis/faults.rs"]
+mod faults;
+#[path = "redis/foreign.rs"]
+mod foreign;
+#[path = "redis/groups.rs"]
+mod groups;
+#[path = "redis/server.rs"]
+mod server;
+
+weir_testkit::log_suite!(server::Shared);
