@@ -9,6 +9,8 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 # Arguments of `weir serve` for `make run`.
 ARGS ?=
+# Cases of `make bench`: all, fanout, redis, idle.
+BENCH ?= all
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
@@ -59,8 +61,11 @@ deny: ## fences between crates, licences, sources and advisories of dependencies
 sizes: ## the budget of lines per file; clippy holds that of functions
 	@.ci/sizes
 
-bench: ## measure against the figures of docs/ and the peers
-	cargo bench --locked -p weir-benches
+bench: ## measure end to end (BENCH=fanout, redis, idle for one case), then each step of the core
+	@.ci/setup bench
+	cargo build --release --locked -p weir -p weir-benches
+	cargo run --release --locked --quiet -p weir-benches --bin weir-bench -- $(BENCH)
+	cargo bench --locked --quiet -p weir-benches
 
 fuzz: export CARGO_PROFILE_RELEASE_LTO = off
 fuzz: ## fuzz every target for FUZZ_SECONDS (60); needs the nightly toolchain
