@@ -136,6 +136,19 @@ pub enum ResumeResult {
     Gap,
 }
 
+impl ResumeResult {
+    /// Every result, for metrics that start at 0.
+    pub const ALL: [Self; 2] = [Self::Complete, Self::Gap];
+
+    /// The value of the metric label `result`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Gap => "gap",
+        }
+    }
+}
+
 /// Bounds of one pull, so that one client's backlog does not hold the thread or a large buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {

@@ -1,6 +1,8 @@
 //! The closed sets of label values. Each value is exported as 0 from the start.
 
 use weir_core::Malformed;
+use weir_core::notice::GapReason;
+use weir_core::subscription::ResumeResult;
 
 /// A closed set of values of one label.
 pub trait Label: Copy + 'static {
@@ -84,6 +86,8 @@ labels! {
         Draining = "draining",
         /// The window was not loaded in time.
         Starting = "starting",
+        /// It may not subscribe.
+        Auth = "auth",
     }
 
     /// How a publish ended. One call counts once, however many events it carries.
@@ -92,6 +96,8 @@ labels! {
         Ok = "ok",
         /// Refused for what it says; nothing was written.
         Invalid = "invalid",
+        /// The publisher may not publish; nothing was written.
+        Denied = "denied",
         /// Turned away by a limit of the instance; nothing was written.
         Limited = "limited",
         /// The log did not take it, or did not say whether it did.
@@ -122,30 +128,6 @@ labels! {
         Shutdown = "shutdown",
         /// A newer event of the same key took its place.
         Conflated = "conflated",
-    }
-
-    /// Why a `weir.gap` was announced.
-    GapReason("reason") {
-        /// The position is older than what the window can prove.
-        Trimmed = "trimmed",
-        /// The position is none of this log.
-        UnknownId = "unknown-id",
-        /// The client's queue was full.
-        Overflow = "overflow",
-        /// Entries were trimmed before this instance read them.
-        Reader = "reader",
-        /// An event was larger than `--max-event-bytes`.
-        Oversize = "oversize",
-        /// The log was emptied or replaced.
-        Reset = "reset",
-    }
-
-    /// What a resume could promise.
-    ResumeResult("result") {
-        /// Nothing is missing.
-        Complete = "complete",
-        /// Something may be missing, and the client was told.
-        Gap = "gap",
     }
 
     /// What went wrong in the log's reader.
@@ -190,17 +172,28 @@ labels! {
     }
 }
 
-impl Label for Malformed {
-    const NAME: &'static str = "reason";
-    const ALL: &'static [Self] = &Self::ALL;
+/// Sets that the core knows.
+macro_rules! core_labels {
+    ($($name:ident ($label:literal),)*) => {$(
+        impl Label for $name {
+            const NAME: &'static str = $label;
+            const ALL: &'static [Self] = &Self::ALL;
 
-    fn as_str(self) -> &'static str {
-        self.as_str()
-    }
+            fn as_str(self) -> &'static str {
+                self.as_str()
+            }
 
-    fn index(self) -> usize {
-        self as usize
-    }
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    )*};
+}
+
+core_labels! {
+    Malformed("reason"),
+    GapReason("reason"),
+    ResumeResult("result"),
 }
 
 #[cfg(test)]

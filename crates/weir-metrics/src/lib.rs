@@ -24,8 +24,6 @@ pub mod resume;
 
 mod registrar;
 
-pub use label::{
-    Command, Discarded, Disconnect, Dropped, GapReason, PublishResult, ReaderError, Rejected, ResumeResult,
-    Transport,
-};
+pub use clients::Held;
+pub use label::{Command, Discarded, Disconnect, Dropped, PublishResult, ReaderError, Rejected, Transport};
 pub use metrics::{BuildInfo, Metrics};

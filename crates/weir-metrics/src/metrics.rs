@@ -4,10 +4,13 @@ use std::sync::OnceLock;
 
 use prometheus::{Registry, TextEncoder};
 use weir_core::EventType;
+use weir_core::notice::GapReason;
+use weir_core::tally::Tally;
 
 use crate::clients::Clients;
 use crate::events::Events;
 use crate::instance::Instance;
+use crate::label::{Discarded, Dropped};
 use crate::log::Log;
 use crate::publishing::Publishing;
 use crate::redis::Redis;
@@ -59,6 +62,24 @@ impl Metrics {
             log: Log::new(make),
             redis: OnceLock::new(),
             registry,
+        }
+    }
+
+    /// Adds what one step of the core did.
+    pub fn tally(&self, tally: &Tally) {
+        if *tally == Tally::default() {
+            return;
+        }
+        let events = &self.events;
+        events.queued.inc_by(tally.queued);
+        events.delivered(tally.delivered, 0);
+        events.dropped.add(Dropped::Overflow, tally.dropped.overflow);
+        events.dropped.add(Dropped::Trimmed, tally.dropped.trimmed);
+        events.dropped.add(Dropped::Oversize, tally.dropped.oversize);
+        events.discarded.add(Discarded::Conflated, tally.conflated);
+        self.resume.replayed.inc_by(tally.replayed);
+        for (reason, count) in GapReason::ALL.into_iter().zip(tally.gaps) {
+            self.resume.gaps.add(reason, count);
         }
     }
 

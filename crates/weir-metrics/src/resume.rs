@@ -3,8 +3,9 @@
 use prometheus::IntCounter;
 
 use crate::family::Counters;
-use crate::label::{GapReason, ResumeResult};
 use crate::registrar::Registrar;
+use weir_core::notice::GapReason;
+use weir_core::subscription::ResumeResult;
 
 /// `weir_resumes_total`, `weir_replayed_events_total`, `weir_gap_notices_total`.
 #[derive(Debug)]

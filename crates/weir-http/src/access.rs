@@ -1,0 +1,86 @@
+//! Who may call without a token.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::header::HOST;
+
+use crate::app::AnonymousAccess;
+use crate::problem::Problem;
+
+/// Headers by which a proxy says that it asks for somebody else.
+const FORWARDING: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
+
+/// What a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Subscribe,
+    Publish,
+}
+
+/// See [`AnonymousAccess`].
+#[derive(Debug)]
+pub(crate) struct Anonymous(pub(crate) AnonymousAccess);
+
+impl Anonymous {
+    /// Lets the call pass, or says how to go on.
+    pub(crate) fn check(&self, action: Action, headers: &HeaderMap) -> Result<(), Problem> {
+        let allowed = match self.0 {
+            AnonymousAccess::Local => is_local(headers),
+            AnonymousAccess::None => false,
+            AnonymousAccess::Subscribe => action == Action::Subscribe,
+            AnonymousAccess::Publish => action == Action::Publish,
+            AnonymousAccess::All => true,
+        };
+        if allowed { Ok(()) } else { Err(Problem::unauthorized()) }
+    }
+}
+
+/// A loopback `Host` and no forwarding header: neither a page that rebound its DNS name nor a proxy on this machine
+/// passes for a developer at the terminal.
+pub(crate) fn is_local(headers: &HeaderMap) -> bool {
+    !FORWARDING.iter().any(|name| headers.contains_key(*name))
+        && headers.get(HOST).and_then(|host| host.to_str().ok()).is_some_and(is_loopback_host)
+}
+
+fn is_loopback_host(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _port)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn local_means_a_loopback_host_and_no_proxy() {
+        for host in ["localhost", "LocalHost:8080", "127.0.0.1:1", "127.9.9.9", "[::1]:8080", "[::1]"] {
+            assert!(is_local(&headers(&[("host", host)])), "{host}");
+        }
+        for host in ["evil.example", "10.0.0.1", "localhost.evil.example", "127.0.0.1.evil.example:8080", ""]
+        {
+            assert!(!is_local(&headers(&[("host", host)])), "{host}");
+        }
+        assert!(!is_local(&headers(&[])));
+        assert!(!is_local(&headers(&[("host", "localhost"), ("x-forwarded-for", "10.0.0.1")])));
+    }
+
+    #[test]
+    fn each_setting() {
+        let remote = headers(&[("host", "weir.example")]);
+        let passes = |access, action| Anonymous(access).check(action, &remote).is_ok();
+        assert!(!passes(AnonymousAccess::Local, Action::Subscribe));
+        assert!(!passes(AnonymousAccess::None, Action::Subscribe));
+        assert!(passes(AnonymousAccess::Subscribe, Action::Subscribe));
+        assert!(!passes(AnonymousAccess::Subscribe, Action::Publish));
+        assert!(passes(AnonymousAccess::Publish, Action::Publish));
+        assert!(passes(AnonymousAccess::All, Action::Publish));
+    }
+}

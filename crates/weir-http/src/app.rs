@@ -1,0 +1,139 @@
+//! What every request of an instance shares.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dashmap::DashMap;
+use tokio_util::sync::CancellationToken;
+use weir_core::log::EventLog;
+use weir_core::mailbox::Overflow;
+use weir_core::{Broker, Time};
+use weir_metrics::Metrics;
+
+use crate::access::Anonymous;
+use crate::client::Client;
+
+/// How a subscribe that cannot be served now is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refuse {
+    /// 200, `weir.refused` and a clean end, so that a native `EventSource` comes back by itself.
+    Soft,
+    /// 503 with `Retry-After`, for load balancers that try elsewhere.
+    Status,
+}
+
+/// Who needs no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnonymousAccess {
+    /// Everybody on this machine who talks to it directly: a loopback `Host` and no forwarding header.
+    Local,
+    /// Nobody.
+    None,
+    /// Whoever subscribes.
+    Subscribe,
+    /// Whoever publishes.
+    Publish,
+    /// Everybody.
+    All,
+}
+
+/// The settings of the front.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Longest silence of a stream.
+    pub heartbeat: Duration,
+    /// Mean reconnection time told to clients.
+    pub retry: Duration,
+    /// A client whose oldest waiting event has not left completely within this is disconnected.
+    pub stall_timeout: Duration,
+    /// What a full queue does where the client does not say.
+    pub overflow: Overflow,
+    /// Most bytes of an event's data.
+    pub max_event_bytes: usize,
+    /// Most clients at once.
+    pub max_connections: usize,
+    /// Most sessions on one connection.
+    pub max_sessions_per_connection: usize,
+    /// Connections are rotated at about this age.
+    pub max_connection_age: Option<Duration>,
+    /// How a subscribe that cannot be served now is turned away.
+    pub refuse: Refuse,
+    /// Who needs no token.
+    pub anonymous: AnonymousAccess,
+    /// How long an instance whose log is away stays ready.
+    pub ready_grace: Duration,
+    /// After this long without a return of the reader, although the log answers, the instance is not ready.
+    pub reader_patience: Duration,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct App {
+    /// The instance's window and clients.
+    pub broker: Broker,
+    /// The log that publishes go to.
+    pub log: Arc<dyn EventLog>,
+    /// Every series.
+    pub metrics: Arc<Metrics>,
+    /// The settings.
+    pub config: HttpConfig,
+    pub(crate) anonymous: Anonymous,
+    pub(crate) clients: DashMap<u64, Arc<Client>>,
+    /// When the reader last returned, in ms since the epoch.
+    progress_ms: AtomicU64,
+    /// Cancelled when the instance begins to go away.
+    pub(crate) draining: CancellationToken,
+    /// Cancelled when new subscribes are refused.
+    pub(crate) refusing: CancellationToken,
+}
+
+impl App {
+    /// An instance that has loaded nothing yet.
+    pub fn new(broker: Broker, log: Arc<dyn EventLog>, metrics: Arc<Metrics>, config: HttpConfig) -> Self {
+        metrics.clients.max.set(i64::try_from(config.max_connections).unwrap_or(i64::MAX));
+        Self {
+            broker,
+            log,
+            metrics,
+            anonymous: Anonymous(config.anonymous),
+            config,
+            clients: DashMap::new(),
+            progress_ms: AtomicU64::new(0),
+            draining: CancellationToken::new(),
+            refusing: CancellationToken::new(),
+        }
+    }
+
+    /// The time now.
+    pub fn time(&self) -> Time {
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        Time { now: Instant::now(), ms: u64::try_from(ms).unwrap_or(u64::MAX) }
+    }
+
+    /// The reader has returned, with entries or without: it is alive.
+    pub fn reader_returned(&self, time: Time) {
+        self.progress_ms.store(time.ms, Ordering::Relaxed);
+        self.metrics.log.progress(time.ms);
+    }
+
+    pub(crate) fn progress_ms(&self) -> u64 {
+        self.progress_ms.load(Ordering::Relaxed)
+    }
+
+    /// A reconnection time for one client, ±20 %, so that clients that were cut off together do not come back together.
+    pub(crate) fn reconnect_ms(&self) -> u64 {
+        jittered(self.config.retry)
+    }
+}
+
+/// ±20 % of a duration, in ms.
+pub(crate) fn jittered(mean: Duration) -> u64 {
+    let factor = fastrand::f64().mul_add(0.4, 0.8);
+    u64::try_from(mean.mul_f64(factor).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);

@@ -1,0 +1,172 @@
+//! The events of a batch, from NDJSON or a JSON array.
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use weir_core::log::NewEvent;
+use weir_core::{EventType, Key, Session};
+
+use crate::problem::Problem;
+
+/// Most bytes of a batch.
+pub(crate) const MAX_BYTES: usize = 4 << 20;
+
+/// Most events of a batch: they are appended at once, while others wait.
+const MAX_EVENTS: usize = 1000;
+
+/// How a batch is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    Array,
+    Lines,
+}
+
+impl Syntax {
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let declared = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let essence = declared.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case("application/json") {
+            Ok(Self::Array)
+        } else if essence.eq_ignore_ascii_case("application/x-ndjson") {
+            Ok(Self::Lines)
+        } else {
+            let detail = "a batch has the content type application/json or application/x-ndjson";
+            Err(Problem::media_type(detail))
+        }
+    }
+}
+
+/// Checks and takes every event, or none.
+pub(crate) fn parse(syntax: Syntax, text: &str, max_event_bytes: usize) -> Result<Vec<NewEvent>, Problem> {
+    let items: Vec<Item<'_>> = match syntax {
+        Syntax::Array => serde_json::from_str(text).map_err(|error| not_json(&error))?,
+        Syntax::Lines => lines(text)?,
+    };
+    if items.is_empty() || items.len() > MAX_EVENTS {
+        let detail = format!("a batch has 1 to {MAX_EVENTS} events, this one has {}", items.len());
+        let problem = Problem::malformed("batch_size", detail);
+        return Err(if items.is_empty() { problem } else { Problem::too_large(problem.detail) });
+    }
+    let events = items.into_iter().enumerate();
+    events.map(|(nth, item)| item.check(max_event_bytes).map_err(|problem| problem.of_event(nth))).collect()
+}
+
+fn lines(text: &str) -> Result<Vec<Item<'_>>, Problem> {
+    let filled = text.lines().filter(|line| !line.trim().is_empty());
+    let parsed = filled
+        .take(MAX_EVENTS + 1)
+        .enumerate()
+        .map(|(nth, line)| serde_json::from_str(line).map_err(|error| not_json(&error).of_event(nth)));
+    parsed.collect()
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    let detail =
+        format!("a batch is a list of {{\"session\",\"data\",\"type\"?,\"key\"?,\"snapshot\"?}}: {error}");
+    Problem::malformed("invalid_batch", detail)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Item<'a> {
+    session: String,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    key: Option<String>,
+    snapshot: Option<u32>,
+}
+
+impl Item<'_> {
+    fn check(self, max_event_bytes: usize) -> Result<NewEvent, Problem> {
+        let data = text(self.data)?;
+        if data.len() > max_event_bytes {
+            return Err(Problem::too_large(format!("an event's data is at most {max_event_bytes} bytes")));
+        }
+        Ok(NewEvent {
+            session: Session::parse(&self.session)?,
+            data,
+            kind: self.kind.as_deref().map(EventType::parse).transpose()?,
+            key: self.key.as_deref().map(Key::parse).transpose()?,
+            snapshot: self.snapshot.filter(|secs| *secs > 0),
+        })
+    }
+}
+
+/// A JSON string is its text; anything else stays JSON, without the white space between its tokens and with every digit.
+fn text(data: &RawValue) -> Result<String, Problem> {
+    let raw = data.get();
+    if raw.starts_with('"') {
+        return serde_json::from_str(raw).map_err(|error| not_json(&error));
+    }
+    let (mut quoted, mut escaped) = (false, false);
+    Ok(raw
+        .chars()
+        .filter(|char| {
+            let keep = quoted || !char.is_ascii_whitespace();
+            if *char == '"' && !escaped {
+                quoted = !quoted;
+            }
+            escaped = quoted && *char == '\\' && !escaped;
+            keep
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(batch: &str) -> Vec<String> {
+        let events = parse(Syntax::Array, batch, 64).unwrap();
+        events.into_iter().map(|event| event.data).collect()
+    }
+
+    fn refused(syntax: Syntax, batch: &str) -> (u16, String) {
+        let problem = parse(syntax, batch, 8).unwrap_err();
+        (problem.status.as_u16(), format!("{}: {}", problem.code, problem.detail))
+    }
+
+    #[test]
+    fn strings_are_text_and_the_rest_is_compact_json() {
+        assert_eq!(
+            data(
+                r#"[{"session":"a","data":"x\ny"},
+                    {"session":"a","data":{"b" : [1, 1.10, 12345678901234567890 ], "c \" d": "e \\"}},
+                    {"session":"a","data": null }]"#
+            ),
+            ["x\ny", r#"{"b":[1,1.10,12345678901234567890],"c \" d":"e \\"}"#, "null"]
+        );
+    }
+
+    #[test]
+    fn lines_may_be_blank_and_end_in_crlf() {
+        let events =
+            parse(Syntax::Lines, "{\"session\":\"a\",\"data\":1}\r\n\n{\"session\":\"b\",\"data\":2}", 8);
+        assert_eq!(events.unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_event_that_is_refused_is_named() {
+        let (status, text) =
+            refused(Syntax::Lines, "{\"session\":\"a\",\"data\":1}\n{\"session\":\"\",\"data\":1}");
+        assert_eq!((status, text.starts_with("invalid_session: event 2:")), (400, true), "{text}");
+        for (batch, status, code) in [
+            ("[]", 400, "batch_size"),
+            ("{}", 400, "invalid_batch"),
+            (r#"[{"session":"a"}]"#, 400, "invalid_batch"),
+            (r#"[{"session":"a","data":1,"tpye":"x"}]"#, 400, "invalid_batch"),
+            (r#"[{"session":"a","data":"\ud800"}]"#, 400, "invalid_batch"),
+            (r#"[{"session":"a","data":1,"type":"weir.x"}]"#, 422, "reserved_type"),
+            (r#"[{"session":"a","data":1,"key":""}]"#, 422, "invalid_key"),
+            (r#"[{"session":"a","data":"123456789"}]"#, 413, "too_large"),
+        ] {
+            let (got, text) = refused(Syntax::Array, batch);
+            assert_eq!((got, text.starts_with(code)), (status, true), "{batch}: {text}");
+        }
+        let many = format!("[{}]", vec![r#"{"session":"a","data":1}"#; 1001].join(","));
+        assert_eq!(refused(Syntax::Array, &many).0, 413);
+    }
+}

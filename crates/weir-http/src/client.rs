@@ -1,0 +1,247 @@
+//! One open stream or long-poll, as the connection and operators see it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use weir_core::hub::Seat;
+use weir_core::subscription::{End, Pulled, Subscription, Wants};
+use weir_metrics::{Discarded, Disconnect, Held, Transport};
+
+use crate::app::{App, Peer};
+use crate::socket::Flight;
+
+/// How the supervisor sees that an event has left.
+#[derive(Debug)]
+pub(crate) enum Wire {
+    /// The connection is this client's alone: the kernel's count tells.
+    Own(Arc<Mutex<Flight>>),
+    /// HTTP/2: the chunk has left when hyper asks for the next.
+    Shared(Mutex<Option<Instant>>),
+}
+
+impl Wire {
+    pub(crate) fn hand_over(&self, bytes: usize, oldest: Option<Instant>) {
+        match self {
+            Self::Own(flight) => flight.lock().hand_over(bytes, oldest),
+            Self::Shared(waiting) => *waiting.lock() = oldest,
+        }
+    }
+
+    /// hyper asks for more.
+    pub(crate) fn asked(&self) {
+        match self {
+            Self::Own(_) => {}
+            Self::Shared(waiting) => *waiting.lock() = None,
+        }
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        match self {
+            Self::Own(flight) => flight.lock().oldest(),
+            Self::Shared(waiting) => *waiting.lock(),
+        }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) seat: Arc<Seat>,
+    pub(crate) peer: IpAddr,
+    pub(crate) transport: Transport,
+    pub(crate) since: Instant,
+    pub(crate) wire: Wire,
+    clock: Mutex<Clock>,
+}
+
+/// Times of one client.
+#[derive(Debug)]
+struct Clock {
+    /// When the last bytes were handed over.
+    wrote: Instant,
+    /// When the last sign of life was asked for.
+    beat: Instant,
+    /// When it is to be rotated.
+    retire: Option<Instant>,
+    /// When its end was decided.
+    ended: Option<Instant>,
+    /// Why it was cut.
+    cut: Option<Disconnect>,
+}
+
+/// What the supervisor has to do about a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Look again then.
+    Look(Instant),
+    /// The connection is cut.
+    Cut(Disconnect),
+}
+
+/// How long a client that is closed because its queue is full may take to read the end of its stream.
+const OVERFLOW_GRACE: Duration = Duration::from_secs(1);
+
+/// When to look again at a client whose body ought to have been polled: it is not, because the peer does not read.
+const UNPOLLED: Duration = Duration::from_secs(1);
+
+impl Client {
+    /// Since when its oldest event has been waiting, in its queue or behind it.
+    fn oldest(&self) -> Option<Instant> {
+        let queued = self.seat.look(Subscription::oldest);
+        queued.into_iter().chain(self.wire.oldest()).min()
+    }
+
+    /// Bytes were handed over.
+    pub(crate) fn wrote(&self, now: Instant) {
+        self.clock.lock().wrote = now;
+    }
+
+    /// Looks after heartbeat, stall, age and the end.
+    pub(crate) fn supervise(&self, app: &App, now: Instant) -> Verdict {
+        let closing = self.seat.look(Subscription::closing);
+        let stalls = self.oldest().map(|since| since + app.config.stall_timeout);
+        if stalls.is_some_and(|at| now >= at) {
+            return self.cut(Disconnect::Stalled);
+        }
+        if let Some(end) = closing {
+            return self.supervise_end(app, end, now);
+        }
+        let mut next = self.heartbeat(app, now);
+        if let Some(at) = self.retire(now) {
+            next = next.min(at);
+        }
+        if let Some(at) = self.seat.look(Subscription::deadline) {
+            if now >= at {
+                self.seat.nudge();
+            }
+            next = next.min(if now >= at { now + UNPOLLED } else { at });
+        }
+        Verdict::Look(stalls.map_or(next, |at| next.min(at)))
+    }
+
+    fn supervise_end(&self, app: &App, end: End, now: Instant) -> Verdict {
+        let (grace, reason) = match end {
+            End::Overflow => (OVERFLOW_GRACE, Disconnect::Overflow),
+            End::Shutdown | End::MaxAge | End::Refused(_) => (app.config.stall_timeout, Disconnect::Stalled),
+        };
+        let at = *self.clock.lock().ended.get_or_insert(now) + grace;
+        if now >= at { self.cut(reason) } else { Verdict::Look(at) }
+    }
+
+    fn heartbeat(&self, app: &App, now: Instant) -> Instant {
+        let every = app.config.heartbeat;
+        let visible = self.seat.look(|subscription| subscription.wants().visible_beat);
+        let mut clock = self.clock.lock();
+        let last = if visible { clock.beat } else { clock.beat.max(clock.wrote) };
+        if now < last + every {
+            return last + every;
+        }
+        clock.beat = now;
+        drop(clock);
+        self.seat.beat();
+        now + every
+    }
+
+    fn retire(&self, now: Instant) -> Option<Instant> {
+        let at = self.clock.lock().retire?;
+        if now >= at {
+            self.seat.close(End::MaxAge);
+            return Some(now + UNPOLLED);
+        }
+        Some(at)
+    }
+
+    fn cut(&self, reason: Disconnect) -> Verdict {
+        self.clock.lock().cut.get_or_insert(reason);
+        Verdict::Cut(reason)
+    }
+
+    /// The instance cuts it off at the deadline of its shutdown.
+    pub(crate) fn cut_off(&self) {
+        self.cut(Disconnect::Shutdown);
+    }
+}
+
+/// A client's registration; when it is dropped, the client has left.
+#[derive(Debug)]
+pub(crate) struct Seated {
+    pub(crate) app: Arc<App>,
+    pub(crate) client: Arc<Client>,
+    ended: Option<End>,
+    catching_up: Option<Held>,
+    _open: Held,
+}
+
+impl Seated {
+    /// Registers a client.
+    pub(crate) fn join(
+        app: &Arc<App>,
+        wants: Wants,
+        transport: Transport,
+        (peer, wire): (Peer, Wire),
+    ) -> Self {
+        let now = app.time().now;
+        let sessions = i64::try_from(wants.sessions.len()).unwrap_or(i64::MAX);
+        let seat = app.broker.join(wants, now);
+        // Rotation is jittered, so that clients that came together do not leave together.
+        let retire =
+            app.config.max_connection_age.map(|age| now + age.mul_f64(fastrand::f64().mul_add(0.2, 0.9)));
+        let clock = Clock { wrote: now, beat: now, retire, ended: None, cut: None };
+        let client =
+            Arc::new(Client { seat, peer: peer.0, transport, since: now, wire, clock: Mutex::new(clock) });
+        app.clients.insert(client.seat.id(), Arc::clone(&client));
+        app.metrics.clients.subscriptions.add(sessions);
+        let open = app.metrics.clients.connected(transport);
+        Self { app: Arc::clone(app), client, ended: None, catching_up: None, _open: open }
+    }
+
+    /// Counts what a pull did.
+    pub(crate) fn count(&mut self, pulled: &Pulled) {
+        let metrics = &self.app.metrics;
+        metrics.tally(&pulled.tally);
+        if let Some(result) = pulled.resume {
+            metrics.resume.results.inc(result);
+        }
+        self.ended = self.ended.or(pulled.end);
+        let catching_up = self.client.seat.progress().catching_up;
+        if catching_up != self.catching_up.is_some() {
+            self.catching_up = catching_up.then(|| metrics.clients.catching_up());
+        }
+    }
+
+    fn disconnect(&self) -> Disconnect {
+        let cut = self.client.clock.lock().cut;
+        let end = self.ended.or(self.client.seat.look(Subscription::closing));
+        match (cut, end) {
+            (Some(reason), _) => reason,
+            (None, None | Some(End::Refused(_))) => Disconnect::Client,
+            (None, Some(End::Shutdown)) => Disconnect::Shutdown,
+            (None, Some(End::Overflow)) => Disconnect::Overflow,
+            (None, Some(End::MaxAge)) => Disconnect::MaxAge,
+        }
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        let reason = self.disconnect();
+        let metrics = &self.app.metrics;
+        let sessions = self.client.seat.look(|subscription| subscription.wants().sessions.len());
+        let left = self.app.broker.leave(&self.client.seat);
+        self.app.clients.remove(&self.client.seat.id());
+        metrics.clients.subscriptions.sub(i64::try_from(sessions).unwrap_or(i64::MAX));
+        metrics.events.discarded.add(discarded(reason), left);
+        metrics.clients.disconnected(reason, self.client.since.elapsed());
+    }
+}
+
+fn discarded(reason: Disconnect) -> Discarded {
+    match reason {
+        Disconnect::Client | Disconnect::Error | Disconnect::MaxAge => Discarded::Client,
+        Disconnect::Stalled => Discarded::Stalled,
+        Disconnect::Overflow => Discarded::Disconnect,
+        Disconnect::Shutdown => Discarded::Shutdown,
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether an instance can serve, proved and not assumed.
+
+use serde_json::json;
+
+use crate::app::App;
+
+/// Whether load balancers should send clients here, and why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// New clients are welcome.
+    pub ready: bool,
+    /// One word for operators.
+    pub status: Status,
+    /// What it is waiting for.
+    pub waiting_for: Option<String>,
+}
+
+/// How an instance does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// All is well.
+    Ready,
+    /// The log is away, within the grace: clients are held and replays are answered.
+    Degraded,
+    /// The window has not been loaded.
+    Starting,
+    /// It is going away.
+    Draining,
+    /// The log has been away for longer than the grace.
+    LogAway,
+    /// The log answers, but the reader makes no progress.
+    ReaderStuck,
+}
+
+impl Status {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Starting => "starting",
+            Self::Draining => "draining",
+            Self::LogAway => "log-away",
+            Self::ReaderStuck => "reader-stuck",
+        }
+    }
+}
+
+/// Looks at the instance now.
+pub fn readiness(app: &App) -> Readiness {
+    let now_ms = app.time().ms;
+    let (status, waiting_for) = if app.draining.is_cancelled() {
+        (Status::Draining, Some("clients to leave".to_owned()))
+    } else if !app.broker.is_loaded() {
+        (Status::Starting, Some("the first window load: is the log reachable?".to_owned()))
+    } else if let Some(since) = app.broker.degraded() {
+        away(app, now_ms.saturating_sub(since))
+    } else {
+        reading(app, now_ms.saturating_sub(app.progress_ms()))
+    };
+    let ready = matches!(status, Status::Ready | Status::Degraded);
+    Readiness { ready, status, waiting_for }
+}
+
+fn away(app: &App, for_ms: u64) -> (Status, Option<String>) {
+    // Where the log answers others on this instance, the fault is the reader's own.
+    let status = if app.log.facts().up {
+        Status::ReaderStuck
+    } else if u128::from(for_ms) <= app.config.ready_grace.as_millis() {
+        Status::Degraded
+    } else {
+        Status::LogAway
+    };
+    (status, Some(format!("the log, away for {} s", for_ms / 1000)))
+}
+
+fn reading(app: &App, silent_ms: u64) -> (Status, Option<String>) {
+    if u128::from(silent_ms) <= app.config.reader_patience.as_millis() || !app.log.facts().up {
+        return (Status::Ready, None);
+    }
+    (Status::ReaderStuck, Some(format!("the reader, which returned nothing for {} s", silent_ms / 1000)))
+}
+
+impl Readiness {
+    /// The body of the admin listener's `/readyz`.
+    pub(crate) fn to_json(&self, app: &App) -> serde_json::Value {
+        json!({
+            "ready": self.ready,
+            "status": self.status.as_str(),
+            "waitingFor": self.waiting_for,
+            "group": app.log.facts().group,
+        })
+    }
+}

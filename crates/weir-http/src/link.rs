@@ -1,0 +1,94 @@
+//! The clients of one connection, looked after outside their response bodies: hyper stops polling the body of a peer that
+//! does not read, so a timer in the body would stop exactly when it is needed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use tokio::time::Sleep;
+use weir_metrics::Disconnect;
+
+use crate::app::App;
+use crate::client::{Client, Verdict};
+use crate::sniff::Protocol;
+use crate::socket::Flight;
+
+/// When to look at a connection that has no client.
+const NOTHING_TO_DO: Duration = Duration::from_secs(3600);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) protocol: Protocol,
+    pub(crate) flight: Arc<Mutex<Flight>>,
+    clients: Mutex<SmallVec<[Weak<Client>; 1]>>,
+    changed: AtomicWaker,
+}
+
+impl Link {
+    pub(crate) fn new(protocol: Protocol) -> Self {
+        Self { protocol, flight: Arc::default(), clients: Mutex::default(), changed: AtomicWaker::new() }
+    }
+
+    /// The supervisor looks after this client from now on.
+    pub(crate) fn watch(&self, client: &Arc<Client>) {
+        self.clients.lock().push(Arc::downgrade(client));
+        self.changed.wake();
+    }
+
+    /// Looks at every client: when to look again, or why the connection is to be cut.
+    fn look(&self, app: &App, cx: &Context<'_>) -> Verdict {
+        let now = Instant::now();
+        let mut next = now + NOTHING_TO_DO;
+        let mut clients = self.clients.lock();
+        clients.retain(|client| client.strong_count() > 0);
+        for client in clients.iter().filter_map(Weak::upgrade) {
+            client.seat.watch(cx);
+            match client.supervise(app, now) {
+                Verdict::Look(at) => next = next.min(at),
+                cut @ Verdict::Cut(_) => return cut,
+            }
+        }
+        Verdict::Look(next)
+    }
+}
+
+/// Resolves when the connection is to be cut.
+#[derive(Debug)]
+pub(crate) struct Supervisor<'a> {
+    app: &'a App,
+    link: &'a Link,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl<'a> Supervisor<'a> {
+    pub(crate) fn new(app: &'a App, link: &'a Link) -> Self {
+        Self { app, link, sleep: Box::pin(tokio::time::sleep(NOTHING_TO_DO)) }
+    }
+}
+
+impl Future for Supervisor<'_> {
+    type Output = Disconnect;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Disconnect> {
+        self.link.changed.register(cx.waker());
+        loop {
+            let next = match self.link.look(self.app, cx) {
+                Verdict::Look(next) => next.into(),
+                Verdict::Cut(reason) => return Poll::Ready(reason),
+            };
+            // An alarm that is early costs one look; moving it with every write would cost the timer's lock each time.
+            if self.sleep.is_elapsed() || next < self.sleep.deadline() {
+                self.sleep.as_mut().reset(next);
+            }
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}

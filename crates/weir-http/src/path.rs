@@ -1,0 +1,113 @@
+//! Which call a path names.
+
+use percent_encoding::percent_decode_str;
+use weir_core::Session;
+
+/// A public path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// `/v1/sessions/{session}/events`
+    SessionEvents(Session),
+    /// `/v1/sessions/{session}/snapshot`
+    Snapshot(Session),
+    /// `/v1/events`
+    Events,
+    /// `/livez`
+    Live,
+    /// `/readyz`
+    Ready,
+}
+
+/// Why a path names no call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoute {
+    /// There is no such path.
+    Unknown,
+    /// The session in it is none.
+    Session(BadSession),
+}
+
+/// Why the session in a path or a query is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadSession {
+    /// A `%` that is not followed by two hexadecimal digits.
+    #[error("a % in a session name is written %25, a / is written %2F: each % needs two hexadecimal digits")]
+    Escape,
+    /// Not UTF-8 once decoded.
+    #[error("a session name is UTF-8, percent-encoded once")]
+    Utf8,
+    /// Empty, too long, or with a control character.
+    #[error(transparent)]
+    Name(#[from] weir_core::BadName),
+}
+
+impl Route {
+    pub(crate) fn parse(path: &str) -> Result<Self, NoRoute> {
+        let segments: Vec<_> = path.split('/').skip(1).take(6).collect();
+        match *segments.as_slice() {
+            ["livez"] => Ok(Self::Live),
+            ["readyz"] => Ok(Self::Ready),
+            ["v1", "events"] => Ok(Self::Events),
+            ["v1", "sessions", raw, "events"] => Ok(Self::SessionEvents(session(raw)?)),
+            ["v1", "sessions", raw, "snapshot"] => Ok(Self::Snapshot(session(raw)?)),
+            _ => Err(NoRoute::Unknown),
+        }
+    }
+}
+
+fn session(raw: &str) -> Result<Session, NoRoute> {
+    decode_session(raw).map_err(NoRoute::Session)
+}
+
+/// The session of a path segment, percent-decoded once.
+///
+/// # Errors
+/// [`BadSession`] says what to change.
+pub fn decode_session(raw: &str) -> Result<Session, BadSession> {
+    Ok(Session::parse(&decode(raw)?)?)
+}
+
+/// Percent-decodes once, strictly: what is not an escape is an error and never passed on as it is.
+pub(crate) fn decode(raw: &str) -> Result<String, BadSession> {
+    let bytes = raw.as_bytes();
+    let broken =
+        |nth: usize| !bytes.get(nth + 1..nth + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    if bytes.iter().enumerate().any(|(nth, byte)| *byte == b'%' && broken(nth)) {
+        return Err(BadSession::Escape);
+    }
+    let text = percent_decode_str(raw).decode_utf8().map_err(|_| BadSession::Utf8)?;
+    Ok(text.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes() {
+        let name = |text| Session::parse(text).unwrap();
+        let parse = Route::parse;
+        assert_eq!(parse("/v1/sessions/a/events"), Ok(Route::SessionEvents(name("a"))));
+        assert_eq!(parse("/v1/sessions/a%2Fb/events"), Ok(Route::SessionEvents(name("a/b"))));
+        assert_eq!(parse("/v1/sessions/%252F/events"), Ok(Route::SessionEvents(name("%2F"))));
+        assert_eq!(parse("/v1/sessions/../snapshot"), Ok(Route::Snapshot(name(".."))));
+        assert_eq!(parse("/v1/sessions/%C3%BC/events"), Ok(Route::SessionEvents(name("ü"))));
+        assert_eq!(parse("/v1/events"), Ok(Route::Events));
+        for unknown in
+            ["", "/", "/v1", "/v1/events/", "/v1/sessions/a", "/v1/sessions/a/b/events", "//v1/events"]
+        {
+            assert_eq!(parse(unknown), Err(NoRoute::Unknown), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn sessions_are_decoded_once_and_strictly() {
+        assert_eq!(decode_session("%zz"), Err(BadSession::Escape));
+        assert_eq!(decode_session("a%2"), Err(BadSession::Escape));
+        assert_eq!(decode_session("%"), Err(BadSession::Escape));
+        assert_eq!(decode_session("%FF"), Err(BadSession::Utf8));
+        assert!(matches!(decode_session("%00"), Err(BadSession::Name(_))));
+        assert!(matches!(decode_session(""), Err(BadSession::Name(_))));
+        assert_eq!(decode_session("a+b").map(|s| s.to_string()), Ok("a+b".to_owned()));
+    }
+}

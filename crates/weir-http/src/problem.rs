@@ -1,0 +1,146 @@
+//! The one place that turns errors into answers: `application/problem+json` with a stable `code`.
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
+use serde_json::json;
+use weir_core::BadName;
+use weir_core::log::{AppendError, LogUnavailable};
+
+use crate::body::Body;
+use crate::path::BadSession;
+
+/// Seconds after which a call that was turned away may be tried again, jittered between these.
+const RETRY_AFTER_SECS: std::ops::RangeInclusive<u64> = 1..=5;
+
+/// Why a call is not answered with what it asked for. The detail says what to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) detail: String,
+    allow: Option<&'static str>,
+    retry: bool,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), allow: None, retry: false }
+    }
+
+    pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        let detail = "anonymous access is off for this call: ask the operator, who can allow it with --anonymous, or call \
+                      directly through a loopback address";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    pub(crate) fn not_found(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    pub(crate) fn method(allow: &'static str) -> Self {
+        let detail = format!("this path answers to {allow}");
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail) }
+    }
+
+    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    }
+
+    pub(crate) fn media_type(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    }
+
+    pub(crate) fn slow_body() -> Self {
+        let detail = "the body did not arrive in time: send it at once";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+    }
+
+    pub(crate) fn conflict() -> Self {
+        let detail =
+            "this Idempotency-Key was used for other content within the last 5 minutes: use a new key";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_conflict", detail)
+    }
+
+    pub(crate) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { retry: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
+    }
+
+    /// Puts the place of an event in a batch before the detail.
+    pub(crate) fn of_event(self, nth: usize) -> Self {
+        Self { detail: format!("event {}: {}", nth + 1, self.detail), ..self }
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let body = json!({
+            "type": "about:blank",
+            "title": title,
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+        });
+        let mut response = Response::new(Body::full(body.to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.retry {
+            headers.insert(RETRY_AFTER, fastrand::u64(RETRY_AFTER_SECS).into());
+        }
+        response
+    }
+}
+
+impl From<BadName> for Problem {
+    fn from(bad: BadName) -> Self {
+        let detail = bad.to_string();
+        match bad {
+            BadName::Session => Self::malformed("invalid_session", detail),
+            BadName::Type => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_type", detail),
+            BadName::ReservedType => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reserved_type", detail),
+            BadName::Key => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_key", detail),
+        }
+    }
+}
+
+impl From<BadSession> for Problem {
+    fn from(bad: BadSession) -> Self {
+        Self::malformed("invalid_session", bad.to_string())
+    }
+}
+
+impl From<AppendError> for Problem {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Unavailable(_) => Self::unavailable(
+                "log_unavailable",
+                "the log cannot be written at the moment and nothing was published: try again",
+            ),
+            AppendError::OutcomeUnknown(_) => Self::unavailable(
+                "outcome_unknown",
+                "the log did not answer, so this may or may not be published: try again with an Idempotency-Key",
+            ),
+            AppendError::Conflict => Self::conflict(),
+        }
+    }
+}
+
+impl From<LogUnavailable> for Problem {
+    fn from(_: LogUnavailable) -> Self {
+        Self::unavailable("log_unavailable", "the log cannot be read at the moment: try again")
+    }
+}

@@ -1,0 +1,168 @@
+//! How events get in, one at a time or as a batch.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use weir_core::Session;
+use weir_core::log::{Appended, Idempotency, NewEvent};
+use weir_metrics::PublishResult;
+
+use crate::access::Action;
+use crate::app::App;
+use crate::batch;
+use crate::body::Body;
+use crate::problem::Problem;
+use crate::query::{Labels, Query};
+
+/// How long a publish's body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest idempotency key in bytes.
+const MAX_IDEMPOTENCY_KEY: usize = 128;
+
+/// Publishes the body as one event.
+pub(crate) async fn one(
+    app: &App,
+    parts: &Parts,
+    body: Incoming,
+    session: Session,
+) -> Result<Response<Body>, Problem> {
+    let started = Instant::now();
+    let result = publish_one(app, parts, body, session).await;
+    finish(app, started, result, |ids| json!({ "id": ids[0] }))
+}
+
+/// Publishes a batch.
+pub(crate) async fn several(app: &App, parts: &Parts, body: Incoming) -> Result<Response<Body>, Problem> {
+    let started = Instant::now();
+    let result = publish_batch(app, parts, body).await;
+    finish(app, started, result, |ids| json!({ "ids": ids }))
+}
+
+async fn publish_one(
+    app: &App,
+    parts: &Parts,
+    body: Incoming,
+    session: Session,
+) -> Result<Appended, Problem> {
+    app.anonymous.check(Action::Publish, &parts.headers)?;
+    let Labels { kind, key, snapshot } = Labels::parse(Query(parts.uri.query().unwrap_or_default()))?;
+    let most = app.config.max_event_bytes;
+    let data = read(&parts.headers, body, most, "an event's data").await?;
+    let data = String::from_utf8(data.into()).map_err(|_| not_utf8())?;
+    let event = NewEvent { session, data, kind, key, snapshot };
+    let scope = event.session.as_str().to_owned();
+    append(app, &parts.headers, &[event], scope).await
+}
+
+async fn publish_batch(app: &App, parts: &Parts, body: Incoming) -> Result<Appended, Problem> {
+    app.anonymous.check(Action::Publish, &parts.headers)?;
+    let syntax = batch::Syntax::of(&parts.headers)?;
+    let data = read(&parts.headers, body, batch::MAX_BYTES, "a batch").await?;
+    let text = std::str::from_utf8(&data).map_err(|_| not_utf8())?;
+    let events = batch::parse(syntax, text, app.config.max_event_bytes)?;
+    let mut sessions: Vec<_> = events.iter().map(|event| event.session.as_str()).collect();
+    sessions.sort_unstable();
+    sessions.dedup();
+    // A control character is in no session name, so no two lists of sessions make one scope.
+    let scope = sessions.join("\n");
+    append(app, &parts.headers, &events, scope).await
+}
+
+async fn append(
+    app: &App,
+    headers: &HeaderMap,
+    events: &[NewEvent],
+    scope: String,
+) -> Result<Appended, Problem> {
+    let idempotency = idempotency(headers, events, scope)?;
+    Ok(app.log.append(events, idempotency.as_ref()).await?)
+}
+
+fn idempotency(
+    headers: &HeaderMap,
+    events: &[NewEvent],
+    scope: String,
+) -> Result<Option<Idempotency>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()));
+    let key = key.ok_or_else(|| {
+        let detail = "an Idempotency-Key is 1 to 128 visible ASCII characters";
+        Problem::malformed("invalid_idempotency_key", detail)
+    })?;
+    Ok(Some(Idempotency { scope, key: key.to_owned(), digest: digest(events) }))
+}
+
+/// Every part with its length before it, so that no two publishes have the same digest by shifting bytes between parts.
+fn digest(events: &[NewEvent]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for event in events {
+        let snapshot = event.snapshot.unwrap_or(0).to_be_bytes();
+        let kind = event.kind.as_ref().map_or("", |kind| kind.as_str());
+        let key = event.key.as_ref().map_or("", |key| key.as_str());
+        for part in [event.session.as_str(), kind, key, &event.data] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.update(snapshot);
+    }
+    hash.finalize().into()
+}
+
+async fn read(headers: &HeaderMap, body: Incoming, most: usize, what: &str) -> Result<Bytes, Problem> {
+    let too_large = || Problem::too_large(format!("{what} is at most {most} bytes"));
+    let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > most as u64) {
+        return Err(too_large());
+    }
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await;
+    match collected.map_err(|_| Problem::slow_body())? {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(_) => Err(Problem::malformed("incomplete_body", "the body broke off before its end")),
+    }
+}
+
+fn not_utf8() -> Problem {
+    Problem::malformed("invalid_utf8", "data is UTF-8 text: encode binary data first, as base64 for instance")
+}
+
+fn finish(
+    app: &App,
+    started: Instant,
+    result: Result<Appended, Problem>,
+    body: impl FnOnce(&[String]) -> serde_json::Value,
+) -> Result<Response<Body>, Problem> {
+    app.metrics.publishing.done(outcome(&result), started.elapsed());
+    let (ids, duplicate) = match result? {
+        Appended::Written(ids) => (ids, false),
+        Appended::Duplicate(ids) => (ids, true),
+    };
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    let mut response = Response::new(Body::full(body(&ids).to_string()));
+    *response.status_mut() = StatusCode::CREATED;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if duplicate {
+        headers.insert("weir-duplicate", HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn outcome(result: &Result<Appended, Problem>) -> PublishResult {
+    match result {
+        Ok(Appended::Written(_)) => PublishResult::Ok,
+        Ok(Appended::Duplicate(_)) => PublishResult::Duplicate,
+        Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => PublishResult::Unavailable,
+        Err(problem) if problem.status == StatusCode::UNAUTHORIZED => PublishResult::Denied,
+        Err(_) => PublishResult::Invalid,
+    }
+}

@@ -1,0 +1,89 @@
+//! Which handler answers a public call.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use weir_core::Session;
+
+use crate::app::{App, Peer};
+use crate::body::Body;
+use crate::health;
+use crate::link::Link;
+use crate::path::{NoRoute, Route};
+use crate::problem::Problem;
+use crate::{publish, snapshot, subscribe};
+
+/// Answers a call on the public listener.
+pub(crate) async fn answer(
+    app: Arc<App>,
+    link: Arc<Link>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let answer = route(&app, &link, peer, (&parts, body)).await;
+    Ok(secure(answer.unwrap_or_else(Problem::into_response)))
+}
+
+/// Headers of every answer.
+pub(crate) fn secure(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn route(
+    app: &Arc<App>,
+    link: &Arc<Link>,
+    peer: Peer,
+    (parts, body): (&Parts, Incoming),
+) -> Result<Response<Body>, Problem> {
+    let call = subscribe::Call { app, link, parts, peer };
+    match Route::parse(parts.uri.path()).map_err(no_route)? {
+        Route::SessionEvents(session) => match parts.method {
+            Method::GET => subscribe::one(call, session).await,
+            Method::POST => publish::one(app, parts, body, session).await,
+            _ => Err(Problem::method("GET, POST")),
+        },
+        Route::Events => match parts.method {
+            Method::GET => subscribe::several(call).await,
+            Method::POST => publish::several(app, parts, body).await,
+            _ => Err(Problem::method("GET, POST")),
+        },
+        Route::Snapshot(session) => snapshot_of(app, parts, session).await,
+        Route::Live => probe(parts, true),
+        Route::Ready => probe(parts, health::readiness(app).ready),
+    }
+}
+
+async fn snapshot_of(app: &App, parts: &Parts, session: Session) -> Result<Response<Body>, Problem> {
+    match parts.method {
+        Method::GET | Method::HEAD => snapshot::get(app, parts, session).await,
+        _ => Err(Problem::method("GET, HEAD")),
+    }
+}
+
+/// Health without details: the public need not know what is wrong.
+fn probe(parts: &Parts, well: bool) -> Result<Response<Body>, Problem> {
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        return Err(Problem::method("GET, HEAD"));
+    }
+    let mut response = Response::new(Body::full(if well { "ok\n" } else { "not ready\n" }));
+    if !well {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    Ok(response)
+}
+
+fn no_route(no: NoRoute) -> Problem {
+    match no {
+        NoRoute::Session(bad) => bad.into(),
+        NoRoute::Unknown => Problem::not_found(
+            "unknown_path",
+            "there is no such path; events are at /v1/sessions/{session}/events and /v1/events",
+        ),
+    }
+}

@@ -1,0 +1,178 @@
+//! Listeners: they accept connections until they are told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{App, Peer};
+use crate::connection::{self, Context};
+
+/// Connections the kernel may hold for us: a reconnect storm that finds less room shows as seconds of SYN retries.
+const BACKLOG: i32 = 4096;
+
+/// Bytes not yet sent that the kernel takes for a client that does not read, so that what weir counts as queued is true.
+const NOT_SENT_BYTES: u32 = 16 * 1024;
+
+/// How long the kernel tries to get data to a peer that does not answer. Never below 30 s: it also cuts peers that are
+/// there but have closed their window.
+const USER_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// How long accepting rests where no file descriptor is left. Jittered.
+const ACCEPT_REST: Duration = Duration::from_millis(75);
+
+/// Connections accepted beyond `--max-connections`, so that one who is over the limit is told, and publishers, health checks
+/// and scrapes get through.
+const BEYOND_CLIENTS: usize = 1024;
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Clients and publishers.
+    Public,
+    /// Operators.
+    Admin,
+}
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    role: Role,
+}
+
+impl Listener {
+    /// Binds an address. The options are set before listening, because accepted sockets inherit them.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub fn bind(address: SocketAddr, role: Role) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
+        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(Self { tcp: TcpListener::from_std(socket.into())?, role })
+    }
+
+    /// The address bound, with the port that was chosen where 0 was given.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+/// The connections of an instance.
+#[derive(Clone, Debug)]
+pub struct Server {
+    app: Arc<App>,
+    /// Every connection and every stream of HTTP/2.
+    tasks: TaskTracker,
+    /// No more connections are accepted, and those that are open end as soon as nothing runs on them.
+    closing: CancellationToken,
+    /// What still runs is dropped.
+    cut: CancellationToken,
+}
+
+impl Server {
+    /// A server without listeners.
+    pub fn new(app: Arc<App>) -> Self {
+        let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
+        Self { app, tasks: TaskTracker::new(), closing, cut }
+    }
+
+    /// The instance served.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Accepts until [`Server::close`].
+    pub async fn accept(self, listener: Listener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.tcp.accept() => accepted,
+                () = self.closing.cancelled() => return,
+            };
+            match accepted {
+                Ok((tcp, from)) => self.take(tcp, from, listener.role),
+                Err(error) if is_exhaustion(&error) => self.rest(&error).await,
+                Err(error) => tracing::debug!(%error, "a connection was gone before it was accepted"),
+            }
+        }
+    }
+
+    fn take(&self, tcp: TcpStream, from: SocketAddr, role: Role) {
+        if role == Role::Public
+            && self.tasks.len() >= self.app.config.max_connections.saturating_add(BEYOND_CLIENTS)
+        {
+            self.app.metrics.clients.rejected.inc(weir_metrics::Rejected::Limit);
+            return;
+        }
+        // Not inherited everywhere; without it a small event may wait for the acknowledgement of the one before.
+        if let Err(error) = SockRef::from(&tcp).set_tcp_nodelay(true) {
+            tracing::debug!(%error, "the connection is gone already");
+            return;
+        }
+        let context = Context {
+            app: Arc::clone(&self.app),
+            role,
+            peer: Peer(from.ip()),
+            tasks: self.tasks.clone(),
+            closing: self.closing.clone(),
+        };
+        let cut = self.cut.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = cut.cancelled() => {}
+                () = connection::serve(context, tcp) => {}
+            }
+        });
+    }
+
+    /// The listener stays readable while no descriptor is left, so accepting on would spin.
+    async fn rest(&self, error: &io::Error) {
+        tracing::warn!(%error, "cannot accept: raise the limit of open files or lower --max-connections");
+        let rest = ACCEPT_REST.mul_f64(fastrand::f64() + 0.5);
+        tokio::select! {
+            () = tokio::time::sleep(rest) => {}
+            () = self.closing.cancelled() => {}
+        }
+    }
+
+    /// Accepts no more; what is idle ends.
+    pub(crate) fn close(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+    }
+
+    /// Resolves when every connection has ended. Call [`Server::close`] first.
+    pub(crate) async fn ended(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// Drops what still runs.
+    pub(crate) fn cut(&self) {
+        self.cut.cancel();
+    }
+}
+
+fn is_exhaustion(error: &io::Error) -> bool {
+    let exhausted = [
+        rustix::io::Errno::MFILE,
+        rustix::io::Errno::NFILE,
+        rustix::io::Errno::NOBUFS,
+        rustix::io::Errno::NOMEM,
+    ];
+    rustix::io::Errno::from_io_error(error).is_some_and(|errno| exhausted.contains(&errno))
+}

@@ -1,0 +1,48 @@
+//! The newest snapshot of a session, by itself.
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use weir_core::Session;
+
+use crate::access::Action;
+use crate::app::App;
+use crate::body::Body;
+use crate::problem::Problem;
+
+/// Answers with the snapshot's bytes.
+pub(crate) async fn get(app: &App, parts: &Parts, session: Session) -> Result<Response<Body>, Problem> {
+    app.anonymous.check(Action::Subscribe, &parts.headers)?;
+    let event = match app.broker.snapshot(&session, app.time().ms) {
+        Some(event) => event,
+        None => {
+            let found = app.log.snapshot(&session).await?;
+            found.ok_or_else(|| Problem::not_found("no_snapshot", "this session has no snapshot"))?
+        }
+    };
+    let id = event.id.to_string();
+    let tag = format!("\"{id}\"");
+    let mut response = Response::new(Body::empty());
+    if matches(parts, &tag) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        *response.body_mut() = Body::full(event.data_bytes().clone());
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(event.data()).is_ok();
+        let kind = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    let ascii = |text: String| HeaderValue::try_from(text).expect("an id is ASCII");
+    let headers = response.headers_mut();
+    headers.insert(ETAG, ascii(tag));
+    headers.insert("weir-event-id", ascii(id));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    Ok(response)
+}
+
+fn matches(parts: &Parts, tag: &str) -> bool {
+    let given = parts.headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    given.flat_map(|value| value.split(',')).any(|one| {
+        let one = one.trim();
+        one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag
+    })
+}

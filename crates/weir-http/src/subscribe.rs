@@ -1,0 +1,142 @@
+//! How a client begins to get events.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use http::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use weir_core::Session;
+use weir_core::frame;
+use weir_core::notice::{Notice, NoticeFacts, Refusal};
+use weir_core::subscription::{Format, Wants};
+use weir_metrics::{Rejected, Transport};
+
+use crate::access::Action;
+use crate::app::{App, Peer, Refuse};
+use crate::body::Body;
+use crate::client::{Seated, Wire};
+use crate::link::Link;
+use crate::longpoll;
+use crate::problem::Problem;
+use crate::query::{Defaults, Query, Subscribe};
+use crate::sniff::Protocol;
+
+/// A subscribe to one session.
+pub(crate) async fn one(call: Call<'_>, session: Session) -> Result<Response<Body>, Problem> {
+    let sessions = Box::from([session]);
+    subscribe(call, sessions, Format::Raw).await
+}
+
+/// A subscribe to several sessions.
+pub(crate) async fn several(call: Call<'_>) -> Result<Response<Body>, Problem> {
+    let query = Query(call.parts.uri.query().unwrap_or_default());
+    let sessions = query.sessions(call.app.config.max_sessions_per_connection)?;
+    subscribe(call, sessions, Format::Json).await
+}
+
+/// A request that may become a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) app: &'a Arc<App>,
+    pub(crate) link: &'a Arc<Link>,
+    pub(crate) parts: &'a Parts,
+    pub(crate) peer: Peer,
+}
+
+async fn subscribe(
+    call: Call<'_>,
+    sessions: Box<[Session]>,
+    format: Format,
+) -> Result<Response<Body>, Problem> {
+    let app = call.app;
+    app.anonymous.check(Action::Subscribe, &call.parts.headers).inspect_err(|_| {
+        app.metrics.clients.rejected.inc(Rejected::Auth);
+    })?;
+    let query = Query(call.parts.uri.query().unwrap_or_default());
+    let defaults = Defaults { format, overflow: app.config.overflow };
+    let Subscribe { wants, wait } = Subscribe::parse(sessions, query, &call.parts.headers, defaults)?;
+    if let Some(why) = refusal(app) {
+        app.metrics.clients.rejected.inc(rejected(why));
+        return match (wait, app.config.refuse) {
+            (None, Refuse::Soft) => Ok(refused_softly(app, why)),
+            (Some(_), _) | (None, Refuse::Status) => Err(refused(why)),
+        };
+    }
+    if wants.snapshot {
+        fetch_snapshots(app, &wants).await;
+    }
+    match wait {
+        Some(wait) => longpoll::answer(call, wants, wait).await,
+        None => Ok(stream(call, wants)),
+    }
+}
+
+fn stream(call: Call<'_>, wants: Wants) -> Response<Body> {
+    let wire = match call.link.protocol {
+        Protocol::Http1 => Wire::Own(Arc::clone(&call.link.flight)),
+        Protocol::Http2 => Wire::Shared(parking_lot::Mutex::default()),
+    };
+    let seated = Seated::join(call.app, wants, Transport::Sse, (call.peer, wire));
+    call.link.watch(&seated.client);
+    event_stream(Body::stream(seated))
+}
+
+fn event_stream(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// What this instance's memory does not hold may still stand in the log. Where the log is away the stream begins without.
+async fn fetch_snapshots(app: &App, wants: &Wants) {
+    let now_ms = app.time().ms;
+    for session in &wants.sessions {
+        if app.broker.snapshot(session, now_ms).is_none()
+            && let Ok(Some(event)) = app.log.snapshot(session).await
+        {
+            app.broker.keep_snapshot(event);
+        }
+    }
+}
+
+fn refusal(app: &App) -> Option<Refusal> {
+    if app.refusing.is_cancelled() {
+        return Some(Refusal::Draining);
+    }
+    (app.clients.len() >= app.config.max_connections).then_some(Refusal::Limit)
+}
+
+pub(crate) fn rejected(why: Refusal) -> Rejected {
+    match why {
+        Refusal::Limit => Rejected::Limit,
+        Refusal::Draining => Rejected::Draining,
+        Refusal::Starting => Rejected::Starting,
+    }
+}
+
+/// Not an error, because a native `EventSource` never comes back after one.
+fn refused_softly(app: &App, why: Refusal) -> Response<Body> {
+    let mut body = BytesMut::new();
+    let reconnect_ms = app.reconnect_ms();
+    frame::put_retry(&mut body, reconnect_ms);
+    Notice::Refused(why).put(&mut body, NoticeFacts { now_ms: 0, heartbeat_ms: 0, reconnect_ms });
+    event_stream(Body::full(body.freeze()))
+}
+
+pub(crate) fn refused(why: Refusal) -> Problem {
+    match why {
+        Refusal::Limit => {
+            Problem::unavailable("limit", "this instance has as many clients as it takes: try again")
+        }
+        Refusal::Draining => {
+            Problem::unavailable("draining", "this instance is going away: try again elsewhere")
+        }
+        Refusal::Starting => {
+            Problem::unavailable("starting", "this instance has not read its log yet: try again")
+        }
+    }
+}
