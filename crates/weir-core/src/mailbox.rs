@@ -138,6 +138,7 @@ impl Mailbox {
     /// [`Full`] as for [`Self::offer`].
     pub fn announce(&mut self, seq: Seq, gap: Gap, tally: &mut Tally) -> Result<(), Full> {
         self.make_room(0, tally)?;
+        tally.dropped.oversize += u64::from(gap.reason == GapReason::Oversize);
         self.queue.push_back(Queued::Gap(seq, Box::new(gap)));
         Ok(())
     }
@@ -239,11 +240,15 @@ fn overflow_gap(event: &Event) -> Gap {
     }
 }
 
-/// One announcement for two losses that stand side by side. The first reason stays.
+/// One announcement for two losses that stand side by side.
 fn join(mut first: Box<Gap>, second: &Gap) -> Box<Gap> {
     if first.session != second.session {
         first.session = None;
     }
+    // What concerns every client is never hidden behind what concerns this one.
+    let graver = [GapReason::Reset, GapReason::Reader, GapReason::Overflow];
+    let reasons = [first.reason, second.reason];
+    first.reason = graver.into_iter().find(|reason| reasons.contains(reason)).unwrap_or(first.reason);
     first.missed = first.missed.zip(second.missed).map(|(one, two)| one + two);
     first.before = second.before;
     first.then = second.then;

@@ -351,11 +351,12 @@ impl Subscription {
                 Wake::None
             }
             Mode::Live => {
-                let was_empty = self.mailbox.is_empty();
+                let (was_empty, before) = (self.mailbox.is_empty(), tally.dropped);
                 let entered = match self.wants.intake {
                     Intake::Queue => self.mailbox.offer(offer.parcel(self.wants.format), tally),
                     Intake::Window => Err(Full),
                 };
+                self.dropped += tally.dropped.total() - before.total();
                 self.entered(entered, was_empty, mark, 1)
             }
         }
@@ -373,11 +374,12 @@ impl Subscription {
                 Wake::None
             }
             Mode::Live => {
-                let was_empty = self.mailbox.is_empty();
+                let (was_empty, before) = (self.mailbox.is_empty(), tally.dropped);
                 let entered = match self.wants.intake {
                     Intake::Queue => self.mailbox.announce(seq, gap.clone(), tally),
                     Intake::Window => Err(Full),
                 };
+                self.dropped += tally.dropped.total() - before.total();
                 self.entered(entered, was_empty, Mark { seq, id: gap.then }, owed)
             }
         }

@@ -33,6 +33,13 @@ pub struct Dropped {
     pub oversize: u64,
 }
 
+impl Dropped {
+    /// By any cause.
+    pub fn total(self) -> u64 {
+        self.overflow + self.trimmed + self.oversize
+    }
+}
+
 impl Tally {
     /// Counts an announcement.
     pub fn gap(&mut self, reason: GapReason) {

@@ -207,6 +207,10 @@ impl Window {
         if self.holes.len() > MAX_HOLES
             && let Some(oldest) = self.holes.pop_front()
         {
+            // Nothing below the floor is held, so that nobody reads across the hole that is forgotten.
+            while self.base <= oldest.seq.0 {
+                self.evict();
+            }
             self.floor = Mark { seq: oldest.seq, id: oldest.through };
         }
         self.shrink();
@@ -273,6 +277,11 @@ impl Window {
     fn trimmed(&self, sessions: &[Session]) -> Option<Mark> {
         let evicted = sessions.iter().filter_map(|session| self.sessions.evicted(session));
         evicted.chain(Some(self.floor)).max_by_key(|mark| mark.seq)
+    }
+
+    /// Whether entries are missing somewhere after the cursor, up to and including `through`.
+    pub fn has_hole(&self, cursor: Seq, through: Seq) -> bool {
+        self.holes.iter().any(|hole| cursor < hole.seq && hole.seq <= through)
     }
 
     /// Before everything that is held.

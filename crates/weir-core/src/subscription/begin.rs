@@ -34,17 +34,12 @@ impl Subscription {
             }
             Some(Position::Earliest) => {
                 self.greet(EventId::ZERO, out);
-                out.resume = Some(ResumeResult::Complete);
-                self.go_behind(
-                    &window,
-                    window.start(),
-                    Heal { starts: Box::default(), snapshots: VecDeque::new() },
-                );
+                self.replay(&window, window.start(), out);
             }
             Some(Position::After(id)) => self.resume(&window, view, id, out),
             Some(Position::Unknown) => {
                 self.greet(window.head().id, out);
-                self.unknown(&window, None, out);
+                self.begin_broken((&window, view), bare_gap(GapReason::UnknownId, None), window.head(), out);
             }
         }
     }
@@ -53,25 +48,36 @@ impl Subscription {
         self.greet(id, out);
         match window.resume(&self.wants.sessions, id) {
             Resume::Ahead => self.wait_for(window, view, id, out),
-            Resume::Complete { cursor } => {
-                out.resume = Some(ResumeResult::Complete);
-                self.go_behind(window, cursor, Heal { starts: Box::default(), snapshots: VecDeque::new() });
-            }
-            Resume::Broken { cause: Broken::Reset, from } => {
-                self.gap(Gap { then: from.id, ..bare_gap(GapReason::Reset, id) }, out);
-                out.resume = Some(ResumeResult::Gap);
-                self.go_live(window);
-            }
-            Resume::Broken { cause: cause @ (Broken::Trimmed | Broken::Reader), from } => {
-                let heal = self.heal(window, view, from, id);
-                let before = heal.before(from);
-                let reason = if cause == Broken::Reader { GapReason::Reader } else { GapReason::Trimmed };
-                let session = self.only_session().filter(|_| reason == GapReason::Trimmed);
-                self.gap(Gap { session, before, then: from.id, ..bare_gap(reason, id) }, out);
-                out.resume = Some(ResumeResult::Gap);
-                self.go_behind(window, from.seq, heal);
+            Resume::Complete { cursor } => self.replay(window, cursor, out),
+            Resume::Broken { cause, from } => {
+                let reason = match cause {
+                    Broken::Trimmed => GapReason::Trimmed,
+                    Broken::Reader => GapReason::Reader,
+                    Broken::Reset => GapReason::Reset,
+                };
+                self.begin_broken((window, view), bare_gap(reason, Some(id)), from, out);
             }
         }
+    }
+
+    /// Everything after the cursor. Holes on the way are told at their place.
+    fn replay(&mut self, window: &Window, cursor: Seq, out: &mut Pulled) {
+        let whole = !window.has_hole(cursor, window.head().seq);
+        out.resume = Some(if whole { ResumeResult::Complete } else { ResumeResult::Gap });
+        self.go_behind(window, cursor, Heal { starts: Box::default(), snapshots: VecDeque::new() });
+    }
+
+    /// A gap, then the snapshots that heal it, then everything after `from`.
+    fn begin_broken(&mut self, (window, view): (&Window, &View<'_>), gap: Gap, from: Mark, out: &mut Pulled) {
+        out.resume = Some(ResumeResult::Gap);
+        let trimmed = matches!(gap.reason, GapReason::Trimmed | GapReason::Reader);
+        // What the client has of a log that is not this one does not count.
+        let has = gap.after.filter(|_| trimmed).unwrap_or(EventId::ZERO);
+        let heal = self.heal(window, view, from, has);
+        let session = self.only_session().filter(|_| gap.reason == GapReason::Trimmed);
+        let before = heal.before(from).filter(|_| trimmed);
+        self.gap(Gap { session, before, then: from.id, ..gap }, out);
+        self.go_behind(window, from.seq, heal);
     }
 
     /// The reader has not come as far as the client: it gets some time to.
@@ -81,15 +87,11 @@ impl Subscription {
                 *waiting = Waiting { until: view.now + AHEAD_WAIT, greeted: true };
             }
             Mode::Waiting(waiting) if view.now < waiting.until => {}
-            Mode::Waiting(_) | Mode::Behind(_) | Mode::Live => self.unknown(window, Some(id), out),
+            Mode::Waiting(_) | Mode::Behind(_) | Mode::Live => {
+                let gap = bare_gap(GapReason::UnknownId, Some(id));
+                self.begin_broken((window, view), gap, window.head(), out);
+            }
         }
-    }
-
-    fn unknown(&mut self, window: &Window, id: Option<EventId>, out: &mut Pulled) {
-        let gap = bare_gap(GapReason::UnknownId, EventId::ZERO);
-        self.gap(Gap { after: id, then: window.head().id, ..gap }, out);
-        out.resume = Some(ResumeResult::Gap);
-        self.go_live(window);
     }
 
     /// Each session's snapshot, then everything after it that the window holds; live where there is no snapshot.
@@ -169,6 +171,6 @@ impl Heal {
     }
 }
 
-fn bare_gap(reason: GapReason, after: EventId) -> Gap {
-    Gap { reason, session: None, missed: None, after: Some(after), before: None, then: EventId::ZERO }
+fn bare_gap(reason: GapReason, after: Option<EventId>) -> Gap {
+    Gap { reason, session: None, missed: None, after, before: None, then: EventId::ZERO }
 }

@@ -33,7 +33,7 @@ impl Subscription {
         self.tell_state(view, &mut out);
         self.end(&mut out);
         self.delivered += out.tally.delivered + out.tally.replayed;
-        self.dropped += out.tally.dropped.trimmed + out.tally.dropped.oversize;
+        self.dropped += out.tally.dropped.total();
         out
     }
 
@@ -122,10 +122,7 @@ impl Subscription {
                     out.tally.dropped.oversize += 1;
                     self.gap(oversize_gap(id, session), out);
                 }
-                Found::Hole(hole) => {
-                    self.gap(hole_gap(hole), out);
-                    out.resume = out.resume.map(|_| ResumeResult::Gap);
-                }
+                Found::Hole(hole) => self.gap(hole_gap(hole), out),
             }
             if !matches!(found, Found::Hole(_)) {
                 self.account(behind, mark.seq);
@@ -168,18 +165,21 @@ impl Subscription {
         }
         let left = window.count(scope(&self.wants, &behind.starts), mark.seq, self.seen);
         let missed = behind.owed.saturating_sub(left);
-        if missed == 0 {
+        let reason = match broken {
             // Only events that the client does not want have left.
-            return;
-        }
+            Broken::Trimmed if missed == 0 => return,
+            Broken::Trimmed => GapReason::Trimmed,
+            Broken::Reader | Broken::Reset => GapReason::Reader,
+        };
+        // Nobody knows whose the entries in a hole were.
+        let known = broken == Broken::Trimmed && !window.has_hole(behind.cursor, mark.seq);
         let heal = self.heal(window, view, mark, self.told);
-        let (session, before) = (self.only_session(), heal.before(mark));
+        let session = self.only_session().filter(|_| known);
+        let before = heal.before(mark);
         out.tally.dropped.trimmed += missed;
         out.resume = out.resume.map(|_| ResumeResult::Gap);
-        self.gap(
-            Gap { reason: GapReason::Trimmed, session, missed: Some(missed), after, before, then: mark.id },
-            out,
-        );
+        let missed = known.then_some(missed);
+        self.gap(Gap { reason, session, missed, after, before, then: mark.id }, out);
         self.at = mark;
         let owed = window.count(scope(&self.wants, &heal.starts), mark.seq, self.seen);
         if let Mode::Behind(behind) = &mut self.mode {
@@ -189,9 +189,6 @@ impl Subscription {
     }
 
     fn tell_queued_gap(&mut self, seq: Seq, gap: Gap, out: &mut Pulled) {
-        if gap.reason == GapReason::Oversize {
-            out.tally.dropped.oversize += 1;
-        }
         self.at = Mark { seq, id: gap.then };
         self.gap(gap, out);
     }

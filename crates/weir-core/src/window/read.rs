@@ -81,7 +81,13 @@ impl Window {
         let gone = scope.sessions.iter().enumerate().filter_map(|(nth, session)| {
             self.sessions.evicted(session).filter(|mark| mark.seq > scope.start(nth, cursor))
         });
-        gone.max_by_key(|mark| mark.seq).map(|mark| (Broken::Trimmed, mark))
+        let gone = gone.max_by_key(|mark| mark.seq);
+        if self.floor.seq > cursor {
+            // A hole was forgotten before this reader met it.
+            let mark = gone.filter(|gone| gone.seq > self.floor.seq).unwrap_or(self.floor);
+            return Some((Broken::Reader, mark));
+        }
+        gone.map(|mark| (Broken::Trimmed, mark))
     }
 
     /// How many events stand after the cursor, up to and including `through`.
