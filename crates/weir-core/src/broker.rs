@@ -240,9 +240,14 @@ impl Broker {
         tally
     }
 
+    /// Since when the log has been away; a reader that says so again changes nothing.
     fn degrade(&self, since: Option<u64>) -> Tally {
-        let before = std::mem::replace(&mut *self.degraded.lock(), since);
-        if before != since && self.is_loaded() {
+        let mut degraded = self.degraded.lock();
+        let before = *degraded;
+        *degraded = since.map(|since| before.unwrap_or(since));
+        let changed = *degraded != before;
+        drop(degraded);
+        if changed && self.is_loaded() {
             self.hub.all().iter().for_each(|seat| seat.nudge());
         }
         Tally::default()
