@@ -83,9 +83,11 @@ impl Broker {
         match feed {
             Feed::Loaded(load) => self.load(load, time),
             Feed::Batch(entries) => self.batch(entries, time),
-            Feed::Lost { after, through, count: _ } => self.lose(*after, *through),
+            Feed::Lost { after, through, count: _ } => self.lose(*after, *through, time),
             Feed::Reset { after, through } => {
-                *self.replaced.lock() = Some((*after, *through));
+                let mut replaced = self.replaced.lock();
+                let (low, high) = replaced.unwrap_or((*after, *through));
+                *replaced = Some((low.min(*after), high.max(*through)));
                 Tally::default()
             }
             Feed::Down(_) => self.degrade(Some(time.ms)),
@@ -177,7 +179,7 @@ impl Broker {
             self.push(&mut window, entry);
         }
         window.skip(load.head);
-        window.expire(time.ms);
+        window.trim(time.ms);
         let head = window.head();
         drop(window);
         if let Some((after, _)) = replaced {
@@ -196,7 +198,6 @@ impl Broker {
         let mut tally = Tally::default();
         let mut window = self.window.write();
         let steps: Vec<_> = entries.iter().filter_map(|entry| self.push(&mut window, entry)).collect();
-        window.expire(time.ms);
         let head = window.head();
         drop(window);
         for step in steps {
@@ -208,6 +209,7 @@ impl Broker {
             }
         }
         *self.fanned.lock() = head;
+        self.window.write().trim(time.ms);
         if !entries.is_empty() {
             self.wake_held();
         }
@@ -232,11 +234,12 @@ impl Broker {
         }
     }
 
-    fn lose(&self, after: EventId, through: EventId) -> Tally {
+    fn lose(&self, after: EventId, through: EventId, time: Time) -> Tally {
         let mut tally = Tally::default();
         let hole: Hole = self.window.write().lose(after, through);
         self.hub.announce_to_all(hole.seq, &hole_gap(&hole), &mut tally);
         *self.fanned.lock() = Mark { seq: hole.seq, id: through };
+        self.window.write().trim(time.ms);
         tally
     }
 

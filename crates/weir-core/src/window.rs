@@ -172,30 +172,27 @@ impl Window {
         self.head = Mark { seq: self.last_seq(), id: load.floor };
     }
 
-    /// Takes the next event.
+    /// Takes the next event. The bounds are kept by [`Self::trim`].
     pub fn push(&mut self, event: Arc<Event>) -> Seq {
-        if self.head.id == EventId::ZERO {
-            // The log was empty: whoever stands below its first entry comes from a log that is no more.
-            self.floor.id = event.id.prev();
-        }
+        self.begin_at(event.id);
         self.bytes += event.cost();
         let (id, session) = (event.id, event.session.clone());
         let seq = self.append(Slot::Event(event), id);
         self.sessions.push(session, seq);
-        self.shrink();
         seq
     }
 
     /// Marks the place of an entry of this session that was too large.
     pub fn push_oversize(&mut self, id: EventId, session: Session) -> Seq {
+        self.begin_at(id);
         let seq = self.append(Slot::Oversize(id, session.clone()), id);
         self.sessions.push(session, seq);
-        self.shrink();
         seq
     }
 
     /// Moves the head past an entry that concerns no client.
     pub fn skip(&mut self, id: EventId) {
+        self.begin_at(id);
         self.head.id = self.head.id.max(id);
     }
 
@@ -213,7 +210,6 @@ impl Window {
             }
             self.floor = Mark { seq: oldest.seq, id: oldest.through };
         }
-        self.shrink();
         hole
     }
 
@@ -241,11 +237,18 @@ impl Window {
         }
     }
 
-    /// Evicts what is older than the age bound. `now_ms` is the time by the log's clock.
-    pub fn expire(&mut self, now_ms: u64) {
-        let Some(age) = self.bounds.age else { return };
-        let oldest = now_ms.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        while self.slots.front().is_some_and(|slot| slot.id().ms < oldest) {
+    /// Evicts what the bounds do not allow; `now_ms` is the time by the log's clock. It is called once everything pushed
+    /// has been offered to every client, so that each client knows how many of its events it lost here.
+    pub fn trim(&mut self, now_ms: u64) {
+        let age = self.bounds.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        let oldest_ms = age.map_or(0, |age| now_ms.saturating_sub(age));
+        while let Some(oldest) = self.slots.front() {
+            // The newest event stays even where it alone is above the bound of bytes.
+            let over = self.slots.len() > self.bounds.events.max(1)
+                || (self.bytes > self.bounds.bytes && self.slots.len() > 1);
+            if !over && oldest.id().ms >= oldest_ms {
+                break;
+            }
             self.evict();
         }
     }
@@ -294,6 +297,13 @@ impl Window {
         Seq(self.base - 1 + self.slots.partition_point(|slot| slot.id() <= id) as u64)
     }
 
+    /// Whoever stands below the first entry of a log that was empty comes from a log that is no more.
+    fn begin_at(&mut self, id: EventId) {
+        if self.head.id == EventId::ZERO {
+            self.floor.id = id.prev();
+        }
+    }
+
     fn append(&mut self, slot: Slot, id: EventId) -> Seq {
         debug_assert!(id > self.head.id || self.slots.is_empty(), "ids rise between resets");
         self.slots.push_back(slot);
@@ -307,15 +317,6 @@ impl Window {
 
     fn slot(&self, seq: Seq) -> Option<&Slot> {
         self.slots.get(usize::try_from(seq.0.checked_sub(self.base)?).ok()?)
-    }
-
-    fn shrink(&mut self) {
-        // The newest event stays even where it alone is above the bound of bytes.
-        while self.slots.len() > self.bounds.events.max(1)
-            || (self.bytes > self.bounds.bytes && self.slots.len() > 1)
-        {
-            self.evict();
-        }
     }
 
     fn evict(&mut self) {
