@@ -229,7 +229,8 @@ impl Subscription {
         if !self.beat_due {
             return;
         }
-        let drained = self.mailbox.is_empty() && matches!(self.mode, Mode::Live);
+        // What came after the end was asked for is not in the queue, so an empty queue proves nothing then.
+        let drained = self.mailbox.is_empty() && matches!(self.mode, Mode::Live) && self.closing.is_none();
         let position = if drained && view.fanned.seq >= self.at.seq { view.fanned.id } else { self.told };
         let visible = greeted && self.wants.visible_beat;
         if visible || position != self.told {
