@@ -240,6 +240,7 @@ impl Broker {
         self.hub.announce_to_all(hole.seq, &hole_gap(&hole), &mut tally);
         *self.fanned.lock() = Mark { seq: hole.seq, id: through };
         self.window.write().trim(time.ms);
+        self.wake_held();
         tally
     }
 
