@@ -124,7 +124,7 @@ impl State {
     fn add(&mut self, now: u64, new: &NewEvent) -> EventId {
         let event = self.store.add(now, new);
         let id = event.id;
-        if let Some(secs) = new.snapshot {
+        if let Some(secs) = new.snapshot.filter(|secs| *secs > 0) {
             self.snapshots.keep(now, secs, event);
         }
         id

@@ -9,6 +9,7 @@ mod read;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -21,6 +22,9 @@ use super::fault::Fault;
 use super::link::Link;
 use super::pacing::{Gather, PageSize};
 use super::position::{Continuity, Hole, Place, Position};
+
+/// How much longer than a block nothing may come before two failures in a row count as an outage.
+const OUTAGE: Duration = Duration::from_secs(1);
 
 /// The state of reading.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ pub(super) struct Reader {
     joins: u64,
     page: PageSize,
     gather: Gather,
-    /// When a read last returned.
+    /// When a read last returned something other than a fault.
     last_read: Instant,
     /// When continuity was last proved.
     last_proof: Instant,
@@ -54,8 +58,6 @@ pub(super) struct Reader {
 struct Seat {
     link: Arc<Link>,
     group: String,
-    /// Whether the window load or the catching up was prepared; before that the seat is still being taken.
-    ready: bool,
 }
 
 /// The newest id at the time the group was made, and its index.
@@ -105,20 +107,26 @@ impl Reader {
         }
     }
 
-    /// Gives up the connection. An outage is announced where reading fails again at once, so that a connection that is
-    /// simply made anew goes unnoticed.
+    /// Gives up the connection, and announces an outage where it has become one.
     fn fail(&mut self, fault: &Fault) {
         self.context.stats.count(fault.kind());
         self.backoff.failed();
         self.replaced |= fault.stream_is_gone();
-        let joining = self.seat.as_ref().is_none_or(|seat| !seat.ready);
         self.leave();
         tracing::debug!(%fault, failures = self.backoff.failures(), "reading failed");
-        if !self.down && (joining || self.backoff.failures() > 1) {
+        if !self.down && self.is_outage() {
             self.down = true;
             tracing::warn!(%fault, "the log cannot be read; trying again until it can");
             self.due.push_back(Feed::Down(fault.to_string()));
         }
+    }
+
+    /// A connection that is simply made anew is none, and neither is one that had to be made twice.
+    fn is_outage(&self) -> bool {
+        let tries = self.backoff.failures();
+        self.position.is_none()
+            || tries > 2
+            || (tries > 1 && self.last_read.elapsed() >= self.context.config.read_block + OUTAGE)
     }
 
     /// Drops the connection; its group is destroyed when the next one is made.

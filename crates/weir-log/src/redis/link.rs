@@ -11,6 +11,7 @@ use fred::clients::{Client, WithOptions};
 use fred::interfaces::ClientLike;
 use fred::types::config::{ConnectionConfig, Options, TcpConfig};
 use fred::types::{Builder, ConnectHandle, CustomCommand, Resp3Frame, Value};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -24,6 +25,10 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long Redis may take to answer a command that does not block. Publishers wait so long for a Redis that hangs.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Most commands that wait for their answer on one connection. It bounds memory where publishers outrun Redis; more are
+/// refused at once. The client's own bound is not used: after it refused once, it no longer knows when to flush.
+const MOST_WAITING: usize = 1 << 14;
 
 /// Between two looks at a connection in the making, because the client's signal of success can be missed.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -43,6 +48,7 @@ pub(super) struct Link {
     client: Client,
     slot: u16,
     stats: Arc<LogStats>,
+    room: Semaphore,
     ended: CancellationToken,
     _close: DropGuard,
 }
@@ -83,7 +89,8 @@ impl Connector {
         let (ended, close) = (CancellationToken::new(), CancellationToken::new());
         self.tasks.spawn(drive(driver, close.clone(), ended.clone()));
         let (slot, stats) = (self.slot, Arc::clone(&self.stats));
-        Ok(Arc::new(Link { client, slot, stats, ended, _close: close.drop_guard() }))
+        let room = Semaphore::new(MOST_WAITING);
+        Ok(Arc::new(Link { client, slot, stats, room, ended, _close: close.drop_guard() }))
     }
 }
 
@@ -165,6 +172,7 @@ impl Link {
         if self.ended.is_cancelled() {
             return Err(Fault::Away("the connection ended".to_owned()));
         }
+        let _room = self.room.try_acquire().map_err(|_| Fault::Away("too many commands wait".to_owned()))?;
         let client = self.client(patience);
         // The client does not tell commands that it will never send, so its end is watched beside it.
         tokio::select! {

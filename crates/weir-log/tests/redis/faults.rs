@@ -42,7 +42,19 @@ async fn killed_connections_lose_nothing() {
             shared.server.cli(&["CLIENT", "KILL", "TYPE", "normal"]).await;
         }
     };
-    let (got, ()) = tokio::join!(events(&mut *joined.reader, 400), add);
+    let read = async {
+        let mut got = Vec::new();
+        while got.len() < 400 {
+            match next_news(&mut *joined.reader).await {
+                Feed::Batch(batch) => got.extend(batch.into_iter().map(event)),
+                // One that is killed again whenever it is made anew is an outage.
+                Feed::Down(_) | Feed::Restored => {}
+                feed @ (Feed::Loaded(_) | Feed::Lost { .. } | Feed::Reset { .. }) => panic!("{feed:?}"),
+            }
+        }
+        got
+    };
+    let (got, ()) = tokio::join!(read, add);
     assert_eq!(numbers(&got), (0..400).collect::<Vec<_>>());
     assert!(joined.log.stats().reconnects() > 0);
     eventually("one group", async || shared.groups().await.len() == 1).await;
@@ -191,6 +203,71 @@ async fn a_key_of_another_type_is_said_until_it_is_gone() {
     assert!(matches!(next_news(&mut *reader).await, Feed::Restored));
     loaded(&mut *reader).await;
     assert!(log.stats().reader_errors(ReaderError::WrongType) > 0);
+}
+
+/// A server that becomes a replica is said to be down, and read on without loss when it is a master again.
+#[tokio::test]
+async fn a_demoted_server_is_waited_for() {
+    let shared = Shared::new().await;
+    let Joined { log, mut reader } = shared.instance().await;
+    loaded(&mut *reader).await;
+    shared.add_numbers(0..3).await;
+    events(&mut *reader, 3).await;
+    shared.server.cli(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    let feed = next_news(&mut *reader).await;
+    assert!(matches!(&feed, Feed::Down(reason) if reason.contains("READONLY")), "{feed:?}");
+    for events in [&[plain(9)][..], &[plain(9), plain(9)][..]] {
+        let refused = log.append(events, None).await;
+        assert!(
+            matches!(&refused, Err(AppendError::Unavailable(why)) if why.contains("READONLY")),
+            "{refused:?}"
+        );
+    }
+    assert!(log.stats().reader_errors(ReaderError::ReadOnly) > 0);
+    shared.server.cli(&["REPLICAOF", "NO", "ONE"]).await;
+    shared.add_numbers(3..6).await;
+    assert!(matches!(next_news(&mut *reader).await, Feed::Restored));
+    assert_eq!(numbers(&events(&mut *reader, 3).await), [3, 4, 5]);
+}
+
+/// A password beside the URL is used instead of the one in it; a wrong one is said without repeating it.
+#[tokio::test]
+async fn passwords() {
+    let shared = Shared::new().await;
+    shared.server.cli(&["ACL", "SETUSER", "weir", "on", ">right", "~*", "&*", "+@all"]).await;
+    let mut config = config(&shared.server, Limits::default());
+    config.url = shared.server.url().replace("redis://", "redis://weir:hunter2@");
+    let Joined { log, mut reader } = open(config.clone());
+    let feed = next_news(&mut *reader).await;
+    assert!(
+        matches!(&feed, Feed::Down(why) if why.contains("WRONGPASS") && !why.contains("hunter2")),
+        "{feed:?}"
+    );
+    assert!(log.stats().reader_errors(ReaderError::Auth) > 0);
+    config.password = Some("right".to_owned());
+    let Joined { mut reader, .. } = open(config);
+    loaded(&mut *reader).await;
+}
+
+/// More publishes at once than may wait are refused, and the rest lands; nothing is left hanging.
+#[tokio::test]
+async fn a_flood_of_publishes_is_bounded() {
+    let shared = Shared::start(Limits { maxlen: 100_000, read_count: 1000 }).await;
+    let Joined { log, mut reader } = shared.instance().await;
+    loaded(&mut *reader).await;
+    let event = [plain("x")];
+    let flood = (0..20_000).map(|_| log.append(&event, None));
+    let outcomes = futures_util::future::join_all(flood).await;
+    let written = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let refused =
+        outcomes.iter().filter(|outcome| matches!(outcome, Err(AppendError::Unavailable(_)))).count();
+    assert!(
+        written > 0 && refused > 0 && written + refused == 20_000,
+        "written {written}, refused {refused}"
+    );
+    events(&mut *reader, written).await;
+    write_numbers(&*log, 0..1).await;
+    assert_eq!(numbers(&events(&mut *reader, 1).await), [0]);
 }
 
 /// A full server refuses appends and says that nothing was written; reading goes on.

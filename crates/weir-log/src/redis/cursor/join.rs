@@ -71,7 +71,7 @@ impl Reader {
         let again = u64::from(self.joins > 1);
         context.stats.reconnects.fetch_add(again, Ordering::Relaxed);
         context.stats.groups_recreated.fetch_add(again, Ordering::Relaxed);
-        self.seat = Some(Seat { link: Arc::clone(link), group, ready: false });
+        self.seat = Some(Seat { link: Arc::clone(link), group });
         Ok((state, known))
     }
 
@@ -100,9 +100,7 @@ impl Reader {
 
     /// Announces the end of an outage before what was found.
     fn welcome(&mut self) {
-        let Some(seat) = &mut self.seat else { return };
-        seat.ready = true;
-        if self.down {
+        if self.down && self.seat.is_some() {
             self.down = false;
             tracing::info!("the log is read again");
             self.due.push_front(Feed::Restored);

@@ -23,7 +23,8 @@ end
 local locked = redis.pcall('SET', KEYS[3], '1', 'NX', 'PX', ARGV[3])
 local janitor = type(locked) == 'table' and locked.ok ~= nil
 if janitor then
-  redis.pcall('XTRIM', stream, 'MAXLEN', '~', ARGV[4])
+  -- LIMIT 0 lifts the default limit of a call, which a fast producer outruns.
+  redis.pcall('XTRIM', stream, 'MAXLEN', '~', ARGV[4], 'LIMIT', 0)
   if ARGV[5] ~= '-1' then
     redis.pcall('XTRIM', stream, 'MINID', string.format('%.0f', math.max(0, now - tonumber(ARGV[5]))))
   end
