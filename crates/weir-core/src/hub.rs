@@ -36,15 +36,24 @@ impl Seat {
         self.id
     }
 
-    /// What can be written to the client now; where that is nothing, the task is woken when there is.
+    /// What can be written to the client now; where that is nothing, the task is woken when there is. What is ready may
+    /// have nothing to write, when it is only to be counted.
     pub fn poll_pull(&self, cx: &Context<'_>, view: &View<'_>, budget: Budget) -> Poll<Pulled> {
         let mut inner = self.inner.lock();
+        let deadline = inner.subscription.deadline();
         let pulled = inner.subscription.pull(view, budget);
-        if pulled.is_empty() && pulled.tally == Tally::default() {
+        let next = inner.subscription.deadline();
+        // Whoever supervises may sleep beyond the new time.
+        let supervisor = if next.is_some() && next != deadline { inner.supervisor.take() } else { None };
+        let nothing = pulled.is_empty() && pulled.resume.is_none() && pulled.tally == Tally::default();
+        if nothing {
             remember(&mut inner.puller, cx);
-            return Poll::Pending;
         }
-        Poll::Ready(pulled)
+        drop(inner);
+        if let Some(waker) = supervisor {
+            waker.wake();
+        }
+        if nothing { Poll::Pending } else { Poll::Ready(pulled) }
     }
 
     /// Has the task woken whenever a time to act at may have changed or the stream is to end.
