@@ -97,10 +97,10 @@ impl Broker {
 
     /// Registers a client. It leaves by [`Broker::leave`].
     pub fn join(&self, wants: Wants, now: Instant) -> Arc<Seat> {
-        let ahead = matches!(wants.from, Some(Position::After(id)) if id > self.head());
-        let held = ahead || !self.is_loaded();
+        let from = wants.from;
         let seat = self.hub.join(Subscription::new(wants, self.bounds.mailbox, now));
-        if held {
+        // Asked after it has joined, so that a load in between finds it if this does not.
+        if matches!(from, Some(Position::After(id)) if id > self.head()) {
             self.held.lock().push(Arc::clone(&seat));
         }
         seat
@@ -190,6 +190,9 @@ impl Broker {
         }
         *self.fanned.lock() = head;
         self.loaded.store(true, Ordering::Release);
+        // Whoever comes later sees the load; the head may be below the position of any who came before.
+        let waiting = self.hub.all().into_iter().filter(|seat| seat.look(Subscription::is_waiting));
+        *self.held.lock() = waiting.collect();
         self.wake_held();
         tally
     }
