@@ -48,6 +48,8 @@ pub(super) struct Reader {
     joins: u64,
     page: PageSize,
     gather: Gather,
+    /// The last read was full, so there is more.
+    behind: bool,
     /// When a read last returned something other than a fault.
     last_read: Instant,
     /// When continuity was last proved.
@@ -82,6 +84,7 @@ impl Reader {
             joins: 0,
             page: PageSize::default(),
             gather: Gather::new(Instant::now()),
+            behind: false,
             last_read: Instant::now(),
             last_proof: Instant::now(),
         }
@@ -134,6 +137,7 @@ impl Reader {
         self.seat = None;
         self.catching_up = None;
         self.unacked.clear();
+        self.behind = false;
         self.context.reading.lock().group = None;
     }
 

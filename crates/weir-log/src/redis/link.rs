@@ -150,12 +150,18 @@ impl Link {
         keys: &[&str],
         args: Vec<Value>,
     ) -> Result<Resp3Frame, Fault> {
-        let mut all = Vec::with_capacity(2 + keys.len() + args.len());
-        all.push(Value::from_static_str(script));
-        all.push(Value::Integer(i64::try_from(keys.len()).unwrap_or(i64::MAX)));
-        all.extend(keys.iter().map(|key| text(key)));
-        all.extend(args);
-        self.call(operation, "EVAL", all).await
+        self.call(operation, "EVAL", invocation(script, keys, args)).await
+    }
+
+    /// Runs a script without arguments that may have to wait behind a blocking command.
+    pub(super) async fn run_within(
+        &self,
+        patience: Duration,
+        script: &'static str,
+        keys: &[&str],
+    ) -> Result<Resp3Frame, Fault> {
+        let command = CustomCommand::new_static("EVAL", self.slot, false);
+        self.send(command, invocation(script, keys, Vec::new()), patience).await
     }
 
     /// Comes true when the connection is over.
@@ -195,6 +201,15 @@ fn accept(answer: Result<Resp3Frame, fred::error::Error>) -> Result<Resp3Frame, 
         Some(text) => Err(Fault::Refused(text)),
         None => Ok(frame),
     }
+}
+
+fn invocation(script: &'static str, keys: &[&str], args: Vec<Value>) -> Vec<Value> {
+    let mut all = Vec::with_capacity(2 + keys.len() + args.len());
+    all.push(Value::from_static_str(script));
+    all.push(Value::Integer(i64::try_from(keys.len()).unwrap_or(i64::MAX)));
+    all.extend(keys.iter().map(|key| text(key)));
+    all.extend(args);
+    all
 }
 
 /// A text argument.

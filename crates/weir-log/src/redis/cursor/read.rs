@@ -10,7 +10,7 @@ use weir_core::log::Feed;
 use super::super::codec::{self, Chunk};
 use super::super::fault::Fault;
 use super::super::link::{Link, text};
-use super::super::position::Position;
+use super::super::position::{Continuity, Position};
 use super::super::scripts::{CHECK, StreamState};
 use super::{Goal, Reader, Seat};
 use crate::stats::{Operation, ReaderError};
@@ -66,10 +66,11 @@ impl Reader {
         let most = self.context.config.read_count.min(self.context.config.maxlen);
         let count = self.page.count(most);
         let acknowledged = std::mem::take(&mut self.unacked);
-        let (acked, reply) = tokio::join! {
+        let (acked, reply, seen) = tokio::join! {
             biased;
             self.acknowledge(seat, acknowledged),
             self.ask(seat, count),
+            self.look_along(&seat.link),
         };
         if let Err(Fault::Refused(reason)) = acked {
             self.context.stats.count(ReaderError::Ack);
@@ -79,12 +80,18 @@ impl Reader {
         self.gather.note(chunk.entries.len(), Instant::now());
 
         let mut position = self.passed(before, &chunk);
-        let continuity = if chunk.entries.len() >= count || chunk.entries.is_empty() || stood_still {
-            let state = self.look(&seat.link).await?;
-            position.prove(&state, &before, &chunk.entries)
-        } else {
-            super::Continuity::Intact
+        self.behind = chunk.entries.len() >= count;
+        let seen = match seen {
+            None if self.behind || chunk.entries.is_empty() || stood_still => {
+                Some(self.look(&seat.link).await?)
+            }
+            along => along.transpose()?,
         };
+        let continuity =
+            seen.map_or(Continuity::Intact, |state| position.prove(&state, &before, &chunk.entries));
+        if seen.is_some() {
+            self.last_proof = Instant::now();
+        }
         self.backoff.succeeded();
         self.last_read = Instant::now();
         self.unacked = chunk.raw_ids;
@@ -96,8 +103,9 @@ impl Reader {
     async fn lost_unseen(&mut self, seat: &Seat, before: Position) -> Result<bool, Fault> {
         let mut position = before;
         let continuity = position.prove(&self.look(&seat.link).await?, &before, &[]);
+        self.last_proof = Instant::now();
         self.settle(position, continuity, None);
-        Ok(continuity != super::Continuity::Intact)
+        Ok(continuity != Continuity::Intact)
     }
 
     fn passed(&mut self, before: Position, chunk: &Chunk) -> Position {
@@ -107,10 +115,20 @@ impl Reader {
         position
     }
 
-    async fn look(&mut self, link: &Link) -> Result<StreamState, Fault> {
+    async fn look(&self, link: &Link) -> Result<StreamState, Fault> {
         let reply = link.run(Operation::Check, CHECK, &[&self.context.keys.stream], Vec::new()).await?;
-        self.last_proof = Instant::now();
         StreamState::parse(&reply)
+    }
+
+    /// A look that is sent together with a read that is expected to be full, which spares it a way to Redis and back.
+    /// Should the read block after all, the look waits with it.
+    async fn look_along(&self, link: &Link) -> Option<Result<StreamState, Fault>> {
+        if !self.behind {
+            return None;
+        }
+        let patience = self.context.config.read_block + READ_MARGIN;
+        let reply = link.run_within(patience, CHECK, &[&self.context.keys.stream]).await;
+        Some(reply.and_then(|reply| StreamState::parse(&reply)))
     }
 
     async fn acknowledge(&self, seat: &Seat, ids: Vec<Bytes>) -> Result<(), Fault> {
