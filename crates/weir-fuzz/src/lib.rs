@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use weir_core::frame::{encode, encode_json, put_control};
 use weir_core::{Content, DecodeRules, Event, EventId, EventParts, EventType, Position, Session};
+use weir_http::path::decode_session;
 use weir_testkit::sse::{self, Item, Parser};
 
 /// Small, so that a fuzzer reaches entries above it.
@@ -68,6 +69,17 @@ pub fn entry(input: &[u8]) {
     assert_eq!(seen.id, Some(id.to_string()));
 }
 
+/// Sessions in a path: what is understood is a good name, and a client that encodes it strictly is understood too.
+pub fn session_path(input: &[u8]) {
+    let raw = String::from_utf8_lossy(input);
+    let Ok(session) = decode_session(&raw) else { return };
+    assert!(Session::parse(session.as_str()).is_ok());
+    let encoded: String = session.as_str().bytes().map(|byte| format!("%{byte:02X}")).collect();
+    assert_eq!(decode_session(&encoded).as_ref(), Ok(&session));
+    let escaped = encoded.replace('%', "%25");
+    assert_ne!(decode_session(&escaped).as_ref(), Ok(&session), "decoded twice: {raw:?}");
+}
+
 /// Runs `target` on the files named as arguments.
 ///
 /// # Errors
@@ -106,9 +118,12 @@ mod tests {
     /// What the fuzzer starts from, and what it found once, holds on every toolchain.
     #[test]
     fn seeds() {
-        for (name, target) in
-            [("frame", frame as fn(&[u8])), ("last_event_id", last_event_id), ("entry", entry)]
-        {
+        for (name, target) in [
+            ("frame", frame as fn(&[u8])),
+            ("last_event_id", last_event_id),
+            ("entry", entry),
+            ("session_path", session_path),
+        ] {
             let dir = format!("{}/seeds/{name}", env!("CARGO_MANIFEST_DIR"));
             let files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path()).collect();
             assert!(!files.is_empty(), "no seeds in {dir}");

@@ -172,7 +172,9 @@ async fn listening(program: &mut Program) -> anyhow::Result<(SocketAddr, SocketA
     let line = line.await?.context("it ended before it listened")?;
     let addr = |name: &str| -> anyhow::Result<SocketAddr> {
         let text = line[name].as_str().with_context(|| format!("no field {name} in {line}"))?;
-        text.parse().with_context(|| format!("address {text:?}"))
+        // Several listeners of one kind stand beside each other.
+        let first = text.split(',').next().unwrap_or(text);
+        first.parse().with_context(|| format!("address {text:?}"))
     };
     Ok((addr("public")?, addr("admin")?))
 }
