@@ -87,12 +87,6 @@ const OVERFLOW_GRACE: Duration = Duration::from_secs(1);
 const UNPOLLED: Duration = Duration::from_secs(1);
 
 impl Client {
-    /// Since when its oldest event has been waiting, in its queue or behind it.
-    fn oldest(&self) -> Option<Instant> {
-        let queued = self.seat.look(Subscription::oldest);
-        queued.into_iter().chain(self.wire.oldest()).min()
-    }
-
     /// Bytes were handed over.
     pub(crate) fn wrote(&self, now: Instant) {
         self.clock.lock().wrote = now;
@@ -100,25 +94,30 @@ impl Client {
 
     /// Looks after heartbeat, stall, age and the end.
     pub(crate) fn supervise(&self, app: &App, now: Instant) -> Verdict {
-        let closing = self.seat.look(Subscription::closing);
-        let stalls = self.oldest().map(|since| since + app.config.stall_timeout);
+        let (queued, closing, deadline, visible) = self.seat.look(|subscription| {
+            let visible = subscription.wants().visible_beat;
+            (subscription.oldest(), subscription.closing(), subscription.deadline(), visible)
+        });
+        let oldest = queued.into_iter().chain(self.wire.oldest()).min();
+        let stalls = oldest.map(|since| since + app.config.stall_timeout);
         if stalls.is_some_and(|at| now >= at) {
             return self.cut(Disconnect::Stalled);
         }
         if let Some(end) = closing {
             return self.supervise_end(app, end, now);
         }
-        let mut next = self.heartbeat(app, now);
-        if let Some(at) = self.retire(now) {
-            next = next.min(at);
+        let due = deadline.map(|at| self.nudge(at, now));
+        let all = [Some(self.heartbeat(app, visible, now)), self.retire(now), due, stalls];
+        Verdict::Look(all.into_iter().flatten().min().unwrap_or(now + UNPOLLED))
+    }
+
+    /// A time has come at which the body has something to say.
+    fn nudge(&self, at: Instant, now: Instant) -> Instant {
+        if now < at {
+            return at;
         }
-        if let Some(at) = self.seat.look(Subscription::deadline) {
-            if now >= at {
-                self.seat.nudge();
-            }
-            next = next.min(if now >= at { now + UNPOLLED } else { at });
-        }
-        Verdict::Look(stalls.map_or(next, |at| next.min(at)))
+        self.seat.nudge();
+        now + UNPOLLED
     }
 
     fn supervise_end(&self, app: &App, end: End, now: Instant) -> Verdict {
@@ -130,9 +129,8 @@ impl Client {
         if now >= at { self.cut(reason) } else { Verdict::Look(at) }
     }
 
-    fn heartbeat(&self, app: &App, now: Instant) -> Instant {
+    fn heartbeat(&self, app: &App, visible: bool, now: Instant) -> Instant {
         let every = app.config.heartbeat;
-        let visible = self.seat.look(|subscription| subscription.wants().visible_beat);
         let mut clock = self.clock.lock();
         let last = if visible { clock.beat } else { clock.beat.max(clock.wrote) };
         if now < last + every {

@@ -1,0 +1,185 @@
+//! Runs an instance: log, window, listeners, and their end.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use weir_core::mailbox::MailboxBounds;
+use weir_core::window::WindowBounds;
+use weir_core::{Broker, BrokerBounds};
+use weir_http::app::{App, HttpConfig};
+use weir_http::drain::{DrainPlan, Drained, drain};
+use weir_http::server::{Listener, Role, Server};
+use weir_metrics::{BuildInfo, Metrics};
+
+use crate::config::ServeConfig;
+
+mod backend;
+mod pump;
+mod signals;
+
+use backend::Backend;
+use signals::Signals;
+
+/// Sessions without an event in the window whose last evicted id is remembered: about 10 MB at the longest names' usual
+/// length, so that a flood of session names cannot take the memory.
+const REMEMBERED_SESSIONS: usize = 65_536;
+
+/// How long the log may take to let go of its group once the clients are gone; kept back from the shutdown's deadline.
+const LOG_CLOSE: Duration = Duration::from_secs(2);
+
+/// Beyond its block a read may take this long before the instance is called stuck.
+const READER_MARGIN: Duration = Duration::from_secs(5);
+
+/// Serves until a signal.
+///
+/// # Errors
+/// An address cannot be bound, or the settings of the log make no sense.
+pub(crate) fn run(config: ServeConfig) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let served = runtime.block_on(serve(config));
+    // What is still running holds nothing that has to be kept.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(config: ServeConfig) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("listen for signals")?;
+    let public = bind(&config.listen, Role::Public)?;
+    let admin = bind(&[config.admin_listen], Role::Admin)?;
+    let metrics = Arc::new(Metrics::new(build_info(), &config.metric_types));
+    let tasks = TaskTracker::new();
+    metrics.log.maxlen.set(i64::try_from(config.maxlen).unwrap_or(i64::MAX));
+    let Backend { log, reader, redis } = Backend::open(&config)?;
+    let app = Arc::new(App::new(broker(&config), log, metrics, http(&config)));
+    announce(&config, &public, &admin)?;
+    let stop = CancellationToken::new();
+    let pump = tasks.spawn(pump::run(Arc::clone(&app), reader, stop.clone()));
+    let server = Server::new(app);
+    for listener in public.into_iter().chain(admin) {
+        tasks.spawn(server.clone().accept(listener));
+    }
+    let log_close = log_close(&config);
+    let hurry = signals.stop().await;
+    let drained = tokio::select! {
+        drained = drain(&server, plan(&config, hurry)) => drained,
+        () = signals.again() => anyhow::bail!("a second signal: stopped at once"),
+    };
+    report(drained);
+    stop.cancel();
+    let reader = pump.await.context("the pump failed")?;
+    if tokio::time::timeout(log_close, backend::close(reader, redis)).await.is_err() {
+        tracing::warn!("the log did not answer in time: its reader group is reaped later");
+    }
+    Ok(())
+}
+
+fn bind(addresses: &[SocketAddr], role: Role) -> anyhow::Result<Vec<Listener>> {
+    let flag = match role {
+        Role::Public => "--listen",
+        Role::Admin => "--admin-listen",
+    };
+    let bound = addresses.iter().map(|address| {
+        Listener::bind(*address, role)
+            .with_context(|| format!("cannot listen on {address}: choose another with {flag}"))
+    });
+    bound.collect()
+}
+
+fn broker(config: &ServeConfig) -> Broker {
+    Broker::new(BrokerBounds {
+        window: WindowBounds {
+            events: config.maxlen,
+            bytes: config.window_bytes,
+            age: config.max_age,
+            remembered_sessions: REMEMBERED_SESSIONS,
+        },
+        mailbox: MailboxBounds { events: config.queue_events, bytes: config.queue_bytes },
+        snapshot_bytes: config.window_bytes,
+    })
+}
+
+fn http(config: &ServeConfig) -> HttpConfig {
+    HttpConfig {
+        heartbeat: config.heartbeat,
+        retry: config.retry,
+        stall_timeout: config.stall_timeout,
+        overflow: config.overflow,
+        max_event_bytes: config.max_event_bytes,
+        max_connections: config.max_connections,
+        max_sessions_per_connection: config.max_sessions_per_connection,
+        max_connection_age: config.max_connection_age,
+        refuse: config.refuse,
+        anonymous: config.anonymous,
+        ready_grace: config.ready_grace,
+        reader_patience: config.read_block * 2 + READER_MARGIN,
+    }
+}
+
+fn plan(config: &ServeConfig, hurry: bool) -> DrainPlan {
+    let unless_hurried = |step| if hurry { Duration::ZERO } else { step };
+    DrainPlan {
+        delay: unless_hurried(config.drain_delay),
+        window: unless_hurried(config.drain_window),
+        timeout: config.shutdown_timeout.saturating_sub(log_close(config)),
+    }
+}
+
+fn log_close(config: &ServeConfig) -> Duration {
+    LOG_CLOSE.min(config.shutdown_timeout / 4)
+}
+
+fn build_info() -> BuildInfo<'static> {
+    BuildInfo {
+        version: env!("CARGO_PKG_VERSION"),
+        revision: option_env!("WEIR_REVISION").unwrap_or("unknown"),
+    }
+}
+
+/// Says where the instance is. On a terminal a person reads it, elsewhere a program reads the log line.
+fn announce(config: &ServeConfig, public: &[Listener], admin: &[Listener]) -> anyhow::Result<()> {
+    let addresses = |listeners: &[Listener]| -> anyhow::Result<Vec<String>> {
+        listeners.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect()
+    };
+    let (public, admin) = (addresses(public)?, addresses(admin)?);
+    tracing::info!(
+        public = public.join(","),
+        admin = admin.join(","),
+        instance = config.instance,
+        version = env!("CARGO_PKG_VERSION"),
+        log = if config.redis.is_some() { "redis" } else { "embedded" },
+        "listening"
+    );
+    if config.redis.is_none() {
+        tracing::warn!(
+            "no --redis: this instance stands alone and keeps nothing beyond its life; to share a log, start every \
+             instance with --redis redis://HOST:6379"
+        );
+    }
+    if std::io::stderr().is_terminal() {
+        banner(&public[0], &admin[0]).context("write the banner")?;
+    }
+    Ok(())
+}
+
+fn banner(public: &str, admin: &str) -> std::io::Result<()> {
+    let url = format!("http://{public}/v1/sessions/demo/events");
+    writeln!(
+        std::io::stderr(),
+        "\n  subscribe  curl -N {url}\n  publish    curl -d 'hello' {url}\n  operators  http://{admin}/metrics  /readyz\n"
+    )
+}
+
+fn report(drained: Drained) {
+    let Drained { released, cut } = drained;
+    if cut > 0 {
+        tracing::warn!(cut, "stopped at the deadline: the clients left were cut");
+    } else {
+        tracing::info!(released, "stopped");
+    }
+}
