@@ -86,8 +86,10 @@ fn fields(entry: &Resp3Frame) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use weir_core::entry::Malformed;
+
+    use super::*;
 
     fn string(text: impl AsRef<[u8]>) -> Resp3Frame {
         Resp3Frame::BlobString { data: Bytes::copy_from_slice(text.as_ref()), attributes: None }
@@ -143,5 +145,26 @@ mod tests {
         assert_eq!(of(&["a", "b"]), of(&["a", "b"]));
         assert_ne!(of(&["a", "b"]), of(&["a", "c"]));
         assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
+    }
+
+    fn any_reply() -> impl Strategy<Value = Resp3Frame> {
+        let text = proptest::sample::select(vec!["1-0", "session", "data", "weir", "-", ""]);
+        let leaf = prop_oneof![
+            Just(Resp3Frame::Null),
+            any::<i64>().prop_map(|data| Resp3Frame::Number { data, attributes: None }),
+            text.prop_map(string),
+            proptest::collection::vec(any::<u8>(), 0..8).prop_map(string),
+        ];
+        leaf.prop_recursive(5, 64, 6, |inner| proptest::collection::vec(inner, 0..6).prop_map(array))
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_reply_is_fatal(reply in any_reply()) {
+            for read in [read(&reply, &rules()), chunk(&reply, &rules())].into_iter().flatten() {
+                prop_assert_eq!(read.entries.len(), read.raw_ids.len());
+            }
+            let _ = (print(&reply), super::super::scripts::StreamState::parse(&reply));
+        }
     }
 }

@@ -286,4 +286,62 @@ mod tests {
         assert!(matches!(continuity, Continuity::Lost(Hole { count: None, .. })), "{continuity:?}");
         assert_eq!(position.prove(&old(stream(30, 2)), &before, &batch), Continuity::Intact);
     }
+
+    /// A stream of entries `1, 2, …`, of which the oldest go.
+    #[derive(Debug)]
+    struct Model {
+        added: u64,
+        first: u64,
+    }
+
+    impl Model {
+        fn trim(&mut self, keep: u64) {
+            self.first = self.first.max((self.added + 1).saturating_sub(keep));
+        }
+    }
+
+    proptest::proptest! {
+        /// However adding, trimming and reading interleave, also between a read and the look after it: what was read and
+        /// what was announced as lost is all there was, in order, and nothing is both.
+        #[test]
+        fn read_and_lost_is_all_there_was(
+            steps in proptest::collection::vec((0_u64..40, 0_u64..60, 1_u64..20, 0_u64..60), 1..60),
+        ) {
+            let mut model = Model { added: 0, first: 1 };
+            let mut position = Position::at_head(&stream(0, 1), None);
+            let (mut read, mut lost, mut group) = (0, 0, 0);
+            for (add, keep, count, late_keep) in steps {
+                model.added += add;
+                model.trim(keep);
+                let from = model.first.max(group + 1);
+                let to = model.added.min(from + count - 1);
+                let batch = entries(from..=to);
+                group = group.max(to);
+                model.trim(late_keep);
+
+                let before = position;
+                position.pass(&batch, None);
+                match position.prove(&stream(model.added, model.first), &before, &batch) {
+                    Continuity::Intact => {}
+                    Continuity::Lost(hole) => {
+                        let gone = hole.count.expect("nothing was deleted");
+                        proptest::prop_assert!(gone > 0 && hole.after <= hole.through);
+                        lost += gone;
+                    }
+                    Continuity::Replaced => proptest::prop_assert!(false, "the same stream"),
+                }
+                read += batch.len() as u64;
+                proptest::prop_assert_eq!(position.added, Some(read + lost));
+                proptest::prop_assert!(position.cursor >= before.cursor);
+                // Behind the position nothing is left that could still be read.
+                proptest::prop_assert!(position.cursor.ms <= group.max(model.first));
+            }
+            let before = position;
+            model.trim(0);
+            if let Continuity::Lost(hole) = position.prove(&stream(model.added, model.first), &before, &[]) {
+                lost += hole.count.expect("nothing was deleted");
+            }
+            proptest::prop_assert_eq!(read + lost, model.added);
+        }
+    }
 }
