@@ -7,9 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use fred::bytes_utils::Str;
 use fred::clients::{Client, WithOptions};
-use fred::interfaces::ClientLike;
+use fred::error::ErrorKind;
+use fred::interfaces::{ClientLike, StreamsInterface};
 use fred::types::config::{ConnectionConfig, Options, TcpConfig};
+use fred::types::streams::XID;
 use fred::types::{Builder, ConnectHandle, CustomCommand, Resp3Frame, Value};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -162,6 +166,23 @@ impl Link {
     ) -> Result<Resp3Frame, Fault> {
         let command = CustomCommand::new_static("EVAL", self.slot, false);
         self.send(command, invocation(script, keys, Vec::new()), patience).await
+    }
+
+    /// Acknowledges entries. The one command that is not sent as a custom one: the client flushes those each by itself,
+    /// and this one is to leave together with the read behind it.
+    pub(super) async fn acknowledge(&self, stream: &str, group: &str, ids: Vec<Bytes>) -> Result<(), Fault> {
+        let ids: Result<Vec<XID>, _> = ids.into_iter().map(|id| Str::try_from(id).map(XID::Manual)).collect();
+        let ids = ids.map_err(|_| Fault::Garbled("the id of an entry is no text"))?;
+        let start = Instant::now();
+        let answer: Result<Value, _> = self.client(PATIENCE).xack(stream, group, ids).await;
+        self.stats.took(Operation::Ack, start.elapsed());
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error) if *error.kind() == ErrorKind::Unknown => {
+                Err(Fault::Refused(error.details().to_owned()))
+            }
+            Err(error) => Err(Fault::after_sending(&error)),
+        }
     }
 
     /// Comes true when the connection is over.

@@ -135,10 +135,7 @@ impl Reader {
         if ids.is_empty() {
             return Ok(());
         }
-        let mut args = Vec::with_capacity(2 + ids.len());
-        args.extend([text(&self.context.keys.stream), text(&seat.group)]);
-        args.extend(ids.into_iter().map(Value::Bytes));
-        seat.link.call(Operation::Ack, "XACK", args).await.map(drop)
+        seat.link.acknowledge(&self.context.keys.stream, &seat.group, ids).await
     }
 
     async fn ask(&self, seat: &Seat, count: usize) -> Result<fred::types::Resp3Frame, Fault> {
