@@ -219,8 +219,6 @@ pub struct Subscription {
     told: EventId,
     /// With conflation: when the queue may be drained again.
     gate: Option<Instant>,
-    /// How many queued things may still leave before the gate closes again.
-    batch: usize,
     beat_due: bool,
     /// Since when the client was told that the log is away.
     degraded: Option<u64>,
@@ -258,7 +256,6 @@ impl Subscription {
             at: Mark::default(),
             told: EventId::ZERO,
             gate: None,
-            batch: 0,
             beat_due: false,
             degraded: None,
             closing: None,

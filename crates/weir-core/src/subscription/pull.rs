@@ -16,6 +16,9 @@ use crate::window::{Broken, Found, Hole, Mark, Seq, Window};
 /// A conflating client reads so much of the window at a time, because it may read only once in each of its periods.
 const CONFLATED: Budget = Budget { events: 1000, bytes: 1 << 20 };
 
+/// What is queued is bounded by its queue.
+const ALL: Budget = Budget { events: usize::MAX, bytes: usize::MAX };
+
 impl Subscription {
     /// What can be written to the client now. Empty where it has to wait.
     pub fn pull(&mut self, view: &View<'_>, budget: Budget) -> Pulled {
@@ -42,16 +45,14 @@ impl Subscription {
         if self.mailbox.is_empty() || matches!(self.closing, Some(End::Overflow | End::Refused(_))) {
             return;
         }
-        if self.batch == 0 {
-            self.batch = self.mailbox.len();
-        }
+        // A conflating client gets its queue as one, or two events of a key could leave in one of its periods.
+        let budget = if self.wants.conflate.is_some() { ALL } else { budget };
         let mut bytes = 0;
-        for _ in 0..budget.events.min(self.batch) {
+        for _ in 0..budget.events {
             if bytes > 0 && bytes + self.mailbox.next_bytes() > budget.bytes {
                 break;
             }
             let Some(queued) = self.mailbox.pop() else { break };
-            self.batch -= 1;
             match queued {
                 Queued::Event(parcel) => {
                     bytes += parcel.frame().len();
@@ -63,7 +64,7 @@ impl Subscription {
                 Queued::Gap(seq, gap) => self.tell_queued_gap(seq, *gap, out),
             }
         }
-        if self.batch == 0 {
+        if out.tally.delivered > 0 {
             self.close_gate(view);
         }
     }
