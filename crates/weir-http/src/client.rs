@@ -156,6 +156,11 @@ impl Client {
         Verdict::Cut(reason)
     }
 
+    /// Its connection broke.
+    pub(crate) fn failed(&self) {
+        self.cut(Disconnect::Error);
+    }
+
     /// The instance cuts it off at the deadline of its shutdown.
     pub(crate) fn cut_off(&self) {
         self.cut(Disconnect::Shutdown);

@@ -1,6 +1,8 @@
 //! One connection, from its first byte to its end.
 
+use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,7 +139,7 @@ where
     loop {
         tokio::select! {
             biased;
-            result = &mut connection => return result.map_or_else(End::Error, |()| End::Peer),
+            result = &mut connection => return end(link, result),
             reason = &mut supervisor => return End::Cut(reason),
             () = &mut closing, if !asked_to_close => {
                 asked_to_close = true;
@@ -145,6 +147,22 @@ where
             }
         }
     }
+}
+
+/// What is dropped with the connection is counted by how it ended.
+fn end(link: &Link, result: hyper::Result<()>) -> End {
+    let Err(error) = result else { return End::Peer };
+    if !peer_left(&error) {
+        link.failed();
+    }
+    End::Error(error)
+}
+
+/// Whether the peer just went, as a closed tab does.
+fn peer_left(error: &hyper::Error) -> bool {
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let gone = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof];
+    error.is_incomplete_message() || io.is_some_and(|kind| gone.contains(&kind))
 }
 
 /// Runs the streams of HTTP/2 as tasks that the server waits for.

@@ -41,6 +41,11 @@ impl Link {
         self.changed.wake();
     }
 
+    /// The connection broke, and not because the peer went.
+    pub(crate) fn failed(&self) {
+        self.clients.lock().iter().filter_map(Weak::upgrade).for_each(|client| client.failed());
+    }
+
     /// Looks at every client: when to look again, or why the connection is to be cut.
     fn look(&self, app: &App, cx: &Context<'_>) -> Verdict {
         let now = Instant::now();

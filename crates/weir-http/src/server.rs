@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use weir_metrics::Rejected;
 
 use crate::app::{App, Peer};
 use crate::connection::{self, Context};
@@ -26,9 +29,9 @@ const USER_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long accepting rests where no file descriptor is left. Jittered.
 const ACCEPT_REST: Duration = Duration::from_millis(75);
 
-/// Connections accepted beyond `--max-connections`, so that one who is over the limit is told, and publishers, health checks
-/// and scrapes get through.
-const BEYOND_CLIENTS: usize = 1024;
+/// Files kept back from public connections, so that Redis, operators and the listeners themselves get through when the
+/// public takes all it can have.
+const SPARE_FILES: u64 = 64;
 
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,13 +85,18 @@ pub struct Server {
     closing: CancellationToken,
     /// What still runs is dropped.
     cut: CancellationToken,
+    /// Public connections that may still be accepted.
+    room: Arc<Semaphore>,
 }
 
 impl Server {
     /// A server without listeners.
     pub fn new(app: Arc<App>) -> Self {
         let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
-        Self { app, tasks: TaskTracker::new(), closing, cut }
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let room = usize::try_from(files - SPARE_FILES.min(files / 2)).unwrap_or(usize::MAX);
+        let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
+        Self { app, tasks: TaskTracker::new(), closing, cut, room }
     }
 
     /// The instance served.
@@ -112,12 +120,16 @@ impl Server {
     }
 
     fn take(&self, tcp: TcpStream, from: SocketAddr, role: Role) {
-        if role == Role::Public
-            && self.tasks.len() >= self.app.config.max_connections.saturating_add(BEYOND_CLIENTS)
-        {
-            self.app.metrics.clients.rejected.inc(weir_metrics::Rejected::Limit);
-            return;
-        }
+        let permit = match role {
+            Role::Admin => None,
+            Role::Public => {
+                let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+                    self.app.metrics.clients.rejected.inc(Rejected::Limit);
+                    return;
+                };
+                Some(permit)
+            }
+        };
         // Not inherited everywhere; without it a small event may wait for the acknowledgement of the one before.
         if let Err(error) = SockRef::from(&tcp).set_tcp_nodelay(true) {
             tracing::debug!(%error, "the connection is gone already");
@@ -137,6 +149,7 @@ impl Server {
                 () = cut.cancelled() => {}
                 () = connection::serve(context, tcp) => {}
             }
+            drop(permit);
         });
     }
 

@@ -98,8 +98,6 @@ labels! {
         Invalid = "invalid",
         /// The publisher may not publish; nothing was written.
         Denied = "denied",
-        /// Turned away by a limit of the instance; nothing was written.
-        Limited = "limited",
         /// The log did not take it, or did not say whether it did.
         Unavailable = "unavailable",
         /// A repeat under its idempotency key; nothing was written again.
@@ -130,45 +128,54 @@ labels! {
         Conflated = "conflated",
     }
 
-    /// What went wrong in the log's reader.
+    /// Why reading failed.
     ReaderError("kind") {
-        /// The connection was refused or lost.
-        Connection = "connection",
-        /// No answer in time.
+        /// No connection could be made.
+        Connect = "connect",
+        /// The connection ended.
+        Disconnected = "disconnected",
+        /// Redis did not answer in time.
         Timeout = "timeout",
-        /// A password or a permission is missing.
+        /// The group or the stream is gone.
+        NoGroup = "no_group",
+        /// The server is a replica or refuses writes (`READONLY`, `NOREPLICAS`, `MISCONF`).
+        ReadOnly = "read_only",
+        /// The server is out of memory (`OOM`).
+        OutOfMemory = "out_of_memory",
+        /// The server is loading its data (`LOADING`) or busy (`BUSY`, `TRYAGAIN`, `CLUSTERDOWN`).
+        Loading = "loading",
+        /// Wrong password or missing rights.
         Auth = "auth",
-        /// The group or the stream was gone.
-        NoGroup = "nogroup",
-        /// An answer that weir does not understand.
+        /// The key of the stream holds something else.
+        WrongType = "wrong_type",
+        /// An answer that makes no sense.
         Protocol = "protocol",
-        /// Any other error that the server answered.
-        Server = "server",
+        /// Another refusal.
+        Refused = "refused",
+        /// Entries could not be acknowledged.
+        Ack = "ack",
     }
 
-    /// A Redis command, or the script in its place. Blocking reads are not measured: they take as long as there is
-    /// nothing to read.
-    Command("command") {
-        /// Appends an event.
-        Xadd = "xadd",
-        /// Acknowledges a batch.
-        Xack = "xack",
-        /// Loads the window, or closes a hole.
-        Xrange = "xrange",
-        /// Makes or destroys a group.
-        Xgroup = "xgroup",
-        /// Looks at the stream or its groups.
-        Xinfo = "xinfo",
-        /// Looks at what is not acknowledged.
-        Xpending = "xpending",
-        /// Trims for producers that do not.
-        Xtrim = "xtrim",
-        /// Runs a script: appends of several events, appends with an idempotency key, leases.
-        Eval = "eval",
-        /// Reads a snapshot.
-        Get = "get",
-        /// Anything else.
-        Other = "other",
+    /// What is asked of Redis, by purpose. Blocking reads are not measured: they take as long as there is nothing to read.
+    Operation("command") {
+        /// One plain event is added.
+        Append = "append",
+        /// A batch, a keyed publish or one with a snapshot is added.
+        AppendBatch = "append_batch",
+        /// Entries are acknowledged.
+        Ack = "ack",
+        /// Entries are fetched by id, for the window load or after an error.
+        Range = "range",
+        /// A group is created.
+        Join = "join",
+        /// Continuity is proved.
+        Check = "check",
+        /// The lease is renewed, orphans are reaped, the stream is trimmed, facts are collected.
+        Upkeep = "upkeep",
+        /// A snapshot is fetched.
+        Snapshot = "snapshot",
+        /// A group is destroyed at the end.
+        Leave = "leave",
     }
 }
 
@@ -217,7 +224,7 @@ mod tests {
         check::<GapReason>();
         check::<ResumeResult>();
         check::<ReaderError>();
-        check::<Command>();
+        check::<Operation>();
         check::<Malformed>();
     }
 }

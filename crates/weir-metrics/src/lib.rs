@@ -25,5 +25,5 @@ pub mod resume;
 mod registrar;
 
 pub use clients::Held;
-pub use label::{Command, Discarded, Disconnect, Dropped, PublishResult, ReaderError, Rejected, Transport};
+pub use label::{Discarded, Disconnect, Dropped, Operation, PublishResult, ReaderError, Rejected, Transport};
 pub use metrics::{BuildInfo, Metrics};

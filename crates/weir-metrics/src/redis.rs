@@ -6,7 +6,7 @@ use prometheus::{IntCounter, IntGauge};
 use weir_core::log::LogFacts;
 
 use crate::family::{Counters, Histograms};
-use crate::label::{Command, ReaderError};
+use crate::label::{Operation, ReaderError};
 use crate::optional::OptionalGauge;
 use crate::registrar::{LATENCY_BUCKETS, Registrar};
 
@@ -17,7 +17,7 @@ pub struct Redis {
     /// `weir_redis_reconnects_total`: connections made anew after one was lost.
     pub reconnects: IntCounter,
     /// `weir_redis_command_duration_seconds`: from sending to the answer, failures included.
-    commands: Histograms<Command>,
+    commands: Histograms<Operation>,
     /// `weir_reader_errors_total`: faults the reader met, whether or not something was lost.
     pub reader_errors: Counters<ReaderError>,
     /// `weir_groups_reaped_total`: groups of dead instances that this one removed.
@@ -60,7 +60,7 @@ impl Redis {
     }
 
     /// A command was answered, or failed, after so long.
-    pub fn command(&self, command: Command, took: Duration) {
+    pub fn command(&self, command: Operation, took: Duration) {
         self.commands.observe(command, took);
     }
 

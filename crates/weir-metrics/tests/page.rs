@@ -6,7 +6,7 @@ use std::time::Duration;
 use weir_core::log::LogFacts;
 use weir_core::{EventId, EventType, Malformed};
 use weir_metrics::{
-    BuildInfo, Command, Discarded, Disconnect, Dropped, Metrics, PublishResult, ReaderError, Transport,
+    BuildInfo, Discarded, Disconnect, Dropped, Metrics, Operation, PublishResult, ReaderError, Transport,
 };
 
 /// Series and label values of section 9 of the contract that weir has with the embedded log.
@@ -26,7 +26,7 @@ const SERIES: &[(&str, &str, &[&str])] = &[
     ),
     ("weir_connections_rejected_total", "reason", &["limit", "draining", "starting", "auth"]),
     ("weir_connection_duration_seconds_count", "", &[]),
-    ("weir_publishes_total", "result", &["ok", "invalid", "denied", "limited", "unavailable", "duplicate"]),
+    ("weir_publishes_total", "result", &["ok", "invalid", "denied", "unavailable", "duplicate"]),
     ("weir_publish_duration_seconds_count", "", &[]),
     ("weir_entries_read_total", "", &[]),
     ("weir_entries_malformed_total", "reason", &["session", "data", "utf8", "type", "key", "oversize"]),
@@ -150,7 +150,7 @@ fn the_embedded_log_shows_no_redis() {
         let key = format!("weir_reader_errors_total{{kind=\"{}\"}}", kind.as_str());
         assert_eq!(page.get(&key), Some(&0.0), "{key}");
     }
-    for command in Command::ALL {
+    for command in Operation::ALL {
         let key = format!("weir_redis_command_duration_seconds_count{{command=\"{}\"}}", command.as_str());
         assert_eq!(page.get(&key), Some(&0.0), "{key}");
     }
