@@ -105,23 +105,32 @@ impl Subscription {
     }
 
     /// Snapshots of the client's sessions, where it wants them and they are newer than what it has. A session begins
-    /// after its snapshot, or at `from`.
+    /// after its snapshot, or at `from`, and never before the place where it began already.
     pub(super) fn heal(&self, window: &Window, view: &View<'_>, from: Mark, has: EventId) -> Heal {
+        let mut heal = Heal { starts: Box::default(), snapshots: VecDeque::new() };
         if !self.wants.snapshot {
-            return Heal { starts: Box::default(), snapshots: VecDeque::new() };
+            return heal;
         }
+        let (began, promised) = match &self.mode {
+            Mode::Behind(behind) => (&*behind.starts, Some(&behind.snapshots)),
+            Mode::Waiting(_) | Mode::Live => (&[][..], None),
+        };
+        let mut starts = Vec::new();
         let mut snapshots = view.snapshots.lock();
-        let found = self.wants.sessions.iter().map(|session| {
-            let event = snapshots.get(session, view.now_ms)?;
-            (event.id > has && self.wants.filter.matches(&event)).then_some(event)
-        });
-        let found: Vec<_> = found.collect();
-        let starts =
-            found.iter().map(|event| event.as_ref().map_or(from.seq, |event| window.seq_at(event.id)));
-        let starts = starts.collect();
-        let mut snapshots: Vec<_> = found.into_iter().flatten().collect();
-        snapshots.sort_by_key(|event| event.id);
-        Heal { starts, snapshots: snapshots.into() }
+        for (nth, session) in self.wants.sessions.iter().enumerate() {
+            // One that is above the head comes by itself.
+            let new = snapshots.get(session, view.now_ms);
+            let new = new.filter(|event| has < event.id && event.id <= window.head().id);
+            // One that was promised is given, though it may have expired meanwhile.
+            let old = || promised?.iter().find(|event| event.session == *session).cloned();
+            let snapshot = new.filter(|event| self.wants.filter.matches(event)).or_else(old);
+            let start = snapshot.as_ref().map_or(from.seq, |event| window.seq_at(event.id));
+            starts.push(start.max(began.get(nth).copied().unwrap_or_default()));
+            heal.snapshots.extend(snapshot);
+        }
+        heal.snapshots.make_contiguous().sort_by_key(|event| event.id);
+        heal.starts = starts.into();
+        heal
     }
 
     fn greet(&mut self, id: EventId, out: &mut Pulled) {
