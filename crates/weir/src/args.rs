@@ -1,0 +1,68 @@
+//! The command line, the environment and the file, in this order of precedence.
+//!
+//! - [`serve`]: the flags of an instance
+//! - [`client`]: the flags of the commands that talk to one
+//! - [`value`]: typed values and what is wrong with a text that is none
+//! - [`file`]: the optional TOML file
+//! - [`layers`]: the one precedence, and which layer each value came from
+//! - [`usage`]: mistakes, in one line each
+//! - [`nearest`]: what a misspelt name may have meant
+
+pub(crate) mod client;
+pub(crate) mod file;
+pub(crate) mod layers;
+pub(crate) mod nearest;
+pub(crate) mod serve;
+pub(crate) mod usage;
+pub(crate) mod value;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Fans the events of one capped stream out to many clients over Server-Sent Events.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run an instance
+    Serve(Box<serve::ServeArgs>),
+    /// Publish DATA, or standard input line by line, and print the ids
+    Publish(client::PublishArgs),
+    /// Follow sessions; reconnects and resumes by itself, gaps go to standard error
+    Tail(client::TailArgs),
+    /// Print the effective configuration with the source of each value
+    Config(Box<serve::ServeArgs>),
+    /// Exit 0 when the instance is ready
+    Healthcheck(client::HealthcheckArgs),
+    /// Print the completions of a shell
+    Completions(client::CompletionsArgs),
+}
+
+/// The commands as clap sees them. A variable that is set to nothing counts as not set, because that is what
+/// `WEIR_REDIS=${REDIS:-}` means in a compose file; and help never prints what a variable holds.
+pub(crate) fn command() -> clap::Command {
+    let mut cli = Cli::command();
+    for name in cli.get_subcommands().map(|sub| sub.get_name().to_owned()).collect::<Vec<_>>() {
+        cli =
+            cli.mut_subcommand(name, |sub| sub.mut_args(|arg| without_empty_env(arg.hide_env_values(true))));
+    }
+    cli
+}
+
+fn without_empty_env(arg: clap::Arg) -> clap::Arg {
+    let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    if is_empty { arg.env(clap::builder::Resettable::Reset) } else { arg }
+}
+
+/// The environment variables that some command knows.
+pub(crate) fn known_variables() -> Vec<String> {
+    let cli = Cli::command();
+    let args = cli.get_subcommands().flat_map(clap::Command::get_arguments);
+    args.filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned)).collect()
+}

@@ -1,0 +1,60 @@
+//! What each command does, but `serve`.
+
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod healthcheck;
+mod output;
+pub(crate) mod publish;
+pub(crate) mod tail;
+
+use std::future::Future;
+use std::io;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use weir_client::Client;
+
+use crate::args::client::Server;
+
+/// Runs a command that talks to an instance.
+fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("start the runtime")?;
+    let result = runtime.block_on(command);
+    // A pipe that nobody reads, or an input that nobody writes, must not hold up the end.
+    runtime.shutdown_background();
+    unless_closed(result)
+}
+
+/// The end of a command that only prints.
+fn finish(printed: io::Result<()>) -> anyhow::Result<()> {
+    unless_closed(printed.map_err(Into::into))
+}
+
+/// Whoever read our output has seen enough, such as `head`: a clean end.
+fn unless_closed(result: anyhow::Result<()>) -> anyhow::Result<()> {
+    let is_closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    match result {
+        Err(error) if error.downcast_ref().is_some_and(is_closed) => Ok(()),
+        other => other,
+    }
+}
+
+fn client(server: &Server) -> anyhow::Result<Client> {
+    Ok(Client::new(&server.url, server.token.as_ref())?)
+}
+
+/// Resolves with the first SIGINT or SIGTERM.
+///
+/// # Errors
+/// Signals cannot be listened to.
+fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for signals")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,234 @@
+//! What an instance is told, as plain values.
+//!
+//! - [`fd_limit`]: how many files this process may open, and how many clients that allows
+//! - [`redis`]: where Redis is, without showing its passwords
+
+pub(crate) mod fd_limit;
+pub(crate) mod redis;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use weir_core::mailbox::Overflow;
+use weir_core::{EventType, Session};
+use weir_http::app::{AnonymousAccess, Refuse};
+
+use crate::args::serve::{AnonymousChoice, LogFormat, LogLevel, OverflowChoice, RefuseChoice, ServeArgs};
+use crate::args::value;
+use fd_limit::FdLimit;
+use redis::BadPassword;
+pub(crate) use redis::RedisSettings;
+
+/// The settings of `weir serve`. `docs/configuration.md` tells what each means.
+#[derive(Clone, Debug)]
+pub(crate) struct ServeConfig {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) admin_listen: SocketAddr,
+    pub(crate) redis: Option<RedisSettings>,
+    pub(crate) stream: String,
+    pub(crate) maxlen: usize,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) window_bytes: usize,
+    pub(crate) instance: String,
+    pub(crate) read_count: usize,
+    pub(crate) read_block: Duration,
+    pub(crate) queue_events: usize,
+    pub(crate) queue_bytes: usize,
+    pub(crate) overflow: Overflow,
+    pub(crate) heartbeat: Duration,
+    pub(crate) retry: Duration,
+    pub(crate) stall_timeout: Duration,
+    pub(crate) max_event_bytes: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) max_sessions_per_connection: usize,
+    pub(crate) max_connection_age: Option<Duration>,
+    pub(crate) drain_delay: Duration,
+    pub(crate) drain_window: Duration,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) ready_grace: Duration,
+    pub(crate) refuse: Refuse,
+    pub(crate) default_session: Option<Session>,
+    pub(crate) anonymous: AnonymousAccess,
+    /// Event types with a label of their own in `weir_events_total` (`--metric-types`).
+    pub(crate) metric_types: Vec<EventType>,
+    pub(crate) log: LogSettings,
+}
+
+/// How the instance logs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogSettings {
+    pub(crate) format: LogFormat,
+    pub(crate) level: LogLevel,
+}
+
+/// Settings that do not go together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// Strangers could connect and nobody said what they may do.
+    #[error(
+        "--listen {0} can be reached from other machines: say who needs no token with \
+         --anonymous none, subscribe, publish or all"
+    )]
+    PublicWithoutAnonymous(SocketAddr),
+    /// Strangers could reach the admin calls.
+    #[error(
+        "--admin-listen {0} can be reached from other machines, and this version has no token for it: \
+         use an address of this machine alone, such as 127.0.0.1:8081"
+    )]
+    PublicAdmin(SocketAddr),
+    /// Two listeners cannot share an address.
+    #[error("{0} is given to two listeners: choose another port for one of --listen and --admin-listen")]
+    SameAddress(SocketAddr),
+    /// A password for nothing.
+    #[error("--redis-password-file has no effect without --redis: give both or none")]
+    PasswordWithoutRedis,
+    /// See [`BadPassword`].
+    #[error("cannot use --redis-password-file {}: {cause}", .file.display())]
+    Password { file: PathBuf, cause: BadPassword },
+}
+
+/// Settings that work, but hardly as they were meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Warning {
+    /// Clients are cut before their turn to be released.
+    DrainBeyondTimeout { drain: Duration, timeout: Duration },
+    /// More clients are let in than files can be opened.
+    ConnectionsBeyondFiles { connections: usize, files: u64 },
+}
+
+impl ServeConfig {
+    /// Makes settings of flags that each are right by themselves.
+    ///
+    /// # Errors
+    /// [`ConfigError`], where they do not go together.
+    pub(crate) fn new(args: ServeArgs, files: FdLimit) -> Result<Self, ConfigError> {
+        check_listeners(&args)?;
+        let redis = redis_settings(&args)?;
+        Ok(Self {
+            redis,
+            instance: args.instance.unwrap_or_else(host_name),
+            max_connections: args.max_connections.unwrap_or_else(|| files.connections()),
+            max_age: args.max_age.0,
+            max_connection_age: args.max_connection_age.0,
+            overflow: overflow(args.overflow),
+            refuse: refuse(args.refuse),
+            anonymous: anonymous(args.anonymous),
+            log: LogSettings { format: args.log_format, level: args.log },
+            listen: args.listen,
+            admin_listen: args.admin_listen,
+            stream: args.stream,
+            maxlen: args.maxlen,
+            window_bytes: args.window_bytes,
+            read_count: args.read_count,
+            read_block: args.read_block,
+            queue_events: args.queue_events,
+            queue_bytes: args.queue_bytes,
+            heartbeat: args.heartbeat,
+            retry: args.retry,
+            stall_timeout: args.stall_timeout,
+            max_event_bytes: args.max_event_bytes,
+            max_sessions_per_connection: args.max_sessions_per_connection,
+            drain_delay: args.drain_delay,
+            drain_window: args.drain_window,
+            shutdown_timeout: args.shutdown_timeout,
+            ready_grace: args.ready_grace,
+            default_session: args.default_session,
+            metric_types: args.metric_types,
+        })
+    }
+
+    /// What an operator should know before it hurts.
+    pub(crate) fn warnings(&self, files: FdLimit) -> Vec<Warning> {
+        let drain = self.drain_delay + self.drain_window;
+        let connections = self.max_connections;
+        let beyond_timeout = (drain > self.shutdown_timeout)
+            .then_some(Warning::DrainBeyondTimeout { drain, timeout: self.shutdown_timeout });
+        let beyond_files = (connections > files.connections())
+            .then_some(Warning::ConnectionsBeyondFiles { connections, files: files.files });
+        beyond_timeout.into_iter().chain(beyond_files).collect()
+    }
+}
+
+fn check_listeners(args: &ServeArgs) -> Result<(), ConfigError> {
+    let all: Vec<SocketAddr> = args.listen.iter().copied().chain([args.admin_listen]).collect();
+    let twice =
+        all.iter().enumerate().find(|(i, address)| address.port() != 0 && all[..*i].contains(address));
+    if let Some((_, address)) = twice {
+        return Err(ConfigError::SameAddress(*address));
+    }
+    let public = args.listen.iter().find(|address| !is_loopback(address));
+    if let (Some(address), None) = (public, args.anonymous) {
+        return Err(ConfigError::PublicWithoutAnonymous(*address));
+    }
+    if !is_loopback(&args.admin_listen) {
+        return Err(ConfigError::PublicAdmin(args.admin_listen));
+    }
+    Ok(())
+}
+
+fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+fn redis_settings(args: &ServeArgs) -> Result<Option<RedisSettings>, ConfigError> {
+    match (&args.redis, &args.redis_password_file) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(ConfigError::PasswordWithoutRedis),
+        (Some(url), None) => Ok(Some(RedisSettings { url: url.expose().to_owned(), password: None })),
+        (Some(url), Some(file)) => {
+            let password = redis::read_password(url, file);
+            let password = password.map_err(|cause| ConfigError::Password { file: file.clone(), cause })?;
+            Ok(Some(RedisSettings { url: url.expose().to_owned(), password: Some(password) }))
+        }
+    }
+}
+
+/// The name of an instance that was given none.
+fn host_name() -> String {
+    value::instance_from(&gethostname::gethostname().to_string_lossy())
+}
+
+fn overflow(choice: OverflowChoice) -> Overflow {
+    match choice {
+        OverflowChoice::CatchUp => Overflow::CatchUp,
+        OverflowChoice::DropOldest => Overflow::DropOldest,
+        OverflowChoice::Latest => Overflow::Latest,
+        OverflowChoice::Disconnect => Overflow::Disconnect,
+    }
+}
+
+fn refuse(choice: RefuseChoice) -> Refuse {
+    match choice {
+        RefuseChoice::Soft => Refuse::Soft,
+        RefuseChoice::Status => Refuse::Status,
+    }
+}
+
+fn anonymous(choice: Option<AnonymousChoice>) -> AnonymousAccess {
+    match choice {
+        None => AnonymousAccess::Local,
+        Some(AnonymousChoice::None) => AnonymousAccess::None,
+        Some(AnonymousChoice::Subscribe) => AnonymousAccess::Subscribe,
+        Some(AnonymousChoice::Publish) => AnonymousAccess::Publish,
+        Some(AnonymousChoice::All) => AnonymousAccess::All,
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DrainBeyondTimeout { drain, timeout } => write!(
+                f,
+                "--drain-delay and --drain-window take {drain:?} together, --shutdown-timeout allows {timeout:?}: \
+                 clients whose turn comes later are cut"
+            ),
+            Self::ConnectionsBeyondFiles { connections, files } => write!(
+                f,
+                "--max-connections is {connections}, but this process may open {files} files: \
+                 raise the limit (ulimit -n, LimitNOFILE=) or lower the flag"
+            ),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Where the log goes: standard error, as text for people or as JSON lines for programs.
+//!
+//! Levels: error, somebody has to act; warn, somebody should look; info, what an operator wants to have seen; debug,
+//! what a developer wants to have seen; trace, every event. Payloads and secrets are in none of them.
+
+use std::io::{self, IsTerminal};
+
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::args::serve::{LogFormat, LogLevel};
+use crate::config::LogSettings;
+
+/// Lines that wait while standard error does not take them. Beyond it lines are dropped and counted, because a log
+/// collector that hangs must not stop the service.
+const WAITING_LINES: usize = 8192;
+
+/// Keeps the log going. Dropped, it writes out what waits, for at most about a second.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Logging {
+    _writer: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+/// Starts logging.
+pub(crate) fn init(settings: LogSettings) -> Logging {
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES);
+    let (writer, guard) = builder.thread_name("weir-log").finish(io::stderr());
+    let dropped = writer.error_counter();
+    let is_terminal = io::stderr().is_terminal();
+    let as_text = match settings.format {
+        LogFormat::Auto => is_terminal,
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let layer = if as_text {
+        let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        layer.with_ansi(colours).boxed()
+    } else {
+        layer.json().flatten_event(true).with_span_list(false).boxed()
+    };
+    tracing_subscriber::registry().with(layer.with_filter(filter(settings.level))).init();
+    Logging { _writer: guard, dropped }
+}
+
+/// Our own events from a level on; those of libraries only where something is wrong.
+fn filter(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("weir", level)
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        let lines = self.dropped.dropped_lines();
+        if lines > 0 {
+            tracing::warn!(lines, "log lines were dropped because standard error did not take them");
+        }
+    }
+}
