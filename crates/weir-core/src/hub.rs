@@ -121,9 +121,15 @@ fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
     }
 }
 
+/// Where the seat with this number stands, or would stand.
+fn place(seats: &[Arc<Seat>], id: u64) -> usize {
+    seats.partition_point(|other| other.id < id)
+}
+
 /// Every client of the instance, by session and by number.
 #[derive(Debug, Default)]
 pub struct Hub {
+    // Invariant: by rising number, so that one of many thousands is found at once when all leave together.
     by_session: DashMap<Session, Vec<Arc<Seat>>>,
     seats: DashMap<u64, Arc<Seat>>,
     next: AtomicU64,
@@ -138,7 +144,9 @@ impl Hub {
         let seat = Arc::new(Seat { id, inner });
         self.seats.insert(id, Arc::clone(&seat));
         for session in &sessions {
-            self.by_session.entry(session.clone()).or_default().push(Arc::clone(&seat));
+            let mut seats = self.by_session.entry(session.clone()).or_default();
+            let nth = place(&seats, id);
+            seats.insert(nth, Arc::clone(&seat));
         }
         seat
     }
@@ -148,8 +156,9 @@ impl Hub {
         self.seats.remove(&seat.id);
         for session in &seat.look(|subscription| subscription.wants().sessions.clone()) {
             self.by_session.remove_if_mut(session, |_, seats| {
-                if let Some(nth) = seats.iter().position(|other| other.id == seat.id) {
-                    seats.swap_remove(nth);
+                let nth = place(seats, seat.id);
+                if seats.get(nth).is_some_and(|other| other.id == seat.id) {
+                    seats.remove(nth);
                 }
                 if seats.len() < seats.capacity() / 4 {
                     seats.shrink_to_fit();

@@ -1,6 +1,6 @@
 //! The newest snapshot of each session, in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::event::Event;
@@ -11,7 +11,8 @@ use crate::name::Session;
 #[derive(Debug)]
 pub struct Snapshots {
     by_session: HashMap<Session, Arc<Event>>,
-    by_id: BTreeMap<EventId, Session>,
+    /// Oldest first. With the session, because ids of logs that replaced one another may be the same.
+    by_id: BTreeSet<(EventId, Session)>,
     bytes: usize,
     most_bytes: usize,
 }
@@ -19,7 +20,7 @@ pub struct Snapshots {
 impl Snapshots {
     /// None yet; at most so many bytes by [`Event::cost`].
     pub fn new(most_bytes: usize) -> Self {
-        Self { by_session: HashMap::new(), by_id: BTreeMap::new(), bytes: 0, most_bytes }
+        Self { by_session: HashMap::new(), by_id: BTreeSet::new(), bytes: 0, most_bytes }
     }
 
     /// Keeps an event that serves as a snapshot, unless a newer one is known.
@@ -31,7 +32,7 @@ impl Snapshots {
         }
         self.remove(&event.session.clone());
         self.bytes += event.cost();
-        self.by_id.insert(event.id, event.session.clone());
+        self.by_id.insert((event.id, event.session.clone()));
         self.by_session.insert(event.session.clone(), event);
         while self.bytes > self.most_bytes
             && let Some((_, oldest)) = self.by_id.pop_first()
@@ -58,7 +59,7 @@ impl Snapshots {
     fn remove(&mut self, session: &Session) {
         if let Some(old) = self.by_session.remove(session) {
             self.bytes -= old.cost();
-            self.by_id.remove(&old.id);
+            self.by_id.remove(&(old.id, old.session.clone()));
         }
     }
 }

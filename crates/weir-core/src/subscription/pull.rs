@@ -80,7 +80,7 @@ impl Subscription {
         };
         let budget = if self.wants.conflate.is_some() { CONFLATED } else { budget };
         let from = out.items.len();
-        let mut read = Read { events: 0, bytes: 0 };
+        let mut read = Read::default();
         let at_head = self.read(&window, &mut behind, (view, budget), (&mut read, out));
         let why = behind.why;
         if at_head {
@@ -113,7 +113,7 @@ impl Subscription {
             while let Some(snapshot) = behind.snapshots.pop_front_if(|event| event.id <= mark.id) {
                 self.give_read(&snapshot, behind.cursor, view, (read, out));
             }
-            if read.events >= budget.events || read.bytes >= budget.bytes {
+            if read.events + read.gaps >= budget.events || read.bytes >= budget.bytes {
                 at_head = false;
                 break;
             }
@@ -121,9 +121,13 @@ impl Subscription {
                 Found::Event(seq, event) => self.give_read(event, seq, view, (read, out)),
                 Found::Oversize(_, id, session) => {
                     out.tally.dropped.oversize += 1;
+                    read.gaps += 1;
                     self.gap(oversize_gap(id, session), out);
                 }
-                Found::Hole(hole) => self.gap(hole_gap(hole), out),
+                Found::Hole(hole) => {
+                    read.gaps += 1;
+                    self.gap(hole_gap(hole), out);
+                }
             }
             if !matches!(found, Found::Hole(_)) {
                 self.account(behind, mark.seq);
@@ -175,6 +179,8 @@ impl Subscription {
         // Nobody knows whose the entries in a hole were.
         let known = broken == Broken::Trimmed && !window.has_hole(behind.cursor, mark.seq);
         let heal = self.heal(window, view, mark, self.told);
+        // What a snapshot stands for is missing too, and it may be one of those that left.
+        let known = known && heal.snapshots.is_empty();
         let session = self.only_session().filter(|_| known);
         let before = heal.before(mark);
         out.tally.dropped.trimmed += missed;
@@ -182,6 +188,7 @@ impl Subscription {
         let missed = known.then_some(missed);
         self.gap(Gap { reason, session, missed, after, before, then: mark.id }, out);
         self.at = mark;
+        self.seen = window.head().seq;
         let owed = window.count(scope(&self.wants, &heal.starts), mark.seq, self.seen);
         if let Mode::Behind(behind) = &mut self.mode {
             (behind.cursor, behind.owed) = (mark.seq, owed);
@@ -232,7 +239,9 @@ impl Subscription {
         }
         // What came after the end was asked for is not in the queue, so an empty queue proves nothing then.
         let drained = self.mailbox.is_empty() && matches!(self.mode, Mode::Live) && self.closing.is_none();
-        let position = if drained && view.fanned.seq >= self.at.seq { view.fanned.id } else { self.told };
+        let fanned = view.fanned;
+        let ahead = fanned.seq > self.at.seq || (fanned.seq == self.at.seq && fanned.id > self.told);
+        let position = if drained && ahead { fanned.id } else { self.told };
         let visible = greeted && self.wants.visible_beat;
         if visible || position != self.told {
             self.told = position;
@@ -256,8 +265,10 @@ impl Subscription {
 }
 
 /// How much one pull has read from the window.
+#[derive(Default)]
 struct Read {
     events: usize,
+    gaps: usize,
     bytes: usize,
 }
 
