@@ -3,7 +3,7 @@
 //! - [`serve`]: the flags of an instance
 //! - [`client`]: the flags of the commands that talk to one
 //! - [`value`]: typed values and what is wrong with a text that is none
-//! - [`file`]: the optional TOML file
+//! - [`mod@file`]: the optional TOML file
 //! - [`layers`]: the one precedence, and which layer each value came from
 //! - [`usage`]: mistakes, in one line each
 //! - [`nearest`]: what a misspelt name may have meant
