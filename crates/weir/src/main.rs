@@ -1,9 +1,9 @@
 //! The `weir` binary.
 //!
 //! - [`args`]: command line, environment and file become typed values
-//! - [`config`]: which become the plain settings of an instance
+//! - [`mod@config`]: which become the plain settings of an instance
 //! - [`logging`]: where the log goes
-//! - [`serve`]: runs an instance
+//! - [`mod@serve`]: runs an instance
 //! - [`commands`]: everything else
 
 mod args;
