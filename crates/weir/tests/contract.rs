@@ -1,0 +1,198 @@
+//! `docs/contract.md` lists what is built, and nothing that is not.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+use weir_core::notice::{GapReason, Refusal};
+use weir_testkit::Instance;
+use weir_testkit::redis::RedisServer;
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn contract() -> String {
+    fs::read_to_string(root().join("docs/contract.md")).unwrap()
+}
+
+/// The source of every module below a folder, without its tests.
+fn source(folder: &str) -> String {
+    let mut all = String::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = fs::read_to_string(path).unwrap();
+                all.push_str(text.split("#[cfg(test)]").next().unwrap());
+            }
+        }
+    }
+    all
+}
+
+/// The part of the contract under a heading.
+fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+    let start = text.find(&format!("# {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    let rest = &text[start..];
+    let level = text[..start].len() - text[..start].trim_end_matches('#').len() + 1;
+    let ends = (1..=level).filter_map(|level| rest.find(&format!("\n{} ", "#".repeat(level))));
+    &rest[..ends.min().unwrap_or(rest.len())]
+}
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The cells of every row of the tables in a text.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let lines = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("|-"));
+    lines.map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+}
+
+/// The string literals that stand right behind one of these places of the source.
+fn literals_after(source: &str, places: &[&str]) -> BTreeSet<String> {
+    let words: Vec<_> = source.split_whitespace().collect();
+    let one_line = words.join(" ").replace("( ", "(");
+    let found = places.iter().flat_map(|place| one_line.split(place).skip(1));
+    found
+        .filter_map(|rest| Some(rest.trim_start().strip_prefix('"')?.split_once('"')?.0.to_owned()))
+        .collect()
+}
+
+fn set<'a>(items: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    items.into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn commands() {
+    let text = contract();
+    let cells = rows(section(&text, "1. Commands")).filter_map(|cells| quoted(cells[0]).next());
+    let documented = set(cells.filter_map(|call| call.strip_prefix("weir ")?.split(' ').next()));
+    let help = Command::new(WEIR).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let listed = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap();
+    let built =
+        set(listed.lines().filter_map(|line| line.split_whitespace().next()).filter(|word| *word != "help"));
+    assert_eq!(documented, built);
+}
+
+#[test]
+fn error_codes() {
+    let text = contract();
+    let documented = rows(section(&text, "Errors")).filter(|cells| cells.len() == 2 && cells[0] != "status");
+    let documented = set(documented.flat_map(|cells| quoted(cells[1])));
+    let calls = [
+        "::malformed(",
+        "::not_found(",
+        "::unavailable(",
+        "StatusCode::METHOD_NOT_ALLOWED,",
+        "PAYLOAD_TOO_LARGE,",
+    ];
+    let source = source("crates/weir-http/src");
+    let mut built = literals_after(&source, &calls);
+    let status = [
+        "UNSUPPORTED_MEDIA_TYPE,",
+        "UNPROCESSABLE_ENTITY,",
+        "REQUEST_TIMEOUT,",
+        "UNAUTHORIZED,",
+        "FORBIDDEN,",
+    ];
+    built.append(&mut literals_after(&source, &status));
+    built.retain(|code| {
+        code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    });
+    assert_eq!(documented, built);
+}
+
+#[test]
+fn parameters() {
+    let text = contract();
+    let subscribing = section(&text, "Subscribing");
+    let rows = rows(subscribing).flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>());
+    let mut documented = set(rows.filter_map(|parameter| parameter.split_once('=')).map(|(name, _)| name));
+    documented.insert("session".to_owned());
+    let calls = ["query.first(", "query.all(", "query.number(", "query.raw(", "self.raw("];
+    let built = literals_after(&source("crates/weir-http/src"), &calls);
+    let admin = set(["sort", "limit"]);
+    assert_eq!(documented, built.difference(&admin).cloned().collect());
+    assert!(admin.iter().all(|name| text.contains(&format!("{name}="))));
+}
+
+#[test]
+fn control_events_and_reasons() {
+    let text = contract();
+    let wire = section(&text, "3. Server-Sent Events on the wire");
+    let documented = rows(wire).flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>());
+    let documented = set(documented.filter(|name| name.starts_with("weir.")));
+    let built = literals_after(&source("crates/weir-core/src"), &["put_control(out,"]);
+    assert_eq!(documented, built);
+    let gaps = rows(section(&text, "4. Resume"))
+        .filter(|cells| !cells[0].contains(',') && cells[0].starts_with('`'));
+    let gaps = set(gaps.flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>()));
+    let reasons = set(GapReason::ALL.map(GapReason::as_str));
+    assert!(reasons.is_subset(&gaps), "{reasons:?} in {gaps:?}");
+    for refusal in [Refusal::Limit, Refusal::Draining, Refusal::Starting] {
+        assert!(wire.contains(&format!("`{}`", refusal.as_str())));
+    }
+}
+
+#[tokio::test]
+async fn paths() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &[]).await?;
+    let text = contract();
+    let calls = rows(section(&text, "2. HTTP")).flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>());
+    let calls: Vec<_> =
+        calls.filter_map(|call| call.split_once(' ')).filter(|(_, path)| path.starts_with('/')).collect();
+    assert!(calls.len() >= 7, "{calls:?}");
+    for (method, path) in calls {
+        let target = path.replace("{session}", "a");
+        let join = if target.contains('?') { '&' } else { '?' };
+        let request = weir.client().request(method, &format!("{target}{join}wait=0"));
+        let answer = request.send().await.with_context(|| format!("{method} {path}"))?;
+        let unknown = answer.status() == 404 && answer.problem_code()? == "unknown_path";
+        assert!(!unknown && answer.status() != 405, "{method} {path}: {}", answer.status());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn metrics() -> anyhow::Result<()> {
+    let redis = RedisServer::start().await;
+    let weir = Instance::start(WEIR, &["--redis", &redis.url()]).await?;
+    let page = weir.admin_client().get("/metrics").send().await?;
+    let page = page.text()?;
+    let text = contract();
+    let documented: BTreeSet<(String, String)> = rows(section(&text, "9. Operators"))
+        .filter(|cells| cells[0].starts_with("`weir_"))
+        .map(|cells| (quoted(cells[0]).next().unwrap().to_owned(), cells[1].to_owned()))
+        .collect();
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let built: BTreeSet<(String, String)> = types
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(name, _)| name.starts_with("weir_"))
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+        .collect();
+    assert_eq!(documented, built);
+    for cells in rows(section(&text, "9. Operators")).filter(|cells| cells[0].starts_with("`weir_")) {
+        let Some((_, labels)) = cells[2].split_once(" Labels: ") else { continue };
+        let Some((label, values)) = labels.split_once(": ") else { continue };
+        let (name, label) = (quoted(cells[0]).next().unwrap(), label.trim_matches('`'));
+        let documented = set(quoted(values));
+        let series = page
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', '_'])));
+        let marker = format!("{label}=\"");
+        let built = set(series.filter_map(|line| line.split_once(&marker)?.1.split('"').next()));
+        assert_eq!(documented, built, "{name}");
+    }
+    Ok(())
+}
