@@ -39,7 +39,7 @@ impl Subscription {
             Some(Position::After(id)) => self.resume(&window, view, id, out),
             Some(Position::Unknown) => {
                 self.greet(window.head().id, out);
-                self.begin_broken((&window, view), bare_gap(GapReason::UnknownId, None), window.head(), out);
+                self.begin_broken((&window, view), (GapReason::UnknownId, None), window.head(), out);
             }
         }
     }
@@ -55,7 +55,7 @@ impl Subscription {
                     Broken::Reader => GapReason::Reader,
                     Broken::Reset => GapReason::Reset,
                 };
-                self.begin_broken((window, view), bare_gap(reason, Some(id)), from, out);
+                self.begin_broken((window, view), (reason, Some(id)), from, out);
             }
         }
     }
@@ -68,15 +68,21 @@ impl Subscription {
     }
 
     /// A gap, then the snapshots that heal it, then everything after `from`.
-    fn begin_broken(&mut self, (window, view): (&Window, &View<'_>), gap: Gap, from: Mark, out: &mut Pulled) {
+    fn begin_broken(
+        &mut self,
+        (window, view): (&Window, &View<'_>),
+        (reason, after): (GapReason, Option<EventId>),
+        from: Mark,
+        out: &mut Pulled,
+    ) {
         out.resume = Some(ResumeResult::Gap);
-        let trimmed = matches!(gap.reason, GapReason::Trimmed | GapReason::Reader);
+        let trimmed = matches!(reason, GapReason::Trimmed | GapReason::Reader);
         // What the client has of a log that is not this one does not count.
-        let has = gap.after.filter(|_| trimmed).unwrap_or(EventId::ZERO);
+        let has = after.filter(|_| trimmed).unwrap_or(EventId::ZERO);
         let heal = self.heal(window, view, from, has);
-        let session = self.only_session().filter(|_| gap.reason == GapReason::Trimmed);
+        let session = self.only_session().filter(|_| reason == GapReason::Trimmed);
         let before = heal.before(from).filter(|_| trimmed);
-        self.gap(Gap { session, before, then: from.id, ..gap }, out);
+        self.gap(Gap { reason, session, missed: None, after, before, then: from.id }, out);
         self.go_behind(window, from.seq, heal);
     }
 
@@ -88,8 +94,7 @@ impl Subscription {
             }
             Mode::Waiting(waiting) if view.now < waiting.until => {}
             Mode::Waiting(_) | Mode::Behind(_) | Mode::Live => {
-                let gap = bare_gap(GapReason::UnknownId, Some(id));
-                self.begin_broken((window, view), gap, window.head(), out);
+                self.begin_broken((window, view), (GapReason::UnknownId, Some(id)), window.head(), out);
             }
         }
     }
@@ -178,8 +183,4 @@ impl Heal {
         let newest = self.snapshots.back().map(|event| event.id);
         Some(newest.unwrap_or(EventId::ZERO).max(from.id.next()))
     }
-}
-
-fn bare_gap(reason: GapReason, after: Option<EventId>) -> Gap {
-    Gap { reason, session: None, missed: None, after, before: None, then: EventId::ZERO }
 }
