@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use serde_json::json;
 use weir_core::subscription::Progress;
 
-use crate::access::is_local;
+use crate::access::{is_local, settle_host};
 use crate::app::App;
 use crate::body::Body;
 use crate::client::Client;
@@ -27,7 +27,8 @@ const LISTED: usize = 20;
 
 /// Answers a call on the admin listener.
 pub(crate) fn answer(app: &Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let (parts, _) = request.into_parts();
+    let (mut parts, _) = request.into_parts();
+    settle_host(&mut parts);
     Ok(secure(route(app, &parts).unwrap_or_else(Problem::into_response)))
 }
 
@@ -60,12 +61,13 @@ fn metrics(app: &App) -> Response<Body> {
     metrics.instance.ready(health::readiness(app).ready);
     metrics.instance.draining(app.draining.is_cancelled());
     metrics.clients.sessions.set(gauge(app.broker.hub().sessions()));
-    let queued = app.clients.iter().map(|client| client.seat.progress().queued_bytes).sum();
-    metrics.events.queue_bytes.set(gauge(queued));
+    let clients: Vec<_> = app.clients.iter().map(|client| client.seat.progress()).collect();
+    metrics.clients.catching_up.set(gauge(clients.iter().filter(|client| client.catching_up).count()));
+    metrics.events.queue_bytes.set(gauge(clients.iter().map(|client| client.queued_bytes).sum()));
     let (events, bytes) = app.broker.window_size();
     metrics.log.window_events.set(gauge(events));
     metrics.log.window_bytes.set(gauge(bytes));
-    metrics.log.facts(&app.log.facts(), app.time().ms);
+    metrics.facts(&app.log.facts(), app.time().ms);
     let mut response = text(metrics.encode());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);

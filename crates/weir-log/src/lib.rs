@@ -4,16 +4,13 @@
 //! - [`clock`]: the wall clock as a value, so that tests can move it
 //! - [`idempotency`]: what a repeated publish is recognised by
 //! - [`embedded`]: the log in the memory of one process
-//! - [`stats`]: what the Redis log counts
 //! - [`redis`]: the log that several instances share
 
 pub mod clock;
 pub mod embedded;
 pub mod idempotency;
 pub mod redis;
-pub mod stats;
 
 pub use clock::WallClock;
 pub use embedded::{EmbeddedConfig, EmbeddedLog, EmbeddedReader};
 pub use redis::{BadRedisUrl, Pace, RedisConfig, RedisLog, RedisReader};
-pub use stats::{LogStats, Operation, ReaderError};

@@ -40,12 +40,12 @@ use weir_core::log::{
 use weir_core::name::Session;
 
 use crate::clock::WallClock;
-use crate::stats::{LogStats, Operation};
 pub use config::{BadRedisUrl, Pace, RedisConfig};
 use context::{Context, Reading};
 use keys::Keys;
 use link::{Connector, text};
 pub use reader::RedisReader;
+use weir_metrics::{Metrics, Operation};
 
 /// A shared log in Redis, as publishers and requests of one instance see it.
 #[derive(Debug)]
@@ -65,14 +65,14 @@ impl RedisLog {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn open(config: RedisConfig, stats: Arc<LogStats>) -> Result<(Arc<Self>, RedisReader), BadRedisUrl> {
+    pub fn open(config: RedisConfig, metrics: Arc<Metrics>) -> Result<(Arc<Self>, RedisReader), BadRedisUrl> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let connector = Connector::new(&config, Arc::clone(&stats), tasks.clone())?;
+        let connector = Connector::new(&config, Arc::clone(&metrics), tasks.clone())?;
         let context = Arc::new(Context {
             keys: Keys::new(&config.stream),
             config,
             connector,
-            stats,
+            metrics,
             link: Mutex::new(None),
             facts: Mutex::new(LogFacts::default()),
             reading: Mutex::new(Reading::default()),
@@ -82,11 +82,6 @@ impl RedisLog {
         tasks.spawn(async move { stopped.run_until_cancelled(upkeep).await });
         let reader = RedisReader::new(Arc::clone(&context));
         Ok((Arc::new(Self { context, clock: WallClock::system(), tasks, stop }), reader))
-    }
-
-    /// What is counted.
-    pub fn stats(&self) -> &Arc<LogStats> {
-        &self.context.stats
     }
 
     /// Ends the connections and tasks, after the reader was closed. Bounded by the caller.

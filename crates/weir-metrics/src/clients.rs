@@ -24,10 +24,11 @@ pub struct Clients {
     pub subscriptions: IntGauge,
     /// `weir_clients_max`: the bound of admission.
     pub max: IntGauge,
+    /// `weir_clients_catching_up`: looked up at each scrape, because a client that does not read does not tell.
+    pub catching_up: IntGauge,
     /// `weir_connections_rejected_total`.
     pub rejected: Counters<Rejected>,
     open: Gauges<Transport>,
-    catching_up: IntGauge,
     connections: Counters<Transport>,
     disconnections: Counters<Disconnect>,
     duration: Histogram,
@@ -62,11 +63,6 @@ impl Clients {
     pub fn connected(&self, transport: Transport) -> Held {
         self.connections.inc(transport);
         Held::new(self.open.of(transport))
-    }
-
-    /// A client fell behind; it counts as catching up until the result is dropped.
-    pub fn catching_up(&self) -> Held {
-        Held::new(&self.catching_up)
     }
 
     /// A client's connection ended after so long.

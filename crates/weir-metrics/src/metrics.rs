@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use prometheus::{Registry, TextEncoder};
 use weir_core::EventType;
+use weir_core::log::LogFacts;
 use weir_core::notice::GapReason;
 use weir_core::tally::Tally;
 
@@ -80,6 +81,14 @@ impl Metrics {
         self.resume.replayed.inc_by(tally.replayed);
         for (reason, count) in GapReason::ALL.into_iter().zip(tally.gaps) {
             self.resume.gaps.add(reason, count);
+        }
+    }
+
+    /// Shows what was last seen of the log.
+    pub fn facts(&self, facts: &LogFacts, now_ms: u64) {
+        self.log.facts(facts, now_ms);
+        if let Some(redis) = self.redis.get() {
+            redis.facts(facts);
         }
     }
 

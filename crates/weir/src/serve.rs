@@ -55,7 +55,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(build_info(), &config.metric_types));
     let tasks = TaskTracker::new();
     metrics.log.maxlen.set(i64::try_from(config.maxlen).unwrap_or(i64::MAX));
-    let Backend { log, reader, redis } = Backend::open(&config)?;
+    let Backend { log, reader, redis } = Backend::open(&config, &metrics)?;
     let app = Arc::new(App::new(broker(&config), log, metrics, http(&config)));
     announce(&config, &public, &admin)?;
     let stop = CancellationToken::new();

@@ -15,7 +15,7 @@ use super::keys::{Keys, hex};
 use super::link::{Link, text};
 use super::scripts;
 use crate::idempotency::fingerprint;
-use crate::stats::Operation;
+use weir_metrics::Operation;
 
 /// Where events go, and when.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use weir_core::log::LogFacts;
 use super::config::RedisConfig;
 use super::keys::Keys;
 use super::link::{Connector, Link};
-use crate::stats::LogStats;
+use weir_metrics::Metrics;
 
 /// Shared by publishers, reader and upkeep. Each lock is held for a few instructions, never across a wait.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Context {
     pub(super) config: RedisConfig,
     pub(super) keys: Keys,
     pub(super) connector: Connector,
-    pub(super) stats: Arc<LogStats>,
+    pub(super) metrics: Arc<Metrics>,
     /// The connection for everything that does not block, while there is one.
     pub(super) link: Mutex<Option<Arc<Link>>>,
     /// What upkeep saw last.

@@ -112,7 +112,7 @@ impl Reader {
 
     /// Gives up the connection, and announces an outage where it has become one.
     fn fail(&mut self, fault: &Fault) {
-        self.context.stats.count(fault.kind());
+        self.context.metrics.redis().reader_errors.inc(fault.kind());
         self.backoff.failed();
         self.replaced |= fault.stream_is_gone();
         self.leave();

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::config::{BadRedisUrl, RedisConfig};
 use super::fault::Fault;
-use crate::stats::{LogStats, Operation};
+use weir_metrics::{Metrics, Operation};
 
 /// How long making a connection may take, and then its greeting. It bounds what a black hole costs an attempt.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub(super) struct Connector {
     builder: Builder,
     slot: u16,
-    stats: Arc<LogStats>,
+    metrics: Arc<Metrics>,
     tasks: TaskTracker,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Connector {
 pub(super) struct Link {
     client: Client,
     slot: u16,
-    stats: Arc<LogStats>,
+    metrics: Arc<Metrics>,
     room: Semaphore,
     ended: CancellationToken,
     _close: DropGuard,
@@ -60,7 +60,7 @@ pub(super) struct Link {
 impl Connector {
     pub(super) fn new(
         config: &RedisConfig,
-        stats: Arc<LogStats>,
+        metrics: Arc<Metrics>,
         tasks: TaskTracker,
     ) -> Result<Self, BadRedisUrl> {
         let mut builder = Builder::from_config(config.client()?);
@@ -73,7 +73,7 @@ impl Connector {
             ..ConnectionConfig::default()
         });
         let slot = fred::util::redis_keyslot(config.stream.as_bytes());
-        Ok(Self { builder, slot, stats, tasks })
+        Ok(Self { builder, slot, metrics, tasks })
     }
 
     /// Makes a connection, or says why there is none. Dropping the future leaves nothing behind.
@@ -92,9 +92,9 @@ impl Connector {
         }
         let (ended, close) = (CancellationToken::new(), CancellationToken::new());
         self.tasks.spawn(drive(driver, close.clone(), ended.clone()));
-        let (slot, stats) = (self.slot, Arc::clone(&self.stats));
+        let (slot, metrics) = (self.slot, Arc::clone(&self.metrics));
         let room = Semaphore::new(MOST_WAITING);
-        Ok(Arc::new(Link { client, slot, stats, room, ended, _close: close.drop_guard() }))
+        Ok(Arc::new(Link { client, slot, metrics, room, ended, _close: close.drop_guard() }))
     }
 }
 
@@ -132,7 +132,7 @@ impl Link {
     ) -> Result<Resp3Frame, Fault> {
         let start = Instant::now();
         let answer = self.send(CustomCommand::new_static(command, self.slot, false), args, PATIENCE).await;
-        self.stats.took(operation, start.elapsed());
+        self.metrics.redis().command(operation, start.elapsed());
         answer
     }
 
@@ -175,7 +175,7 @@ impl Link {
         let ids = ids.map_err(|_| Fault::Garbled("the id of an entry is no text"))?;
         let start = Instant::now();
         let answer: Result<Value, _> = self.client(PATIENCE).xack(stream, group, ids).await;
-        self.stats.took(Operation::Ack, start.elapsed());
+        self.metrics.redis().command(Operation::Ack, start.elapsed());
         match answer {
             Ok(_) => Ok(()),
             Err(error) if *error.kind() == ErrorKind::Unknown => {

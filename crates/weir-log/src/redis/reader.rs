@@ -9,7 +9,7 @@ use super::cursor::Reader;
 use super::fault::Fault;
 use super::link::text;
 use super::scripts::LEAVE;
-use crate::stats::Operation;
+use weir_metrics::Operation;
 
 /// The reader of one instance on a Redis stream.
 pub struct RedisReader {

@@ -1,7 +1,6 @@
 //! What runs beside the reading: the shared connection, the lease, the janitor, the facts.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fred::types::{Resp3Frame, Value};
@@ -13,7 +12,7 @@ use super::fault::Fault;
 use super::frame;
 use super::link::{Link, text};
 use super::scripts::{StreamState, UPKEEP};
-use crate::stats::Operation;
+use weir_metrics::Operation;
 
 /// Keeps the shared connection, and tends the stream on it. It never returns; its owner cancels it.
 pub(super) async fn run(context: Arc<Context>) {
@@ -23,7 +22,7 @@ pub(super) async fn run(context: Arc<Context>) {
         match context.connector.connect().await {
             Ok(link) => {
                 links += 1;
-                context.stats.reconnects.fetch_add(u64::from(links > 1), Ordering::Relaxed);
+                context.metrics.redis().reconnects.inc_by(u64::from(links > 1));
                 let seat = Published::new(&context, Arc::clone(&link));
                 let fault = tend(&context, &link, &mut backoff).await;
                 drop(seat);
@@ -90,7 +89,7 @@ async fn round(context: &Context, link: &Link) -> Result<LogFacts, Fault> {
     ];
     let reply = link.run(Operation::Upkeep, UPKEEP, &[&keys.stream, &keys.leases, &keys.lock], args).await?;
     let reaped = frame::at(&reply, 5, frame::number)?;
-    context.stats.groups_reaped.fetch_add(reaped.unsigned_abs(), Ordering::Relaxed);
+    context.metrics.redis().groups_reaped.inc_by(reaped.unsigned_abs());
     facts(&reply, group)
 }
 

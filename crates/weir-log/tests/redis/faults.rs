@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weir_core::id::EventId;
 use weir_core::log::{AppendError, EventLog, Feed, LogReader};
-use weir_log::ReaderError;
+use weir_metrics::ReaderError;
 use weir_testkit::log_suite::follow::{
     entries, event, events, eventually, loaded, next_news, numbers, plain, write_numbers,
 };
@@ -25,8 +25,8 @@ async fn a_destroyed_group_is_made_anew() {
     shared.server.cli(&["XGROUP", "DESTROY", STREAM, &group]).await;
     shared.add_numbers(5..10).await;
     assert_eq!(numbers(&events(&mut *joined.reader, 5).await), [5, 6, 7, 8, 9]);
-    assert_eq!(joined.log.stats().groups_recreated(), 1);
-    assert_eq!(joined.log.stats().reader_errors(ReaderError::NoGroup), 1);
+    assert_eq!(joined.metrics.redis().group_recreated.get(), 1);
+    assert_eq!(joined.metrics.redis().reader_errors.get(ReaderError::NoGroup), 1);
     assert_eq!(shared.groups().await.len(), 1);
 }
 
@@ -56,7 +56,7 @@ async fn killed_connections_lose_nothing() {
     };
     let (got, ()) = tokio::join!(read, add);
     assert_eq!(numbers(&got), (0..400).collect::<Vec<_>>());
-    assert!(joined.log.stats().reconnects() > 0);
+    assert!(joined.metrics.redis().reconnects.get() > 0);
     eventually("one group", async || shared.groups().await.len() == 1).await;
 }
 
@@ -86,7 +86,7 @@ async fn a_server_that_stands_still_is_noticed() {
     shared.server.pause();
     let feed = next_news(&mut *joined.reader).await;
     assert!(matches!(&feed, Feed::Down(_)), "{feed:?}");
-    assert!(joined.log.stats().reader_errors(ReaderError::Timeout) > 0);
+    assert!(joined.metrics.redis().reader_errors.get(ReaderError::Timeout) > 0);
     assert!(matches!(
         joined.log.append(&[plain(9)], None).await,
         Err(AppendError::OutcomeUnknown(_) | AppendError::Unavailable(_))
@@ -155,7 +155,7 @@ async fn the_same_ids_with_other_content_are_a_reset() {
 #[tokio::test]
 async fn a_server_that_restarts_empty_is_a_reset() {
     let mut shared = Shared::new().await;
-    let Joined { log, mut reader } = shared.instance().await;
+    let Joined { log, mut reader, .. } = shared.instance().await;
     loaded(&mut *reader).await;
     shared.add_numbers(0..5).await;
     events(&mut *reader, 5).await;
@@ -179,7 +179,7 @@ async fn a_server_that_restarts_empty_is_a_reset() {
 async fn a_server_that_is_away_at_first_is_waited_for() {
     let mut server = RedisServer::start().await;
     server.stop();
-    let Joined { log, mut reader } = open(config(&server, Limits::default()));
+    let Joined { log, mut reader, .. } = open(config(&server, Limits::default()));
     let feed = next_news(&mut *reader).await;
     assert!(matches!(&feed, Feed::Down(reason) if reason.contains("no connection")), "{feed:?}");
     assert!(tokio::time::timeout(Duration::from_millis(700), reader.next()).await.is_err(), "said once");
@@ -196,20 +196,20 @@ async fn a_server_that_is_away_at_first_is_waited_for() {
 async fn a_key_of_another_type_is_said_until_it_is_gone() {
     let shared = Shared::new().await;
     shared.server.cli(&["SET", STREAM, "x"]).await;
-    let Joined { mut reader, log } = open(config(&shared.server, Limits::default()));
+    let Joined { mut reader, metrics, log: _log } = open(config(&shared.server, Limits::default()));
     let feed = next_news(&mut *reader).await;
     assert!(matches!(&feed, Feed::Down(reason) if reason.contains("WRONGTYPE")), "{feed:?}");
     shared.server.cli(&["DEL", STREAM]).await;
     assert!(matches!(next_news(&mut *reader).await, Feed::Restored));
     loaded(&mut *reader).await;
-    assert!(log.stats().reader_errors(ReaderError::WrongType) > 0);
+    assert!(metrics.redis().reader_errors.get(ReaderError::WrongType) > 0);
 }
 
 /// A server that becomes a replica is said to be down, and read on without loss when it is a master again.
 #[tokio::test]
 async fn a_demoted_server_is_waited_for() {
     let shared = Shared::new().await;
-    let Joined { log, mut reader } = shared.instance().await;
+    let Joined { log, mut reader, metrics } = shared.instance().await;
     loaded(&mut *reader).await;
     shared.add_numbers(0..3).await;
     events(&mut *reader, 3).await;
@@ -223,7 +223,7 @@ async fn a_demoted_server_is_waited_for() {
             "{refused:?}"
         );
     }
-    assert!(log.stats().reader_errors(ReaderError::ReadOnly) > 0);
+    assert!(metrics.redis().reader_errors.get(ReaderError::ReadOnly) > 0);
     shared.server.cli(&["REPLICAOF", "NO", "ONE"]).await;
     shared.add_numbers(3..6).await;
     assert!(matches!(next_news(&mut *reader).await, Feed::Restored));
@@ -237,13 +237,13 @@ async fn passwords() {
     shared.server.cli(&["ACL", "SETUSER", "weir", "on", ">right", "~*", "&*", "+@all"]).await;
     let mut config = config(&shared.server, Limits::default());
     config.url = shared.server.url().replace("redis://", "redis://weir:hunter2@");
-    let Joined { log, mut reader } = open(config.clone());
+    let Joined { mut reader, metrics, log: _log } = open(config.clone());
     let feed = next_news(&mut *reader).await;
     assert!(
         matches!(&feed, Feed::Down(why) if why.contains("WRONGPASS") && !why.contains("hunter2")),
         "{feed:?}"
     );
-    assert!(log.stats().reader_errors(ReaderError::Auth) > 0);
+    assert!(metrics.redis().reader_errors.get(ReaderError::Auth) > 0);
     config.password = Some("right".to_owned());
     let Joined { mut reader, .. } = open(config);
     loaded(&mut *reader).await;
@@ -253,7 +253,7 @@ async fn passwords() {
 #[tokio::test]
 async fn a_flood_of_publishes_is_bounded() {
     let shared = Shared::start(Limits { maxlen: 100_000, read_count: 1000 }).await;
-    let Joined { log, mut reader } = shared.instance().await;
+    let Joined { log, mut reader, .. } = shared.instance().await;
     loaded(&mut *reader).await;
     let event = [plain("x")];
     let flood = (0..20_000).map(|_| log.append(&event, None));
@@ -274,7 +274,7 @@ async fn a_flood_of_publishes_is_bounded() {
 #[tokio::test]
 async fn a_full_server_refuses_appends() {
     let shared = Shared::new().await;
-    let Joined { log, mut reader } = shared.instance().await;
+    let Joined { log, mut reader, .. } = shared.instance().await;
     loaded(&mut *reader).await;
     shared.server.cli(&["CONFIG", "SET", "maxmemory", "1"]).await;
     let batch = [plain(0), plain(1)];
@@ -291,7 +291,7 @@ async fn a_full_server_refuses_appends() {
 #[tokio::test]
 async fn a_loss_behind_an_open_read_is_exact() {
     let shared = Shared::start(Limits { maxlen: 50, read_count: 20 }).await;
-    let Joined { log, mut reader } = shared.instance().await;
+    let Joined { log, mut reader, .. } = shared.instance().await;
     loaded(&mut *reader).await;
     // The read is under way and blocks in Redis; then nobody looks at its answer for a while.
     drop(tokio::time::timeout(Duration::from_millis(20), reader.next()).await);

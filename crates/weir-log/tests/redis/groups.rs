@@ -73,14 +73,14 @@ async fn a_leaked_group_is_reaped() {
     eventually("the reaping of the leaked group", async || shared.groups().await.len() == 2).await;
     assert!(start.elapsed() >= Duration::from_millis(500), "a group without lease is given a full period");
     eventually("the count of it", async || {
-        one.log.stats().groups_reaped() + two.log.stats().groups_reaped() == 1
+        one.metrics.redis().groups_reaped.get() + two.metrics.redis().groups_reaped.get() == 1
             && one.log.facts().groups == Some(2)
     })
     .await;
     shared.add_numbers(1..2).await;
     for joined in [&mut one, &mut two] {
         events(&mut *joined.reader, 1).await;
-        assert_eq!(joined.log.stats().groups_recreated(), 0);
+        assert_eq!(joined.metrics.redis().group_recreated.get(), 0);
     }
     assert!(shared.server.cli(&["XINFO", "GROUPS", STREAM]).await.contains("of-somebody-else"));
 }

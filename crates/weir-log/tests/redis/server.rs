@@ -7,7 +7,8 @@ use std::time::Duration;
 use weir_core::entry::DecodeRules;
 use weir_core::log::EventLog;
 use weir_core::name::Session;
-use weir_log::{LogStats, Pace, RedisConfig, RedisLog, RedisReader};
+use weir_log::{Pace, RedisConfig, RedisLog, RedisReader};
+use weir_metrics::{BuildInfo, Metrics};
 use weir_testkit::log_suite::follow::eventually;
 use weir_testkit::log_suite::{Backend, Instance, Limits};
 use weir_testkit::redis::RedisServer;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
 pub(crate) struct Joined {
     pub(crate) log: Arc<RedisLog>,
     pub(crate) reader: Box<RedisReader>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 pub(crate) fn config(server: &RedisServer, limits: Limits) -> RedisConfig {
@@ -50,8 +52,9 @@ pub(crate) fn config(server: &RedisServer, limits: Limits) -> RedisConfig {
 }
 
 pub(crate) fn open(config: RedisConfig) -> Joined {
-    let (log, reader) = RedisLog::open(config, Arc::new(LogStats::default())).unwrap();
-    Joined { log, reader: Box::new(reader) }
+    let metrics = Arc::new(Metrics::new(BuildInfo { version: "test", revision: "test" }, &[]));
+    let (log, reader) = RedisLog::open(config, Arc::clone(&metrics)).unwrap();
+    Joined { log, reader: Box::new(reader), metrics }
 }
 
 impl Shared {
@@ -105,7 +108,7 @@ impl Backend for Shared {
     }
 
     async fn join(&self) -> Instance {
-        let Joined { log, reader } = self.instance().await;
+        let Joined { log, reader, .. } = self.instance().await;
         Instance { log, reader }
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use weir_core::DecodeRules;
 use weir_core::log::{EventLog, LogReader};
-use weir_log::{EmbeddedConfig, EmbeddedLog, LogStats, Pace, RedisConfig, RedisLog};
+use weir_log::{EmbeddedConfig, EmbeddedLog, Pace, RedisConfig, RedisLog};
+use weir_metrics::Metrics;
 
 use crate::config::{RedisSettings, ServeConfig};
 
@@ -21,9 +22,9 @@ pub(super) struct Backend {
 
 impl Backend {
     /// Opens the shared log where `--redis` is given, else one of this process alone.
-    pub(super) fn open(config: &ServeConfig) -> anyhow::Result<Self> {
+    pub(super) fn open(config: &ServeConfig, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         match &config.redis {
-            Some(redis) => Self::redis(config, redis),
+            Some(redis) => Self::redis(config, redis, metrics),
             None => Ok(Self::embedded(config)),
         }
     }
@@ -40,7 +41,7 @@ impl Backend {
         Self { log, reader, redis: None }
     }
 
-    fn redis(config: &ServeConfig, redis: &RedisSettings) -> anyhow::Result<Self> {
+    fn redis(config: &ServeConfig, redis: &RedisSettings, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         let settings = RedisConfig {
             url: redis.url.clone(),
             password: redis.password.clone(),
@@ -57,7 +58,7 @@ impl Backend {
             },
             pace: Pace::default(),
         };
-        let (log, reader) = RedisLog::open(settings, Arc::new(LogStats::default())).context("--redis")?;
+        let (log, reader) = RedisLog::open(settings, Arc::clone(metrics)).context("--redis")?;
         Ok(Self { log: Arc::clone(&log) as Arc<dyn EventLog>, reader: Box::new(reader), redis: Some(log) })
     }
 }

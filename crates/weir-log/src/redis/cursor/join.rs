@@ -1,7 +1,6 @@
 //! Taking a seat: a new connection, a group of its own, and what was missed.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use fred::types::Value;
 use weir_core::entry::{Content, Entry};
@@ -16,7 +15,7 @@ use super::super::link::{Link, text};
 use super::super::position::Position;
 use super::super::scripts::{JOIN, StreamState};
 use super::{Goal, Reader, Seat};
-use crate::stats::Operation;
+use weir_metrics::Operation;
 
 /// Most groups to clean up that are remembered. More come only from attempts that Redis never answered; the janitor finds
 /// those.
@@ -69,8 +68,8 @@ impl Reader {
         }
         self.joins += 1;
         let again = u64::from(self.joins > 1);
-        context.stats.reconnects.fetch_add(again, Ordering::Relaxed);
-        context.stats.groups_recreated.fetch_add(again, Ordering::Relaxed);
+        context.metrics.redis().reconnects.inc_by(again);
+        context.metrics.redis().group_recreated.inc_by(again);
         self.seat = Some(Seat { link: Arc::clone(link), group });
         Ok((state, known))
     }

@@ -13,7 +13,7 @@ use super::super::link::{Link, text};
 use super::super::position::{Continuity, Position};
 use super::super::scripts::{CHECK, StreamState};
 use super::{Goal, Reader, Seat};
-use crate::stats::{Operation, ReaderError};
+use weir_metrics::{Operation, ReaderError};
 
 /// How much later than its block a read may return before its connection counts as dead. It bounds how long a Redis that
 /// stands still, or a network that swallows everything, goes unnoticed.
@@ -73,7 +73,7 @@ impl Reader {
             self.look_along(&seat.link),
         };
         if let Err(Fault::Refused(reason)) = acked {
-            self.context.stats.count(ReaderError::Ack);
+            self.context.metrics.redis().reader_errors.inc(ReaderError::Ack);
             tracing::debug!(reason, "entries could not be acknowledged");
         }
         let chunk = codec::read(&reply?, &self.context.config.decode)?;
