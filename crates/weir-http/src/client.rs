@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use weir_core::hub::Seat;
+use weir_core::notice::Refusal;
 use weir_core::subscription::{End, Pulled, Subscription, Wants};
-use weir_metrics::{Discarded, Disconnect, Held, Transport};
+use weir_metrics::{Discarded, Disconnect, Held, Rejected, Transport};
 
 use crate::app::{App, Peer};
 use crate::socket::Flight;
@@ -173,7 +174,6 @@ pub(crate) struct Seated {
     pub(crate) app: Arc<App>,
     pub(crate) client: Arc<Client>,
     ended: Option<End>,
-    catching_up: Option<Held>,
     _open: Held,
 }
 
@@ -197,7 +197,7 @@ impl Seated {
         app.clients.insert(client.seat.id(), Arc::clone(&client));
         app.metrics.clients.subscriptions.add(sessions);
         let open = app.metrics.clients.connected(transport);
-        Self { app: Arc::clone(app), client, ended: None, catching_up: None, _open: open }
+        Self { app: Arc::clone(app), client, ended: None, _open: open }
     }
 
     /// Counts what a pull did.
@@ -207,11 +207,10 @@ impl Seated {
         if let Some(result) = pulled.resume {
             metrics.resume.results.inc(result);
         }
-        self.ended = self.ended.or(pulled.end);
-        let catching_up = self.client.seat.progress().catching_up;
-        if catching_up != self.catching_up.is_some() {
-            self.catching_up = catching_up.then(|| metrics.clients.catching_up());
+        if let Some(End::Refused(why)) = pulled.end {
+            metrics.clients.rejected.inc(rejected(why));
         }
+        self.ended = self.ended.or(pulled.end);
     }
 
     fn disconnect(&self) -> Disconnect {
@@ -237,6 +236,14 @@ impl Drop for Seated {
         metrics.clients.subscriptions.sub(i64::try_from(sessions).unwrap_or(i64::MAX));
         metrics.events.discarded.add(discarded(reason), left);
         metrics.clients.disconnected(reason, self.client.since.elapsed());
+    }
+}
+
+pub(crate) fn rejected(why: Refusal) -> Rejected {
+    match why {
+        Refusal::Limit => Rejected::Limit,
+        Refusal::Draining => Rejected::Draining,
+        Refusal::Starting => Rejected::Starting,
     }
 }
 

@@ -9,14 +9,14 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use weir_core::frame;
 use weir_core::id::EventId;
-use weir_core::notice::{Gap, Notice};
+use weir_core::notice::{Gap, Notice, Refusal};
 use weir_core::subscription::{Budget, End, Format, Intake, Out, Pulled, Subscription, Wants};
 use weir_metrics::Transport;
 
 use crate::body::Body;
-use crate::client::{self, Seated};
+use crate::client::{self, Seated, rejected};
 use crate::problem::Problem;
-use crate::subscribe::{Call, refused, rejected};
+use crate::subscribe::{Call, refused};
 
 /// Bounds of one answer.
 const ANSWER: Budget = Budget { events: 1000, bytes: 1 << 20 };
@@ -33,7 +33,6 @@ pub(crate) async fn answer(call: Call<'_>, wants: Wants, wait: Duration) -> Resu
         let Some(pulled) = next(&seated, answer.is_due(), until).await else { break };
         seated.count(&pulled);
         if let Some(End::Refused(why)) = pulled.end {
-            app.metrics.clients.rejected.inc(rejected(why));
             return Err(refused(why));
         }
         let ended = pulled.end.is_some();
@@ -42,7 +41,11 @@ pub(crate) async fn answer(call: Call<'_>, wants: Wants, wait: Duration) -> Resu
             break;
         }
     }
-    Ok(answer.into_response())
+    answer.into_response().ok_or_else(|| {
+        // Before the window is loaded there is no position to go on from.
+        app.metrics.clients.rejected.inc(rejected(Refusal::Starting));
+        refused(Refusal::Starting)
+    })
 }
 
 /// What comes next: at once where something is there already, else until the time is over or the instance goes away.
@@ -90,7 +93,7 @@ struct Answer {
     events: Vec<Box<RawValue>>,
     bytes: usize,
     gap: Option<Gap>,
-    position: EventId,
+    position: Option<EventId>,
     /// Nothing more goes in.
     full: bool,
 }
@@ -108,13 +111,13 @@ impl Answer {
             }
             match item {
                 Out::Event(parcel) => {
-                    self.position = parcel.event.id;
+                    self.position = Some(parcel.event.id);
                     self.push(frame::json_body(&parcel.event));
                 }
                 // A gap stands before the events, so one that comes after some of them has to wait for the next answer.
                 Out::Notice(Notice::Gap(_)) if self.is_due() => self.full = true,
                 Out::Notice(Notice::Gap(gap)) => self.gap = Some(gap),
-                Out::Notice(Notice::Connected(id) | Notice::Ping(id)) => self.position = id,
+                Out::Notice(Notice::Connected(id) | Notice::Ping(id)) => self.position = Some(id),
                 Out::Notice(Notice::Comment) => self.full = true,
                 Out::Notice(
                     Notice::Degraded(_) | Notice::Restored | Notice::Shutdown | Notice::Refused(_),
@@ -129,10 +132,11 @@ impl Answer {
         self.full = self.events.len() >= ANSWER.events || self.bytes >= ANSWER.bytes;
     }
 
-    fn into_response(self) -> Response<Body> {
+    /// `None` where nobody could tell yet where the client stands.
+    fn into_response(self) -> Option<Response<Body>> {
         let body = Wire {
             events: self.events,
-            last_event_id: self.position.to_string(),
+            last_event_id: self.position?.to_string(),
             gap: self.gap.as_ref().map(Gap::to_json),
         };
         let body = serde_json::to_string(&body).expect("strings and JSON always serialise");
@@ -140,6 +144,6 @@ impl Answer {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+        Some(response)
     }
 }

@@ -15,7 +15,7 @@ use weir_metrics::{Rejected, Transport};
 use crate::access::Action;
 use crate::app::{App, Peer, Refuse};
 use crate::body::Body;
-use crate::client::{Seated, Wire};
+use crate::client::{Seated, Wire, rejected};
 use crate::link::Link;
 use crate::longpoll;
 use crate::problem::Problem;
@@ -108,14 +108,6 @@ fn refusal(app: &App) -> Option<Refusal> {
         return Some(Refusal::Draining);
     }
     (app.clients.len() >= app.config.max_connections).then_some(Refusal::Limit)
-}
-
-pub(crate) fn rejected(why: Refusal) -> Rejected {
-    match why {
-        Refusal::Limit => Rejected::Limit,
-        Refusal::Draining => Rejected::Draining,
-        Refusal::Starting => Rejected::Starting,
-    }
 }
 
 /// Not an error, because a native `EventSource` never comes back after one.
