@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use http::header::HOST;
+use http::header::{HOST, HeaderValue};
+use http::request::Parts;
 
 use crate::app::AnonymousAccess;
 use crate::problem::Problem;
@@ -33,6 +34,14 @@ impl Anonymous {
             AnonymousAccess::All => true,
         };
         if allowed { Ok(()) } else { Err(Problem::unauthorized()) }
+    }
+}
+
+/// Makes `Host` say whom the request is for: HTTP/2 says it in the target, and where HTTP/1.1 says it in both, the target
+/// counts.
+pub(crate) fn settle_host(parts: &mut Parts) {
+    if let Some(host) = parts.uri.host().and_then(|name| HeaderValue::from_str(name).ok()) {
+        parts.headers.insert(HOST, host);
     }
 }
 

@@ -9,6 +9,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use weir_core::Session;
 
+use crate::access::settle_host;
 use crate::app::{App, Peer};
 use crate::body::Body;
 use crate::health;
@@ -24,7 +25,8 @@ pub(crate) async fn answer(
     peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    settle_host(&mut parts);
     let answer = route(&app, &link, peer, (&parts, body)).await;
     Ok(secure(answer.unwrap_or_else(Problem::into_response)))
 }
