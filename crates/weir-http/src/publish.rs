@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -23,6 +23,11 @@ use crate::query::{Labels, Query};
 
 /// How long a publish's body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most bytes of a body that is too large that are read to be thrown away, and for how long: enough for a mistake, not
+/// for a flood.
+const MOST_DISCARDED: usize = 16 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest idempotency key in bytes.
 const MAX_IDEMPOTENCY_KEY: usize = 128;
@@ -116,18 +121,38 @@ fn digest(events: &[NewEvent]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-async fn read(headers: &HeaderMap, body: Incoming, most: usize, what: &str) -> Result<Bytes, Problem> {
+async fn read(headers: &HeaderMap, mut body: Incoming, most: usize, what: &str) -> Result<Bytes, Problem> {
     let too_large = || Problem::too_large(format!("{what} is at most {most} bytes"));
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > most as u64) {
+        if !headers.contains_key(EXPECT) {
+            discard(body).await;
+        }
         return Err(too_large());
     }
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await;
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(&mut body, most).collect()).await;
     match collected.map_err(|_| Problem::slow_body())? {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            discard(body).await;
+            Err(too_large())
+        }
         Err(_) => Err(Problem::malformed("incomplete_body", "the body broke off before its end")),
     }
+}
+
+/// Reads on although nothing comes of it: whoever is still sending when the connection closes sees that break, and not
+/// the answer.
+async fn discard(mut body: Incoming) {
+    let read = async {
+        let mut left = MOST_DISCARDED;
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+            left = rest;
+        }
+    };
+    // Whoever needs longer has to live with the close.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, read).await;
 }
 
 fn not_utf8() -> Problem {
