@@ -212,10 +212,10 @@ impl Broker {
             }
         }
         *self.fanned.lock() = head;
-        self.window.write().trim(time.ms);
         if !entries.is_empty() {
             self.wake_held();
         }
+        self.window.write().trim(time.ms);
         tally
     }
 
@@ -242,8 +242,8 @@ impl Broker {
         let hole: Hole = self.window.write().lose(after, through);
         self.hub.announce_to_all(hole.seq, &hole_gap(&hole), &mut tally);
         *self.fanned.lock() = Mark { seq: hole.seq, id: through };
-        self.window.write().trim(time.ms);
         self.wake_held();
+        self.window.write().trim(time.ms);
         tally
     }
 
