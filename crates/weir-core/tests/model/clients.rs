@@ -1,7 +1,7 @@
 //! The clients of the world: they come, read at their pace, break off and come back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -35,12 +35,15 @@ pub(crate) struct Client {
 #[derive(Default)]
 pub(crate) struct Alarm {
     pub(crate) rang: AtomicBool,
+    /// How often it ever rang.
+    rings: AtomicUsize,
     pub(crate) hook: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
         self.rang.store(true, Ordering::Relaxed);
+        self.rings.fetch_add(1, Ordering::Relaxed);
         let hook = self.hook.lock().take();
         if let Some(hook) = hook {
             hook();
@@ -81,6 +84,15 @@ impl World {
     pub(crate) fn disconnect(&mut self, who: usize) {
         if let Some(seat) = self.clients.get_mut(who).and_then(|client| client.seat.take()) {
             self.left_behind += self.broker.leave(&seat);
+            assert_eq!(seat.progress().queued, 0);
+        }
+        self.disarm();
+    }
+
+    /// Hooks know clients by their places and the time by what it was.
+    pub(crate) fn disarm(&self) {
+        for client in &self.clients {
+            client.alarm.hook.lock().take();
         }
     }
 
@@ -113,6 +125,7 @@ impl World {
         let polled = poll(&client.alarm, seat, &self.broker, (self.time(), budget));
         let more = polled.is_ready();
         self.polled(who, polled);
+        self.take_stash();
         more
     }
 
@@ -156,6 +169,7 @@ impl World {
     }
 
     pub(crate) fn advance(&mut self, ms: u64) {
+        self.disarm();
         self.now += Duration::from_millis(ms);
         self.ms += ms;
     }
@@ -169,9 +183,9 @@ impl World {
         }
     }
 
-    pub(crate) fn hook(&mut self, (on, pull): (usize, usize), events: usize) {
-        let (Some(on), Some(target)) = (self.clients.get(on), self.clients.get(pull)) else { return };
-        let Some(seat) = target.seat.clone() else { return };
+    pub(crate) fn hook(&mut self, (on_nth, pull): (usize, usize), events: usize) {
+        let (Some(on), Some(target)) = (self.clients.get(on_nth), self.clients.get(pull)) else { return };
+        let Some(seat) = target.seat.clone().filter(|_| on_nth != pull) else { return };
         let (alarm, broker, stash) =
             (Arc::clone(&target.alarm), Arc::clone(&self.broker), Arc::clone(&self.stash));
         let time = (self.time(), Budget { events, bytes: usize::MAX });
@@ -192,5 +206,11 @@ pub(crate) fn poll(
     let waker = Waker::from(Arc::clone(alarm));
     let cx = Context::from_waker(&waker);
     seat.watch(&cx);
-    seat.poll_pull(&cx, &broker.view(time), budget)
+    let deadline = |seat: &Seat| seat.look(|subscription| subscription.deadline());
+    let (before, rings) = (deadline(seat), alarm.rings.load(Ordering::Relaxed));
+    let polled = seat.poll_pull(&cx, &broker.view(time), budget);
+    let told =
+        alarm.rings.load(Ordering::Relaxed) > rings || deadline(seat).is_none() || deadline(seat) == before;
+    assert!(told, "whoever supervises does not know of the deadline");
+    polled
 }

@@ -213,10 +213,8 @@ impl World {
     /// Takes it on the real side, then what was pulled in the middle of it.
     fn apply(&mut self, feed: &Feed) {
         self.tally += self.broker.apply(feed, self.time());
-        let stash = std::mem::take(&mut *self.stash.lock());
-        for (who, polled) in stash {
-            self.polled(who, polled);
-        }
+        self.take_stash();
+        self.disarm();
         match feed {
             Feed::Batch(_) | Feed::Lost { .. } => self.naive.trim(self.ms),
             // The load has trimmed; the others bring nothing.
@@ -224,11 +222,17 @@ impl World {
         }
     }
 
+    /// What hooks pulled in the middle of something.
+    pub(crate) fn take_stash(&mut self) {
+        let stash = std::mem::take(&mut *self.stash.lock());
+        for (who, polled) in stash {
+            self.polled(who, polled);
+        }
+    }
+
     /// What holds after every step.
     fn check(&mut self) {
-        for client in &self.clients {
-            client.alarm.hook.lock().take();
-        }
+        self.take_stash();
         assert_eq!(self.broker.window_size(), (self.naive.len(), self.naive.bytes()), "the window");
         assert_eq!(self.broker.head(), self.naive.head);
         self.check_books();
@@ -260,6 +264,7 @@ impl World {
 
     /// Everybody reads to the end, and the books are closed.
     fn finish(mut self) {
+        self.disarm();
         if !self.loaded {
             self.load();
         }
