@@ -103,3 +103,44 @@ impl SessionIndexes {
             .is_some_and(|index| index.seqs.is_empty() && index.evicted.is_some_and(|mark| mark.seq == seq))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::EventId;
+
+    fn mark(n: u64) -> Mark {
+        Mark { seq: Seq(n), id: EventId::new(n, 0) }
+    }
+
+    /// Every session has one event, which leaves the window when the next comes.
+    fn flood(indexes: &mut SessionIndexes, from: u64, names: impl Iterator<Item = u64>) {
+        for (n, name) in (from..).zip(names) {
+            let session = Session::parse(&name.to_string()).unwrap();
+            indexes.push(session.clone(), Seq(n));
+            indexes.evict(&session, mark(n));
+        }
+    }
+
+    #[test]
+    fn a_flood_of_names_costs_no_more_than_what_is_remembered() {
+        let mut indexes = SessionIndexes::new(10);
+        flood(&mut indexes, 1, 0..50_000);
+        assert_eq!((indexes.by_session.len(), indexes.dormant), (10, 10));
+        assert!(indexes.resting.len() <= 20 + STALE_ALLOWANCE);
+        assert_eq!(indexes.evicted(&Session::parse("49999").unwrap()), Some(mark(50_000)));
+        assert_eq!(
+            indexes.evicted(&Session::parse("7").unwrap()),
+            Some(mark(49_990)),
+            "the newest forgotten"
+        );
+    }
+
+    #[test]
+    fn sessions_that_come_and_go_leave_no_trail() {
+        let mut indexes = SessionIndexes::new(10);
+        flood(&mut indexes, 1, (0..50_000).map(|n| n % 5));
+        assert_eq!((indexes.by_session.len(), indexes.dormant, indexes.forgotten), (5, 5, None));
+        assert!(indexes.resting.len() <= 20 + STALE_ALLOWANCE);
+    }
+}
