@@ -2,13 +2,14 @@
 //!
 //! In reading order:
 //! - [`redis`]: a private redis-server for one test
-//! - [`log_suite`]: what every backend of the event log must pass
+//! - [`mod@log_suite`]: what every backend of the event log must pass
 //! - [`sse`]: what a stream said, and what a clean server never says
 //! - [`deadline`]: waiting that ends
 //! - [`client`]: requests and answers, and [`stream`]: subscriptions; with the [`head`] and the [`body`] of an answer
 //! - [`raw`]: bare connections for hostile clients
 //! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
 //! - [`relay`]: an address that outlives the server behind it
+//! - [`expect`]: what tests expect again and again
 
 pub mod log_suite;
 pub mod redis;
@@ -24,6 +25,7 @@ pub mod stream;
 
 mod lines;
 
+pub mod expect;
 pub mod instance;
 pub mod metrics;
 pub mod program;
