@@ -1,0 +1,359 @@
+//! Peers that mean harm, or do it: each gets its answer or its close, and an honest client beside them notices nothing.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+use weir_testkit::{Closed, DEADLINE, End, Instance, RawConn, SseStream, eventually, expect};
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// How long a client may take for the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An instance and a client of it that behaves.
+struct Beset {
+    weir: Instance,
+    honest: SseStream,
+    published: usize,
+}
+
+impl Beset {
+    async fn start(flags: &[&str]) -> anyhow::Result<Self> {
+        let weir = Instance::start(WEIR, flags).await?;
+        let honest = weir.client().subscribe("honest").await?;
+        Ok(Self { weir, honest, published: 0 })
+    }
+
+    /// Sends raw bytes and says what came back, and how it ended within a moment.
+    async fn say(&self, bytes: &[u8]) -> anyhow::Result<(String, Option<Closed>)> {
+        let mut conn = RawConn::open(self.weir.public()).await?;
+        // A server that closes before it has all of it is within its rights.
+        let _ = conn.write(bytes).await;
+        let (answer, closed) = conn.read_until_close(Duration::from_millis(700)).await?;
+        Ok((String::from_utf8_lossy(&answer).into_owned(), closed))
+    }
+
+    /// Nobody else is harmed: what is published now arrives now.
+    async fn ensure_unharmed(&mut self) -> anyhow::Result<()> {
+        self.published += 1;
+        let data = self.published.to_string();
+        self.weir.client().publish("honest", data.clone()).await?;
+        ensure!(self.honest.next_data(1).await? == [data], "the honest client got something else");
+        Ok(())
+    }
+}
+
+/// The status of an answer.
+fn status(answer: &str) -> Option<u16> {
+    answer.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
+}
+
+#[tokio::test]
+async fn who_does_not_finish_a_head_is_closed() -> anyhow::Result<()> {
+    let mut beset = Beset::start(&[]).await?;
+    let addr = beset.weir.public();
+    let started = Instant::now();
+    let closes = async |first: &[u8], more: &[u8]| -> anyhow::Result<(Duration, String)> {
+        let mut conn = RawConn::open(addr).await?;
+        conn.write(first).await?;
+        let mut said = Vec::new();
+        loop {
+            let (part, closed) = conn.read_until_close(Duration::from_millis(500)).await?;
+            said.extend_from_slice(&part);
+            if closed.is_some() {
+                return Ok((started.elapsed(), String::from_utf8_lossy(&said).into_owned()));
+            }
+            ensure!(started.elapsed() < HEAD_TIMEOUT * 2, "still open after {:?}", started.elapsed());
+            if !more.is_empty() {
+                let _ = conn.write(more).await;
+            }
+        }
+    };
+    let (silent, half, dribble, idle, preface) = tokio::try_join!(
+        closes(b"", b""),
+        closes(b"GET /livez HT", b""),
+        closes(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n", b"x-more: 1\r\n"),
+        closes(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n", b""),
+        closes(b"PRI * HTTP/2.0\r\n", b""),
+    )?;
+    for (took, said) in [&silent, &half, &dribble, &idle, &preface] {
+        assert!((9.5..13.0).contains(&took.as_secs_f64()), "{took:?} {said:?}");
+    }
+    assert_eq!((silent.1.as_str(), preface.1.as_str()), ("", ""));
+    assert_eq!(status(&idle.1), Some(200));
+    beset.ensure_unharmed().await
+}
+
+#[tokio::test]
+async fn heads_are_bounded() -> anyhow::Result<()> {
+    let mut beset = Beset::start(&[]).await?;
+    let head = |headers: &str| format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
+    let many: String = (0..101).map(|nth| format!("x-{nth}: 1\r\n")).collect();
+    for (headers, name) in [
+        (many, "101 headers"),
+        (format!("x: {}\r\n", "y".repeat(500 << 10)), "500 KB in one header"),
+        (format!("last-event-id: {}\r\n", "9".repeat(64 << 10)), "a long position"),
+    ] {
+        let (answer, closed) = beset.say(head(&headers).as_bytes()).await?;
+        assert!(status(&answer).is_none_or(|status| status == 431), "{name}: {answer}");
+        assert!(closed.is_some(), "{name}: still open");
+    }
+    let target =
+        format!("GET /v1/sessions/{}/events HTTP/1.1\r\nhost: localhost\r\n\r\n", "s".repeat(100 << 10));
+    let (answer, closed) = beset.say(target.as_bytes()).await?;
+    assert!(status(&answer).is_none_or(|status| matches!(status, 414 | 431)), "{answer}");
+    assert!(closed.is_some());
+    // What is within the bound is served.
+    let (answer, _) = beset.say(head(&format!("x: {}\r\n", "y".repeat(8 << 10))).as_bytes()).await?;
+    assert_eq!(status(&answer), Some(200));
+    beset.ensure_unharmed().await
+}
+
+#[tokio::test]
+async fn requests_that_are_none_are_refused() -> anyhow::Result<()> {
+    let mut beset = Beset::start(&[]).await?;
+    let requests: [&[u8]; 16] = [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"hello\r\n\r\n",
+        b"GET /livez\r\n\r\n",
+        b"GET /livez HTTP/9.9\r\n\r\n",
+        b"GET  /livez HTTP/1.1\r\n\r\n",
+        b"GET /liv ez HTTP/1.1\r\n\r\n",
+        b"G\0T /livez HTTP/1.1\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nhost: localhost\r\n folded: yes\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nhost : localhost\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nx: a\0b\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST /v1/sessions/s/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n",
+        b"POST /v1/sessions/s/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+        b"POST /v1/sessions/s/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        b"POST /v1/sessions/s/events HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: gzip\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nthis is no frame, and neither is this",
+    ];
+    for request in requests {
+        let (answer, closed) = beset.say(request).await?;
+        let name = String::from_utf8_lossy(request);
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{name:?}: {answer}");
+        assert!(closed.is_some(), "{name:?}: still open after {answer:?}");
+    }
+    beset.ensure_unharmed().await
+}
+
+#[tokio::test]
+async fn targets_of_other_forms() -> anyhow::Result<()> {
+    let mut beset = Beset::start(&[]).await?;
+    for (request, want) in [
+        ("GET http://localhost/livez HTTP/1.1\r\nhost: localhost\r\n\r\n", 200),
+        ("CONNECT example.com:443 HTTP/1.1\r\nhost: localhost\r\n\r\n", 404),
+        ("OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n", 404),
+        ("GET /livez?a=b&c HTTP/1.1\r\nhost: localhost\r\n\r\n", 200),
+        ("TRACE /livez HTTP/1.1\r\nhost: localhost\r\n\r\n", 405),
+        ("BREW /v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n", 405),
+    ] {
+        let (answer, _) = beset.say(request.as_bytes()).await?;
+        assert_eq!(status(&answer), Some(want), "{request}: {answer}");
+    }
+    // Whom the target names counts, whatever `Host` says.
+    let named = "GET http://evil.example/v1/sessions/s/events HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    assert_eq!(status(&beset.say(named.as_bytes()).await?.0), Some(401));
+    // An upgrade that nobody offers is ignored.
+    let upgrade =
+        "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    assert_eq!(status(&beset.say(upgrade.as_bytes()).await?.0), Some(200));
+    beset.ensure_unharmed().await
+}
+
+/// A body that is shorter than declared, or framed badly, publishes nothing.
+#[tokio::test]
+async fn bodies_that_lie_publish_nothing() -> anyhow::Result<()> {
+    let mut beset = Beset::start(&[]).await?;
+    let mut listener = beset.weir.client().subscribe("s").await?;
+    let post = "POST /v1/sessions/s/events HTTP/1.1\r\nhost: localhost\r\n";
+    for rest in [
+        "transfer-encoding: chunked\r\n\r\nzz\r\nab\r\n0\r\n\r\n",
+        "transfer-encoding: chunked\r\n\r\n-1\r\nab\r\n0\r\n\r\n",
+        "transfer-encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
+        "transfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\nab\r\n0\r\n\r\n",
+    ] {
+        let (answer, closed) = beset.say(format!("{post}{rest}").as_bytes()).await?;
+        assert_eq!(status(&answer), Some(400), "{rest}: {answer}");
+        assert!(closed.is_some(), "{rest}: still open");
+    }
+    for rest in ["content-length: 10\r\n\r\nabc", "transfer-encoding: chunked\r\n\r\n5\r\nabc"] {
+        let mut conn = RawConn::open(beset.weir.public()).await?;
+        conn.write(format!("{post}{rest}").as_bytes()).await?;
+        conn.finish_writing().await?;
+        let (answer, closed) = conn.read_until_close(DEADLINE).await?;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(status(&answer).is_none_or(|status| status == 400), "{rest}: {answer}");
+        assert!(closed.is_some(), "{rest}: still open");
+    }
+    // What goes beyond the length is the next request, and none.
+    let (answer, closed) =
+        beset.say(format!("{post}content-length: 1\r\n\r\nabc\r\n\r\n").as_bytes()).await?;
+    assert_eq!(status(&answer), Some(201), "{answer}");
+    assert!(closed.is_some() && answer.matches("HTTP/1.1 ").count() <= 2, "{answer}");
+    assert_eq!(listener.next_data(1).await?, ["a"]);
+    beset.ensure_unharmed().await
+}
+
+/// Two framings in one request are the tool of request smuggling. Whatever is made of it, no second request comes of it.
+#[tokio::test]
+async fn two_framings_are_never_two_requests() -> anyhow::Result<()> {
+    let mut beset = Beset::start(&[]).await?;
+    let post = "POST /v1/sessions/s/events HTTP/1.1\r\nhost: localhost\r\n";
+    let smuggled = "0\r\n\r\nGET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let length = format!("content-length: {}\r\n", smuggled.len());
+    for headers in [
+        format!("{length}transfer-encoding: chunked\r\n"),
+        format!("transfer-encoding: chunked\r\n{length}"),
+        "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n".to_owned(),
+        "transfer-encoding: chunked, identity\r\n".to_owned(),
+    ] {
+        let (answer, closed) = beset.say(format!("{post}{headers}\r\n{smuggled}").as_bytes()).await?;
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{headers}: {answer}");
+        assert!(closed.is_some(), "{headers}: still open");
+    }
+    beset.ensure_unharmed().await
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order_and_a_stream_ends_them() -> anyhow::Result<()> {
+    let mut beset = Beset::start(&[]).await?;
+    let one = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let (answer, _) = beset.say(one.repeat(1000).as_bytes()).await?;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1000);
+
+    let subscribe = "GET /v1/sessions/honest/events HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut conn = RawConn::open(beset.weir.public()).await?;
+    conn.write(format!("{subscribe}{}", one.repeat(100)).as_bytes()).await?;
+    assert_eq!(conn.read_head(DEADLINE).await?.header("content-type"), Some("text/event-stream"));
+    beset.ensure_unharmed().await?;
+    let mut said = String::new();
+    eventually(DEADLINE, async || {
+        said.push_str(&String::from_utf8_lossy(&conn.read_until_close(Duration::from_millis(20)).await?.0));
+        ensure!(said.contains("data: 1\n\n"), "{said}");
+        Ok(())
+    })
+    .await?;
+    assert!(!said.contains("HTTP/1.1"), "{said}");
+    Ok(())
+}
+
+/// `--max-connections` subscribers are served, and whoever comes then is told to come back.
+#[tokio::test]
+async fn a_thousand_subscribers_and_no_more() -> anyhow::Result<()> {
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum })?;
+    let mut beset = Beset::start(&["--max-connections", "1000", "--retry", "1s"]).await?;
+    let client = beset.weir.client();
+    let mut crowd = Vec::new();
+    for _ in 0..999 {
+        crowd.push(client.subscribe("crowd").await?);
+    }
+    let metrics = beset.weir.metrics().await?;
+    let seats = ["weir_clients", "weir_clients_max"].map(|name| metrics.sum(name, &[]));
+    assert_eq!(seats, [1000.0, 1000.0]);
+
+    let mut refused = client.events("crowd").subscribe().await?;
+    let (events, end) = refused.read_to_end().await?;
+    assert_eq!((events.len(), events[0].event.as_str(), end), (1, "weir.refused", End::Clean));
+    let said: serde_json::Value = serde_json::from_str(&events[0].data)?;
+    assert_eq!((said["reason"].as_str(), said["reconnect"].as_u64()), (Some("limit"), refused.retry()));
+    assert!(refused.retry().is_some_and(|ms| (800..=1200).contains(&ms)));
+    let rejected =
+        beset.weir.metrics().await?.value("weir_connections_rejected_total", &[("reason", "limit")]);
+    assert_eq!(rejected, Some(1.0));
+
+    // Publishing is no client, and whoever leaves makes room.
+    beset.ensure_unharmed().await?;
+    client.publish("crowd", "all").await?;
+    for stream in &mut crowd {
+        assert_eq!(stream.next_data(1).await?, ["all"]);
+    }
+    crowd.truncate(500);
+    eventually(DEADLINE, async || client.subscribe("crowd").await).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_instance_may_refuse_by_status() -> anyhow::Result<()> {
+    let beset = Beset::start(&["--max-connections", "1", "--refuse", "503"]).await?;
+    let answer = beset.weir.client().events("s").send().await?;
+    expect::problem(&answer, 503, "limit")?;
+    assert!(answer.head.header("retry-after").is_some());
+    Ok(())
+}
+
+/// Without a free descriptor nothing can be accepted. That costs no processor time, and passes.
+#[tokio::test]
+async fn without_free_descriptors_it_waits_and_recovers() -> anyhow::Result<()> {
+    let mut beset = Beset::start(&[]).await?;
+    let mut publisher = RawConn::open(beset.weir.public()).await?;
+    let post = "POST /v1/sessions/honest/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\n1";
+    publisher.write(post.as_bytes()).await?;
+    assert_eq!(publisher.read_head(DEADLINE).await?.status, 201);
+    assert_eq!(beset.honest.next_data(1).await?, ["1"]);
+
+    let pid = beset.weir.pid();
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let few = Rlimit { current: Some(open + 20), maximum };
+    let before = prlimit(process, Resource::Nofile, few)?;
+    let mut crowd = Vec::new();
+    for _ in 0..40 {
+        crowd.push(RawConn::open(beset.weir.public()).await?);
+    }
+    eventually(DEADLINE, async || {
+        let said = "cannot accept: raise the limit of open files or lower --max-connections";
+        beset.weir.logged(said).context("it does not say that it cannot accept")
+    })
+    .await?;
+    let (from, since) = (cpu(pid)?, Instant::now());
+    // A second in which it could spin.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let share = (cpu(pid)? - from).as_secs_f64() / since.elapsed().as_secs_f64();
+    assert!(share < 0.2, "{share} of a processor");
+    // What is open goes on.
+    publisher.write(post.as_bytes()).await?;
+    assert_eq!(beset.honest.next_data(1).await?, ["1"]);
+
+    drop(crowd);
+    eventually(DEADLINE, async || Ok(beset.weir.client().get("/livez").send().await?)).await?;
+    prlimit(process, Resource::Nofile, before)?;
+    beset.ensure_unharmed().await
+}
+
+/// Processor time that a process has used.
+fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name may hold anything, so fields are counted from its end: user and system time are the 12th and 13th.
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = fields.get(11..13).context("short stat")?.iter().map(|field| field.parse::<u64>());
+    // Linux shows a hundred ticks a second, whatever it counts by itself.
+    Ok(Duration::from_millis(10 * ticks.sum::<Result<u64, _>>()?))
+}
+
+/// A client that closes its sending side has nothing more to say: its stream ends, and nothing of it stays behind.
+#[tokio::test]
+async fn a_client_that_closes_its_side_leaves_nothing_behind() -> anyhow::Result<()> {
+    let mut beset = Beset::start(&[]).await?;
+    let mut halves = Vec::new();
+    for _ in 0..10 {
+        let mut conn = beset.weir.client().subscribe("s").await?.into_raw();
+        conn.finish_writing().await?;
+        halves.push(conn);
+    }
+    eventually(DEADLINE, async || {
+        let clients = beset.weir.metrics().await?.sum("weir_clients", &[]);
+        ensure!(clients == 1.0, "{clients} clients");
+        Ok(())
+    })
+    .await?;
+    for mut conn in halves {
+        assert!(conn.read_until_close(DEADLINE).await?.1.is_some());
+    }
+    beset.ensure_unharmed().await
+}
