@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::{Body, End};
 use crate::head::Head;
@@ -64,10 +64,18 @@ impl SseStream {
     /// The next event, control events included; comments and `retry` lines are passed over and remembered.
     ///
     /// # Errors
-    /// The stream ends, is not clean, or says nothing within the deadline.
+    /// The stream ends, is not clean, or brings no event within the deadline, whatever else it says.
     pub async fn next_event(&mut self) -> anyhow::Result<Event> {
+        let until = Instant::now() + self.deadline;
+        self.next_event_until(until).await
+    }
+
+    async fn next_event_until(&mut self, until: Instant) -> anyhow::Result<Event> {
         loop {
-            match self.next().await? {
+            let Ok(next) = timeout_at(until, self.next()).await else {
+                bail!("{}: no event within {:?}", self.so_far(), self.deadline)
+            };
+            match next? {
                 Next::Item(Item::Event(event)) => return Ok(event),
                 Next::Item(Item::Comment(_) | Item::Retry(_)) => {}
                 Next::Item(item @ (Item::Silent { .. } | Item::Violation(_))) => {
@@ -83,8 +91,9 @@ impl SseStream {
     /// # Errors
     /// As [`Self::next_event`], and a gap.
     pub async fn next_published(&mut self) -> anyhow::Result<Event> {
+        let until = Instant::now() + self.deadline;
         loop {
-            let event = self.next_event().await?;
+            let event = self.next_event_until(until).await?;
             ensure!(event.event != "weir.gap", "{}: a gap: {}", self.so_far(), event.data);
             if !event.event.starts_with("weir.") {
                 return Ok(event);
