@@ -137,9 +137,28 @@ async fn a_gap_stands_before_the_events_and_is_told_once() -> anyhow::Result<()>
     assert_eq!(answer["lastEventId"], ids[5].to_string());
     assert_eq!(poll(&client, "s", &ids[5].to_string()).await?["gap"], Value::Null);
 
-    let answer = poll(&client, "s", "garbage").await?;
+    // Where nothing of the session is left, the position is the one from which on nothing is missing.
+    let quiet = client.publish("quiet", "x").await?;
+    expect::has_read(&weir, 7).await?;
+    for nth in 8..12 {
+        client.publish("s", "x").await?;
+        expect::has_read(&weir, nth).await?;
+    }
+    let answer = poll(&client, "quiet", &quiet.prev().to_string()).await?;
+    assert_eq!((&answer["gap"]["reason"], &answer["events"]), (&json!("trimmed"), &json!([])));
+    let next = poll(&client, "quiet", answer["lastEventId"].as_str().unwrap_or_default()).await?;
+    assert_eq!((&next["gap"], &next["events"]), (&Value::Null, &json!([])));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_position_that_is_none_is_a_gap() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &[]).await?;
+    let head = weir.client().publish("s", "x").await?;
+    expect::has_read(&weir, 1).await?;
+    let answer = poll(&weir.client(), "s", "garbage").await?;
     assert_eq!((&answer["gap"]["reason"], &answer["events"]), (&json!("unknown-id"), &json!([])));
-    assert_eq!(answer["lastEventId"], ids[5].to_string());
+    assert_eq!(answer["lastEventId"], head.to_string());
     Ok(())
 }
 
