@@ -82,7 +82,7 @@ impl Broker {
     pub fn apply(&self, feed: &Feed, time: Time) -> Tally {
         match feed {
             Feed::Loaded(load) => self.load(load, time),
-            Feed::Batch(entries) => self.batch(entries, time),
+            Feed::Batch(entries) => self.apply_batch(entries, time),
             Feed::Lost { after, through, count: _ } => self.lose(*after, *through, time),
             Feed::Reset { after, through } => {
                 let mut replaced = self.replaced.lock();
@@ -197,7 +197,8 @@ impl Broker {
         tally
     }
 
-    fn batch(&self, entries: &[Entry], time: Time) -> Tally {
+    /// Takes a part of a batch. When this is done, it has passed the hub.
+    pub fn apply_batch(&self, entries: &[Entry], time: Time) -> Tally {
         let mut tally = Tally::default();
         let mut window = self.window.write();
         let steps: Vec<_> = entries.iter().filter_map(|entry| self.push(&mut window, entry)).collect();

@@ -28,6 +28,8 @@ struct Inner {
     subscription: Subscription,
     puller: Option<Waker>,
     supervisor: Option<Waker>,
+    /// Whether something happened to the subscription that its queue does not show.
+    changed: bool,
 }
 
 impl Seat {
@@ -36,10 +38,22 @@ impl Seat {
         self.id
     }
 
+    /// Whether a pull would give nothing; then the task is woken when it gives something. It needs no view and no time, and
+    /// hyper asks once more after every chunk.
+    pub fn poll_quiet(&self, cx: &Context<'_>) -> bool {
+        let mut inner = self.inner.lock();
+        let quiet = !inner.changed && inner.subscription.is_quiet();
+        if quiet {
+            remember(&mut inner.puller, cx);
+        }
+        quiet
+    }
+
     /// What can be written to the client now; where that is nothing, the task is woken when there is. What is ready may
     /// have nothing to write, when it is only to be counted.
     pub fn poll_pull(&self, cx: &Context<'_>, view: &View<'_>, budget: Budget) -> Poll<Pulled> {
         let mut inner = self.inner.lock();
+        inner.changed = false;
         let deadline = inner.subscription.deadline();
         let pulled = inner.subscription.pull(view, budget);
         let next = inner.subscription.deadline();
@@ -94,6 +108,7 @@ impl Seat {
     fn change(&self, change: impl FnOnce(&mut Subscription)) {
         let mut inner = self.inner.lock();
         change(&mut inner.subscription);
+        inner.changed = true;
         let (puller, supervisor) = (inner.puller.take(), inner.supervisor.take());
         drop(inner);
         puller.into_iter().chain(supervisor).for_each(Waker::wake);
@@ -140,7 +155,7 @@ impl Hub {
     pub fn join(&self, subscription: Subscription) -> Arc<Seat> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let sessions = subscription.wants().sessions.clone();
-        let inner = Mutex::new(Inner { subscription, puller: None, supervisor: None });
+        let inner = Mutex::new(Inner { subscription, puller: None, supervisor: None, changed: true });
         let seat = Arc::new(Seat { id, inner });
         self.seats.insert(id, Arc::clone(&seat));
         for session in &sessions {

@@ -112,6 +112,8 @@ pub struct Pulled {
     pub tally: Tally,
     /// How the resume came out, in the pull that decided it.
     pub resume: Option<ResumeResult>,
+    /// Whether the client reads the window because its queue was full.
+    pub catching_up: bool,
     /// The stream ends after `items`.
     pub end: Option<End>,
 }
@@ -276,18 +278,22 @@ impl Subscription {
 
     /// How it does.
     pub fn progress(&self) -> Progress {
-        let (owed, catching_up) = match &self.mode {
-            Mode::Behind(behind) => (behind.owed, behind.why == Why::Overflow),
-            Mode::Waiting(_) | Mode::Live => (0, false),
+        let owed = match &self.mode {
+            Mode::Behind(behind) => behind.owed,
+            Mode::Waiting(_) | Mode::Live => 0,
         };
         Progress {
             queued: self.mailbox.events(),
             queued_bytes: self.mailbox.bytes(),
-            catching_up,
+            catching_up: self.is_catching_up(),
             lag: self.mailbox.events() as u64 + owed,
             delivered: self.delivered,
             dropped: self.dropped,
         }
+    }
+
+    fn is_catching_up(&self) -> bool {
+        matches!(&self.mode, Mode::Behind(behind) if behind.why == Why::Overflow)
     }
 
     /// When the oldest event in the queue was queued.
@@ -298,6 +304,11 @@ impl Subscription {
     /// Whether it is held until the window is loaded or the reader has come up.
     pub fn is_waiting(&self) -> bool {
         matches!(self.mode, Mode::Waiting(_))
+    }
+
+    /// Whether it has everything: only an offer, or something that happens to it, gives it more.
+    pub fn is_quiet(&self) -> bool {
+        matches!(self.mode, Mode::Live) && self.mailbox.is_empty() && self.closing.is_none()
     }
 
     /// The next time at which a pull gives something that no offer announces.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -16,7 +17,10 @@ use crate::app::App;
 use crate::client::Seated;
 
 /// One chunk holds about so much: enough to save writes, little enough not to matter per client.
-const CHUNK: Budget = Budget { events: 64, bytes: 16 * 1024 };
+const CHUNK: Budget = Budget { events: 64, bytes: SLICE };
+
+/// What hyper is given at once. It copies chunks into a buffer that it keeps, so a large event goes in slices.
+const SLICE: usize = 16 * 1024;
 
 /// What an answer carries.
 #[derive(Debug)]
@@ -37,7 +41,13 @@ impl Body {
     }
 
     pub(crate) fn stream(seated: Seated) -> Self {
-        Self::Stream(Box::new(Stream { seated, opened: false, done: false }))
+        Self::Stream(Box::new(Stream {
+            seated,
+            opened: false,
+            done: false,
+            rest: Bytes::new(),
+            oldest: None,
+        }))
     }
 }
 
@@ -59,7 +69,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(bytes) => bytes.is_none(),
-            Self::Stream(stream) => stream.done,
+            Self::Stream(stream) => stream.done && stream.rest.is_empty(),
         }
     }
 
@@ -77,14 +87,23 @@ pub(crate) struct Stream {
     seated: Seated,
     opened: bool,
     done: bool,
+    /// What is encoded and not handed over, and since when the oldest event in it has been waiting.
+    rest: Bytes,
+    oldest: Option<Instant>,
 }
 
 impl Stream {
     fn poll_chunk(&mut self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
+        self.seated.client.wire.asked();
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(self.hand_over()));
+        }
         if self.done {
             return Poll::Ready(None);
         }
-        self.seated.client.wire.asked();
+        if self.opened && self.seated.client.seat.poll_quiet(cx) {
+            return Poll::Pending;
+        }
         loop {
             let time = self.seated.app.time();
             let view = self.seated.app.broker.view(time);
@@ -96,10 +115,13 @@ impl Stream {
             };
             self.seated.count(&pulled);
             self.done = pulled.end.is_some();
-            let chunk = self.encode(&pulled, time);
-            if !chunk.is_empty() {
-                self.hand_over(&chunk, &pulled, time);
-                return Poll::Ready(Some(chunk));
+            self.rest = self.encode(&pulled, time);
+            if !self.rest.is_empty() {
+                let has_event = pulled.items.iter().any(|item| matches!(item, Out::Event(_)));
+                self.oldest = pulled.oldest.or_else(|| has_event.then_some(time.now));
+                self.seated.client.wrote(time.now);
+                observe(&self.seated.app, &pulled, self.rest.len(), time);
+                return Poll::Ready(Some(self.hand_over()));
             }
             if self.done {
                 return Poll::Ready(None);
@@ -134,12 +156,10 @@ impl Stream {
         chunk.freeze()
     }
 
-    fn hand_over(&self, chunk: &Bytes, pulled: &Pulled, time: Time) {
-        let has_event = pulled.items.iter().any(|item| matches!(item, Out::Event(_)));
-        let oldest = pulled.oldest.or_else(|| has_event.then_some(time.now));
-        self.seated.client.wire.hand_over(chunk.len(), oldest);
-        self.seated.client.wrote(time.now);
-        observe(&self.seated.app, pulled, chunk.len(), time);
+    fn hand_over(&mut self) -> Bytes {
+        let slice = self.rest.split_to(self.rest.len().min(SLICE));
+        self.seated.client.wire.hand_over(slice.len(), self.oldest);
+        slice
     }
 }
 

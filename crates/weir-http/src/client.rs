@@ -108,7 +108,9 @@ impl Client {
             return self.supervise_end(app, end, now);
         }
         let due = deadline.map(|at| self.nudge(at, now));
-        let all = [Some(self.heartbeat(app, visible, now)), self.retire(now), due, stalls];
+        // What is queued from now on is looked at before it can have stalled for long.
+        let look = now + app.config.stall_timeout / 2;
+        let all = [Some(self.heartbeat(app, visible, now)), self.retire(now), due, stalls, Some(look)];
         Verdict::Look(all.into_iter().flatten().min().unwrap_or(now + UNPOLLED))
     }
 

@@ -1,5 +1,6 @@
 //! One connection, from its first byte to its end.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io;
@@ -47,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when connections are to end as soon as nothing runs on them.
     pub(crate) closing: CancellationToken,
+    /// Cancelled, after that, when they are to end whatever runs on them.
+    pub(crate) cut: CancellationToken,
 }
 
 /// Serves a connection until it ends.
@@ -85,6 +88,9 @@ async fn serve_http1(context: Context, tcp: TcpStream, sniffed: Sniffed) -> End 
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER_BYTES)
+        // One copy of a small frame costs less than a write of three parts. Bodies keep their chunks small, so that the buffer
+        // this copies into stays small too.
+        .writev(false)
         .serve_connection(socket, service(&context, &link));
     let connection = std::pin::pin!(connection);
     drive(connection, &context, &link, http1::Connection::graceful_shutdown).await
@@ -105,20 +111,20 @@ async fn serve_http2(context: Context, tcp: TcpStream, sniffed: Sniffed) -> End 
     drive(connection, &context, &link, http2::Connection::graceful_shutdown).await
 }
 
+/// hyper keeps the future of a request within the connection for as long as that lives, and ours is as large as the largest
+/// handler: boxed, it is given back when the stream begins.
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
 fn service(
     context: &Context,
     link: &Arc<Link>,
-) -> impl HttpService<Incoming, ResBody = Body, Error = std::convert::Infallible, Future: Send + 'static> + use<>
-{
+) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future = Answer> + use<> {
     let (app, link, peer, role) = (Arc::clone(&context.app), Arc::clone(link), context.peer, context.role);
-    service_fn(move |request: Request<Incoming>| {
+    service_fn(move |request: Request<Incoming>| -> Answer {
         let (app, link) = (Arc::clone(&app), Arc::clone(&link));
-        async move {
-            let response: Result<Response<Body>, _> = match role {
-                Role::Public => router::answer(app, link, peer, request).await,
-                Role::Admin => admin::answer(&app, request),
-            };
-            response
+        match role {
+            Role::Public => Box::pin(router::answer(app, link, peer, request)),
+            Role::Admin => Box::pin(std::future::ready(admin::answer(&app, request))),
         }
     })
 }
@@ -127,7 +133,7 @@ fn service(
 async fn drive<C>(
     mut connection: Pin<&mut C>,
     context: &Context,
-    link: &Link,
+    link: &Arc<Link>,
     close: impl Fn(Pin<&mut C>),
 ) -> End
 where
@@ -135,6 +141,7 @@ where
 {
     let mut supervisor = Supervisor::new(&context.app, link);
     let mut closing = std::pin::pin!(context.closing.cancelled());
+    let mut cut = std::pin::pin!(context.cut.cancelled());
     let mut asked_to_close = false;
     loop {
         tokio::select! {
@@ -145,6 +152,7 @@ where
                 asked_to_close = true;
                 close(connection.as_mut());
             }
+            () = &mut cut, if asked_to_close => return End::Cut(Disconnect::Shutdown),
         }
     }
 }

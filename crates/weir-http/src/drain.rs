@@ -32,13 +32,13 @@ pub struct Drained {
 /// Kept back from the deadline for flushing, so that a window as long as the deadline still lets the last client end well.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Releases every client and ends every connection. `hurry` resolves where delay and window are not wanted.
+/// Releases every client and ends every connection.
 pub async fn drain(server: &Server, plan: DrainPlan) -> Drained {
     let deadline = Instant::now() + plan.timeout;
     let app = server.app();
     app.draining.cancel();
+    let clients = app.clients.len();
     let drained = tokio::time::timeout_at(deadline.into(), async {
-        let clients = app.clients.len();
         if clients > 0 {
             tokio::time::sleep(plan.delay).await;
         }
@@ -47,17 +47,16 @@ pub async fn drain(server: &Server, plan: DrainPlan) -> Drained {
         release(app, window).await;
         server.close();
         server.ended().await;
-        clients
     });
-    if let Ok(released) = drained.await {
-        return Drained { released, cut: 0 };
+    if drained.await.is_ok() {
+        return Drained { released: clients, cut: 0 };
     }
     let cut = app.clients.len();
     app.clients.iter().for_each(|client| client.cut_off());
     server.close();
     server.cut();
     server.ended().await;
-    Drained { released: 0, cut }
+    Drained { released: clients.saturating_sub(cut), cut }
 }
 
 /// Tells every client to go, in random order and at even steps, until none is left that was not told.

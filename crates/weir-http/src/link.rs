@@ -3,8 +3,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
@@ -27,18 +28,39 @@ pub(crate) struct Link {
     pub(crate) protocol: Protocol,
     pub(crate) flight: Arc<Mutex<Flight>>,
     clients: Mutex<SmallVec<[Weak<Client>; 1]>>,
-    changed: AtomicWaker,
+    supervisor: AtomicWaker,
+    /// Whether there is something new to look at. The task of a connection is woken for every event, which is nothing to a
+    /// supervisor.
+    changed: AtomicBool,
+}
+
+/// Seats wake the supervisor by its link.
+impl Wake for Link {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.changed.store(true, Ordering::Release);
+        self.supervisor.wake();
+    }
 }
 
 impl Link {
     pub(crate) fn new(protocol: Protocol) -> Self {
-        Self { protocol, flight: Arc::default(), clients: Mutex::default(), changed: AtomicWaker::new() }
+        Self {
+            protocol,
+            flight: Arc::default(),
+            clients: Mutex::default(),
+            supervisor: AtomicWaker::new(),
+            changed: AtomicBool::new(true),
+        }
     }
 
     /// The supervisor looks after this client from now on.
-    pub(crate) fn watch(&self, client: &Arc<Client>) {
+    pub(crate) fn watch(self: &Arc<Self>, client: &Arc<Client>) {
         self.clients.lock().push(Arc::downgrade(client));
-        self.changed.wake();
+        self.wake_by_ref();
     }
 
     /// The connection broke, and not because the peer went.
@@ -47,13 +69,15 @@ impl Link {
     }
 
     /// Looks at every client: when to look again, or why the connection is to be cut.
-    fn look(&self, app: &App, cx: &Context<'_>) -> Verdict {
+    fn look(self: &Arc<Self>, app: &App) -> Verdict {
         let now = Instant::now();
         let mut next = now + NOTHING_TO_DO;
+        let waker = Waker::from(Arc::clone(self));
+        let cx = Context::from_waker(&waker);
         let mut clients = self.clients.lock();
         clients.retain(|client| client.strong_count() > 0);
         for client in clients.iter().filter_map(Weak::upgrade) {
-            client.seat.watch(cx);
+            client.seat.watch(&cx);
             match client.supervise(app, now) {
                 Verdict::Look(at) => next = next.min(at),
                 cut @ Verdict::Cut(_) => return cut,
@@ -67,12 +91,12 @@ impl Link {
 #[derive(Debug)]
 pub(crate) struct Supervisor<'a> {
     app: &'a App,
-    link: &'a Link,
+    link: &'a Arc<Link>,
     sleep: Pin<Box<Sleep>>,
 }
 
 impl<'a> Supervisor<'a> {
-    pub(crate) fn new(app: &'a App, link: &'a Link) -> Self {
+    pub(crate) fn new(app: &'a App, link: &'a Arc<Link>) -> Self {
         Self { app, link, sleep: Box::pin(tokio::time::sleep(NOTHING_TO_DO)) }
     }
 }
@@ -81,15 +105,17 @@ impl Future for Supervisor<'_> {
     type Output = Disconnect;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Disconnect> {
-        self.link.changed.register(cx.waker());
+        self.link.supervisor.register(cx.waker());
         loop {
-            let next = match self.link.look(self.app, cx) {
-                Verdict::Look(next) => next.into(),
-                Verdict::Cut(reason) => return Poll::Ready(reason),
-            };
-            // An alarm that is early costs one look; moving it with every write would cost the timer's lock each time.
-            if self.sleep.is_elapsed() || next < self.sleep.deadline() {
-                self.sleep.as_mut().reset(next);
+            if self.link.changed.swap(false, Ordering::AcqRel) || self.sleep.is_elapsed() {
+                let next = match self.link.look(self.app) {
+                    Verdict::Look(next) => next.into(),
+                    Verdict::Cut(reason) => return Poll::Ready(reason),
+                };
+                // An alarm that is early costs one look; moving it with every write would cost the timer's lock each time.
+                if self.sleep.is_elapsed() || next < self.sleep.deadline() {
+                    self.sleep.as_mut().reset(next);
+                }
             }
             if self.sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;

@@ -83,7 +83,7 @@ pub struct Server {
     tasks: TaskTracker,
     /// No more connections are accepted, and those that are open end as soon as nothing runs on them.
     closing: CancellationToken,
-    /// What still runs is dropped.
+    /// What still runs is dropped. Never before `closing`.
     cut: CancellationToken,
     /// Public connections that may still be accepted.
     room: Arc<Semaphore>,
@@ -104,7 +104,7 @@ impl Server {
         &self.app
     }
 
-    /// Accepts until [`Server::close`].
+    /// Accepts until the server closes.
     pub async fn accept(self, listener: Listener) {
         loop {
             let accepted = tokio::select! {
@@ -141,14 +141,10 @@ impl Server {
             peer: Peer(from.ip()),
             tasks: self.tasks.clone(),
             closing: self.closing.clone(),
+            cut: self.cut.clone(),
         };
-        let cut = self.cut.clone();
         self.tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = cut.cancelled() => {}
-                () = connection::serve(context, tcp) => {}
-            }
+            connection::serve(context, tcp).await;
             drop(permit);
         });
     }

@@ -83,11 +83,13 @@ impl Read for Socket {
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let first = self.sniffed.take(buf.remaining());
-        if !first.is_empty() {
-            buf.put_slice(&first);
-            return Poll::Ready(Ok(()));
+        buf.put_slice(&first);
+        match Pin::new(&mut self.tcp).poll_read(cx, buf) {
+            // Alone, the few bytes sniffed would make hyper parse a head that is not there and double its buffer, for as
+            // long as the connection lives.
+            Poll::Pending if !first.is_empty() => Poll::Ready(Ok(())),
+            read @ (Poll::Ready(_) | Poll::Pending) => read,
         }
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
     }
 }
 

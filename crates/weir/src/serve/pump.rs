@@ -8,12 +8,17 @@ use weir_core::entry::Entry;
 use weir_core::log::{Feed, LogReader};
 use weir_http::app::App;
 
-/// Runs until it is stopped, and gives the reader back so that it can leave nothing behind.
+/// Most entries that pass the hub before clients get to run.
+const STEP: usize = 64;
+
+/// Runs until it is stopped, and gives the reader back so that it can leave nothing behind. Clients run in between often
+/// enough that a queue of so many events does not overflow by one batch alone.
 pub(super) async fn run(
     app: Arc<App>,
     mut reader: Box<dyn LogReader>,
-    stop: CancellationToken,
+    (queue_events, stop): (usize, CancellationToken),
 ) -> Box<dyn LogReader> {
+    let step = (queue_events / 2).clamp(1, STEP);
     loop {
         let feed = tokio::select! {
             feed = reader.next() => feed,
@@ -21,8 +26,20 @@ pub(super) async fn run(
         };
         let time = app.time();
         tell(&app, &feed);
-        let tally = app.broker.apply(&feed, time);
-        app.metrics.tally(&tally);
+        match &feed {
+            Feed::Batch(entries) if entries.len() > step => {
+                for entries in entries.chunks(step) {
+                    app.metrics.tally(&app.broker.apply_batch(entries, app.time()));
+                    tokio::task::yield_now().await;
+                }
+            }
+            Feed::Loaded(_)
+            | Feed::Batch(_)
+            | Feed::Lost { .. }
+            | Feed::Reset { .. }
+            | Feed::Down(_)
+            | Feed::Restored => app.metrics.tally(&app.broker.apply(&feed, time)),
+        }
         if !matches!(feed, Feed::Down(_)) {
             app.reader_returned(app.time());
         }
