@@ -35,6 +35,7 @@ fn full(sessions: &[Session]) -> Window {
     let mut window = Window::new(bounds());
     for n in 0..EVENTS as u64 {
         window.push(event(n, sessions));
+        window.trim(0);
     }
     window
 }
@@ -46,6 +47,7 @@ fn push(c: &mut Criterion) {
     c.bench_function("window/push into a full one, making the event included", |b| {
         b.iter(|| {
             n += 1;
+            window.trim(0);
             window.push(event(n, &sessions))
         });
     });
