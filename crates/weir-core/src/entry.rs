@@ -96,7 +96,7 @@ impl DecodeRules {
 
     fn event(&self, id: EventId, session: Session, raw: &Fields<'_>) -> Result<Event, Malformed> {
         let data = raw.data.ok_or(Malformed::Data)?;
-        if data.len() > self.max_event_bytes {
+        if !fits(data, self.max_event_bytes) {
             return Err(Malformed::Oversize);
         }
         let kind = raw.kind.map(utf8).transpose()?;
@@ -142,6 +142,15 @@ impl<'a> Fields<'a> {
         }
         raw
     }
+}
+
+/// Whether data is small enough: itself within the bound, and the `data:` lines of its frame within twice the bound, which
+/// many line ends could exceed by far.
+pub fn fits(data: &[u8], most: usize) -> bool {
+    /// What each further line costs beside its text.
+    const LINE: usize = b"data: \n".len();
+    let line_ends = data.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
+    data.len() <= most && data.len() + LINE * line_ends <= 2 * most
 }
 
 fn utf8(raw: &[u8]) -> Result<&str, Malformed> {

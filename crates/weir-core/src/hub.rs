@@ -95,9 +95,15 @@ impl Seat {
         self.change(Subscription::beat);
     }
 
-    /// Has whoever pulls look again.
+    /// Has whoever pulls look again. Whoever supervises is not woken: it is often the one who asks.
     pub fn nudge(&self) {
-        self.change(|_| {});
+        let mut inner = self.inner.lock();
+        inner.changed = true;
+        let puller = inner.puller.take();
+        drop(inner);
+        if let Some(puller) = puller {
+            puller.wake();
+        }
     }
 
     /// See [`Subscription::leave`].

@@ -112,8 +112,6 @@ pub struct Pulled {
     pub tally: Tally,
     /// How the resume came out, in the pull that decided it.
     pub resume: Option<ResumeResult>,
-    /// Whether the client reads the window because its queue was full.
-    pub catching_up: bool,
     /// The stream ends after `items`.
     pub end: Option<End>,
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use weir_core::log::EventLog;
 use weir_core::mailbox::Overflow;
@@ -81,6 +82,8 @@ pub struct App {
     pub config: HttpConfig,
     pub(crate) anonymous: Anonymous,
     pub(crate) clients: DashMap<u64, Arc<Client>>,
+    /// Clients that may still be admitted.
+    pub(crate) room: Arc<Semaphore>,
     /// When the reader last returned, in ms since the epoch.
     progress_ms: AtomicU64,
     /// Cancelled when the instance begins to go away.
@@ -98,8 +101,9 @@ impl App {
             log,
             metrics,
             anonymous: Anonymous(config.anonymous),
-            config,
             clients: DashMap::new(),
+            room: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
+            config,
             progress_ms: AtomicU64::new(0),
             draining: CancellationToken::new(),
             refusing: CancellationToken::new(),

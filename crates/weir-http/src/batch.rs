@@ -82,7 +82,7 @@ struct Item<'a> {
 impl Item<'_> {
     fn check(self, max_event_bytes: usize) -> Result<NewEvent, Problem> {
         let data = text(self.data)?;
-        if data.len() > max_event_bytes {
+        if !weir_core::entry::fits(data.as_bytes(), max_event_bytes) {
             return Err(Problem::too_large(format!("an event's data is at most {max_event_bytes} bytes")));
         }
         Ok(NewEvent {

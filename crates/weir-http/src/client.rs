@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
 use weir_core::hub::Seat;
 use weir_core::notice::Refusal;
 use weir_core::subscription::{End, Pulled, Subscription, Wants};
@@ -177,6 +178,7 @@ pub(crate) struct Seated {
     pub(crate) client: Arc<Client>,
     ended: Option<End>,
     _open: Held,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Seated {
@@ -185,7 +187,7 @@ impl Seated {
         app: &Arc<App>,
         wants: Wants,
         transport: Transport,
-        (peer, wire): (Peer, Wire),
+        (peer, wire, room): (Peer, Wire, OwnedSemaphorePermit),
     ) -> Self {
         let now = app.time().now;
         let sessions = i64::try_from(wants.sessions.len()).unwrap_or(i64::MAX);
@@ -197,9 +199,13 @@ impl Seated {
         let client =
             Arc::new(Client { seat, peer: peer.0, transport, since: now, wire, clock: Mutex::new(clock) });
         app.clients.insert(client.seat.id(), Arc::clone(&client));
+        if app.refusing.is_cancelled() {
+            // It came between the check and the moment at which all were told to go.
+            client.seat.close(End::Shutdown);
+        }
         app.metrics.clients.subscriptions.add(sessions);
         let open = app.metrics.clients.connected(transport);
-        Self { app: Arc::clone(app), client, ended: None, _open: open }
+        Self { app: Arc::clone(app), client, ended: None, _open: open, _room: room }
     }
 
     /// Counts what a pull did.

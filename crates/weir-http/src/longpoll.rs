@@ -7,6 +7,7 @@ use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
 use weir_core::frame;
 use weir_core::id::EventId;
 use weir_core::notice::{Gap, Notice, Refusal};
@@ -22,11 +23,15 @@ use crate::subscribe::{Call, refused};
 const ANSWER: Budget = Budget { events: 1000, bytes: 1 << 20 };
 
 /// Answers a long-poll.
-pub(crate) async fn answer(call: Call<'_>, wants: Wants, wait: Duration) -> Result<Response<Body>, Problem> {
+pub(crate) async fn answer(
+    call: Call<'_>,
+    wants: Wants,
+    (wait, room): (Duration, OwnedSemaphorePermit),
+) -> Result<Response<Body>, Problem> {
     let app = call.app;
-    let wants = Wants { intake: Intake::Window, format: Format::Json, ..wants };
+    let wants = Wants { intake: Intake::Window, format: Format::Json, visible_beat: false, ..wants };
     let wire = client::Wire::Shared(parking_lot::Mutex::default());
-    let mut seated = Seated::join(app, wants, Transport::LongPoll, (call.peer, wire));
+    let mut seated = Seated::join(app, wants, Transport::LongPoll, (call.peer, wire, room));
     let until = Instant::now() + wait;
     let mut answer = Answer::default();
     while !answer.full {

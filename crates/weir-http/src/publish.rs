@@ -61,6 +61,11 @@ async fn publish_one(
     let Labels { kind, key, snapshot } = Labels::parse(Query(parts.uri.query().unwrap_or_default()))?;
     let most = app.config.max_event_bytes;
     let data = read(&parts.headers, body, most, "an event's data").await?;
+    if !weir_core::entry::fits(&data, most) {
+        return Err(Problem::too_large(
+            "the data has so many line ends that its frame is more than twice the bound",
+        ));
+    }
     let data = String::from_utf8(data.into()).map_err(|_| not_utf8())?;
     let event = NewEvent { session, data, kind, key, snapshot };
     let scope = event.session.as_str().to_owned();

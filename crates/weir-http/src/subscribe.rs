@@ -1,11 +1,13 @@
 //! How a client begins to get events.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
+use tokio::sync::OwnedSemaphorePermit;
 use weir_core::Session;
 use weir_core::frame;
 use weir_core::notice::{Notice, NoticeFacts, Refusal};
@@ -21,6 +23,9 @@ use crate::longpoll;
 use crate::problem::Problem;
 use crate::query::{Defaults, Query, Subscribe};
 use crate::sniff::Protocol;
+
+/// How long a subscribe may wait for snapshots that only the log has.
+const SNAPSHOT_WAIT: Duration = Duration::from_secs(1);
 
 /// A subscribe to one session.
 pub(crate) async fn one(call: Call<'_>, session: Session) -> Result<Response<Body>, Problem> {
@@ -56,28 +61,32 @@ async fn subscribe(
     let query = Query(call.parts.uri.query().unwrap_or_default());
     let defaults = Defaults { format, overflow: app.config.overflow };
     let Subscribe { wants, wait } = Subscribe::parse(sessions, query, &call.parts.headers, defaults)?;
-    if let Some(why) = refusal(app) {
-        app.metrics.clients.rejected.inc(rejected(why));
-        return match (wait, app.config.refuse) {
-            (None, Refuse::Soft) => Ok(refused_softly(app, why)),
-            (Some(_), _) | (None, Refuse::Status) => Err(refused(why)),
-        };
-    }
+    let room = match admit(app) {
+        Ok(room) => room,
+        Err(why) => {
+            app.metrics.clients.rejected.inc(rejected(why));
+            return match (wait, app.config.refuse) {
+                (None, Refuse::Soft) => Ok(refused_softly(app, why)),
+                (Some(_), _) | (None, Refuse::Status) => Err(refused(why)),
+            };
+        }
+    };
     if wants.snapshot {
-        fetch_snapshots(app, &wants).await;
+        // The stream begins without rather than late.
+        let _in_time = tokio::time::timeout(SNAPSHOT_WAIT, fetch_snapshots(app, &wants)).await;
     }
     match wait {
-        Some(wait) => longpoll::answer(call, wants, wait).await,
-        None => Ok(stream(call, wants)),
+        Some(wait) => longpoll::answer(call, wants, (wait, room)).await,
+        None => Ok(stream(call, wants, room)),
     }
 }
 
-fn stream(call: Call<'_>, wants: Wants) -> Response<Body> {
+fn stream(call: Call<'_>, wants: Wants, room: OwnedSemaphorePermit) -> Response<Body> {
     let wire = match call.link.protocol {
         Protocol::Http1 => Wire::Own(Arc::clone(&call.link.flight)),
         Protocol::Http2 => Wire::Shared(parking_lot::Mutex::default()),
     };
-    let seated = Seated::join(call.app, wants, Transport::Sse, (call.peer, wire));
+    let seated = Seated::join(call.app, wants, Transport::Sse, (call.peer, wire, room));
     call.link.watch(&seated.client);
     event_stream(Body::stream(seated))
 }
@@ -103,11 +112,12 @@ async fn fetch_snapshots(app: &App, wants: &Wants) {
     }
 }
 
-fn refusal(app: &App) -> Option<Refusal> {
+/// A client's place, taken before anything is awaited, so that no two take the last one.
+fn admit(app: &App) -> Result<OwnedSemaphorePermit, Refusal> {
     if app.refusing.is_cancelled() {
-        return Some(Refusal::Draining);
+        return Err(Refusal::Draining);
     }
-    (app.clients.len() >= app.config.max_connections).then_some(Refusal::Limit)
+    Arc::clone(&app.room).try_acquire_owned().map_err(|_| Refusal::Limit)
 }
 
 /// Not an error, because a native `EventSource` never comes back after one.

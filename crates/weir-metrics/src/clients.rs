@@ -48,8 +48,10 @@ impl Clients {
             rejected: make
                 .counters(("weir_connections_rejected_total", "Subscribes turned away, by reason.")),
             open: make.gauges(("weir_clients", "Clients connected now.")),
-            catching_up: make
-                .gauge(("weir_clients_catching_up", "Clients that are behind the head and read the window.")),
+            catching_up: make.gauge((
+                "weir_clients_catching_up",
+                "Clients whose queue overflowed and that read the window.",
+            )),
             connections: make.counters(("weir_connections_total", "Clients that were admitted.")),
             disconnections: make.counters(("weir_disconnections_total", "Clients that left, by reason.")),
             duration: make.histogram(

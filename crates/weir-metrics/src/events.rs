@@ -53,7 +53,7 @@ impl Events {
             delivered: make
                 .counter(("weir_events_delivered_total", "Queued events that were handed to a connection.")),
             delivered_bytes: make
-                .counter(("weir_delivered_bytes_total", "Bytes of these events, as SSE frames.")),
+                .counter(("weir_delivered_bytes_total", "Bytes handed to streams, control events included.")),
             queue_events: make.histogram(QUEUE, &QUEUE_BUCKETS),
             latency: make.histogram(LATENCY, &LATENCY_BUCKETS),
         }

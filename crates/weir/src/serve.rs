@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_core::mailbox::MailboxBounds;
@@ -41,18 +41,11 @@ const READER_MARGIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// An address cannot be bound, or the settings of the log make no sense.
 pub(crate) fn run(config: ServeConfig) -> anyhow::Result<()> {
-    let runtime = runtime().context("start the runtime")?;
+    let runtime = Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     let served = runtime.block_on(serve(config));
     // What is still running holds nothing that has to be kept.
     runtime.shutdown_background();
     served
-}
-
-/// One thread where there is one core, because the machinery that moves tasks between threads would only cost.
-fn runtime() -> std::io::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut builder = if cores == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
-    builder.enable_all().build()
 }
 
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
@@ -66,13 +59,16 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let app = Arc::new(App::new(broker(&config), log, metrics, http(&config)));
     announce(&config, &public, &admin)?;
     let stop = CancellationToken::new();
-    let pump = tasks.spawn(pump::run(Arc::clone(&app), reader, (config.queue_events, stop.clone())));
+    let mut pump = tasks.spawn(pump::run(Arc::clone(&app), reader, (config.queue_events, stop.clone())));
     let server = Server::new(app);
     for listener in public.into_iter().chain(admin) {
         tasks.spawn(server.clone().accept(listener));
     }
     let log_close = log_close(&config);
-    let hurry = signals.stop().await;
+    let hurry = tokio::select! {
+        hurry = signals.stop() => hurry,
+        _ = &mut pump => anyhow::bail!("the pump failed: an instance that delivers nothing is of no use"),
+    };
     let drained = tokio::select! {
         drained = drain(&server, plan(&config, hurry)) => drained,
         () = signals.again() => anyhow::bail!("a second signal: stopped at once"),

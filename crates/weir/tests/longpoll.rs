@@ -239,3 +239,13 @@ async fn a_full_instance_refuses_by_status() -> anyhow::Result<()> {
     assert!(after.is_some_and(|secs: u32| (1..=5).contains(&secs)), "{answer:?}");
     Ok(())
 }
+
+/// A visible heartbeat is for streams; here it must not keep the answer back.
+#[tokio::test]
+async fn a_wait_ends_whatever_else_is_asked_for() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &[]).await?;
+    let request = weir.client().events("quiet").query("wait", "1").query("heartbeat", "event");
+    let answer = request.send().await?.json()?;
+    assert_eq!((data(&answer).len(), &answer["gap"]), (0, &Value::Null));
+    Ok(())
+}

@@ -194,6 +194,10 @@ async fn too_much_is_too_large_whether_declared_or_not() -> anyhow::Result<()> {
     assert_eq!(chunked(&weir, &fits).await?, 201);
     assert_eq!(chunked(&weir, &too_large).await?, 413);
 
+    // Each line end costs a line of the frame, which is bounded by twice the data.
+    client.publish("s", "\n".repeat(250)).await?;
+    expect::problem(&client.event("s").body("\n".repeat(500)).send().await?, 413, "too_large")?;
+
     // What is declared is believed: nothing of it needs to be sent to be refused.
     let mut conn = RawConn::open(weir.public()).await?;
     conn.write(b"POST /v1/sessions/s/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1152921504606846976\r\n\r\n")

@@ -37,7 +37,6 @@ impl Subscription {
         self.end(&mut out);
         self.delivered += out.tally.delivered + out.tally.replayed;
         self.dropped += out.tally.dropped.total();
-        out.catching_up = self.is_catching_up();
         out
     }
 
