@@ -13,4 +13,4 @@ pub mod redis;
 
 pub use clock::WallClock;
 pub use embedded::{EmbeddedConfig, EmbeddedLog, EmbeddedReader};
-pub use redis::{BadRedisUrl, Pace, RedisConfig, RedisLog, RedisReader};
+pub use redis::{BadRedisAccess, Pace, RedisAccess, RedisConfig, RedisLog, RedisReader, RedisTls};

@@ -3,7 +3,7 @@
 //! Every reader connection has a group of its own, so every instance gets every entry. Two connections are used: one for
 //! the blocking read, one for everything else, so that nothing waits behind a block.
 //!
-//! - `config`: what it is told
+//! - `access`, `config`: how it is reached, and what it is told
 //! - `link`, `fault`, `frame`: one connection, what goes wrong on it, and what comes over it
 //! - `keys`, `scripts`: what stands in Redis, and what runs there
 //! - `append`: adding events
@@ -12,6 +12,7 @@
 //! - `upkeep`: lease, janitor and facts
 //! - `context`: what they share
 
+mod access;
 mod append;
 mod backoff;
 mod codec;
@@ -40,7 +41,8 @@ use weir_core::log::{
 use weir_core::name::Session;
 
 use crate::clock::WallClock;
-pub use config::{BadRedisUrl, Pace, RedisConfig};
+pub use access::{BadRedisAccess, RedisAccess, RedisTls};
+pub use config::{Pace, RedisConfig};
 use context::{Context, Reading};
 use keys::Keys;
 use link::{Connector, text};
@@ -61,13 +63,16 @@ impl RedisLog {
     /// for ever; until then appends are refused and the reader says that the log is down.
     ///
     /// # Errors
-    /// Where the URL can never lead to a Redis.
+    /// Where what was given can never lead to a Redis.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn open(config: RedisConfig, metrics: Arc<Metrics>) -> Result<(Arc<Self>, RedisReader), BadRedisUrl> {
+    pub fn open(
+        config: RedisConfig,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Arc<Self>, RedisReader), BadRedisAccess> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let connector = Connector::new(&config, Arc::clone(&metrics), tasks.clone())?;
+        let connector = Connector::new(&config.access, &config.stream, Arc::clone(&metrics), tasks.clone())?;
         let context = Arc::new(Context {
             keys: Keys::new(&config.stream),
             config,

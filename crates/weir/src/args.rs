@@ -1,6 +1,7 @@
 //! The command line, the environment and the file, in this order of precedence.
 //!
 //! - [`serve`]: the flags of an instance
+//! - [`redis`]: where the shared log is
 //! - [`client`]: the flags of the commands that talk to one
 //! - [`value`]: typed values and what is wrong with a text that is none
 //! - [`mod@file`]: the optional TOML file
@@ -12,6 +13,7 @@ pub(crate) mod client;
 pub(crate) mod file;
 pub(crate) mod layers;
 pub(crate) mod nearest;
+pub(crate) mod redis;
 pub(crate) mod serve;
 pub(crate) mod usage;
 pub(crate) mod value;

@@ -8,7 +8,6 @@ pub(crate) mod redis;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use weir_core::mailbox::Overflow;
@@ -18,15 +17,15 @@ use weir_http::app::{AnonymousAccess, Refuse};
 use crate::args::serve::{AnonymousChoice, LogFormat, LogLevel, OverflowChoice, RefuseChoice, ServeArgs};
 use crate::args::value;
 use fd_limit::FdLimit;
-use redis::BadPassword;
-pub(crate) use redis::RedisSettings;
+use redis::BadRedis;
+use weir_log::RedisAccess;
 
 /// The settings of `weir serve`. `docs/configuration.md` tells what each means.
 #[derive(Clone, Debug)]
 pub(crate) struct ServeConfig {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) admin_listen: SocketAddr,
-    pub(crate) redis: Option<RedisSettings>,
+    pub(crate) redis: Option<RedisAccess>,
     pub(crate) stream: String,
     pub(crate) maxlen: usize,
     pub(crate) max_age: Option<Duration>,
@@ -81,12 +80,9 @@ pub(crate) enum ConfigError {
     /// Two listeners cannot share an address.
     #[error("{0} is given to two listeners: choose another port for one of --listen and --admin-listen")]
     SameAddress(SocketAddr),
-    /// A password for nothing.
-    #[error("--redis-password-file has no effect without --redis: give both or none")]
-    PasswordWithoutRedis,
-    /// See [`BadPassword`].
-    #[error("cannot use --redis-password-file {}: {cause}", .file.display())]
-    Password { file: PathBuf, cause: BadPassword },
+    /// See [`BadRedis`].
+    #[error(transparent)]
+    Redis(#[from] BadRedis),
 }
 
 /// Settings that work, but hardly as they were meant.
@@ -105,7 +101,7 @@ impl ServeConfig {
     /// [`ConfigError`], where they do not go together.
     pub(crate) fn new(args: ServeArgs, files: FdLimit) -> Result<Self, ConfigError> {
         check_listeners(&args)?;
-        let redis = redis_settings(&args)?;
+        let redis = redis::access(&args.shared)?;
         Ok(Self {
             redis,
             instance: args.instance.unwrap_or_else(host_name),
@@ -118,7 +114,7 @@ impl ServeConfig {
             log: LogSettings { format: args.log_format, level: args.log },
             listen: args.listen,
             admin_listen: args.admin_listen,
-            stream: args.stream,
+            stream: args.shared.stream,
             maxlen: args.maxlen,
             window_bytes: args.window_bytes,
             read_count: args.read_count,
@@ -170,19 +166,6 @@ fn check_listeners(args: &ServeArgs) -> Result<(), ConfigError> {
 
 fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
-}
-
-fn redis_settings(args: &ServeArgs) -> Result<Option<RedisSettings>, ConfigError> {
-    match (&args.redis, &args.redis_password_file) {
-        (None, None) => Ok(None),
-        (None, Some(_)) => Err(ConfigError::PasswordWithoutRedis),
-        (Some(url), None) => Ok(Some(RedisSettings { url: url.expose().to_owned(), password: None })),
-        (Some(url), Some(file)) => {
-            let password = redis::read_password(url, file);
-            let password = password.map_err(|cause| ConfigError::Password { file: file.clone(), cause })?;
-            Ok(Some(RedisSettings { url: url.expose().to_owned(), password: Some(password) }))
-        }
-    }
 }
 
 /// The name of an instance that was given none.

@@ -6,8 +6,9 @@ use std::time::Duration;
 /// end can be made anew.
 const FIRST: Duration = Duration::from_millis(100);
 
-/// The longest pause. It bounds how much later than Redis an instance is back.
-const LONGEST: Duration = Duration::from_secs(5);
+/// The longest pause. It bounds how much later than Redis, or than a new master, an instance is back; one try a second from
+/// each instance is nothing to a Redis that comes up.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// How often in a row something failed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +52,6 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_cap() {
         let of = |failures| Backoff { failures }.longest().as_millis();
-        assert_eq!([0, 1, 2, 3, 4, 7, 8, u32::MAX].map(of), [0, 0, 100, 200, 400, 3200, 5000, 5000]);
+        assert_eq!([0, 1, 2, 3, 4, 7, 8, u32::MAX].map(of), [0, 0, 100, 200, 400, 1000, 1000, 1000]);
     }
 }

@@ -1,19 +1,16 @@
 //! What the Redis backend is told.
 
-use std::fmt;
 use std::time::Duration;
 
-use fred::error::Error;
-use fred::types::config::Config;
 use weir_core::entry::DecodeRules;
 
+use super::access::RedisAccess;
+
 /// How a [`super::RedisLog`] reaches and bounds its stream.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct RedisConfig {
-    /// Where Redis is, in the forms that fred documents.
-    pub url: String,
-    /// Stands in for the password of the URL.
-    pub password: Option<String>,
+    /// How Redis is reached.
+    pub access: RedisAccess,
     /// Key of the stream.
     pub stream: String,
     /// Most entries of the stream and of a load.
@@ -48,93 +45,5 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self { upkeep: Duration::from_secs(2), lease: Duration::from_secs(60) }
-    }
-}
-
-impl fmt::Debug for RedisConfig {
-    /// Without URL and password, because both hold secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisConfig")
-            .field("stream", &self.stream)
-            .field("instance", &self.instance)
-            .field("maxlen", &self.maxlen)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The URL leads to no Redis. The text never repeats it, because it may hold a password.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the Redis URL cannot be used ({0}); it looks like redis://[user:password@]host[:6379][/database], with rediss:// \
-     for TLS, redis+unix:///path for a socket, redis-sentinel:// or redis-cluster://"
-)]
-pub struct BadRedisUrl(String);
-
-impl RedisConfig {
-    /// What fred is told.
-    pub(super) fn client(&self) -> Result<Config, BadRedisUrl> {
-        let scheme = self.url.split("://").next().unwrap_or_default();
-        let known = ["redis", "rediss", "valkey", "valkeys"]
-            .iter()
-            .filter_map(|base| scheme.strip_prefix(base))
-            .any(|rest| ["", "-cluster", "-sentinel", "+unix"].contains(&rest));
-        if !self.url.contains("://") || !known {
-            return Err(BadRedisUrl("it does not begin with redis:// or a scheme of its kind".to_owned()));
-        }
-        let mut config =
-            Config::from_url(&self.url).map_err(|error: Error| BadRedisUrl(error.details().to_owned()))?;
-        if self.password.is_some() {
-            config.password.clone_from(&self.password);
-        }
-        Ok(config)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(url: &str) -> RedisConfig {
-        RedisConfig {
-            url: url.to_owned(),
-            password: Some("hidden".to_owned()),
-            stream: "s".to_owned(),
-            maxlen: 10,
-            max_age: None,
-            window_bytes: 1 << 20,
-            instance: "i".to_owned(),
-            read_count: 10,
-            read_block: Duration::from_secs(1),
-            decode: DecodeRules { default_session: None, max_event_bytes: 1024 },
-            pace: Pace::default(),
-        }
-    }
-
-    #[test]
-    fn urls() {
-        for good in [
-            "redis://127.0.0.1:6379",
-            "redis://user:secret@host/2",
-            "rediss://host",
-            "valkey://host",
-            "redis+unix:///run/redis.sock",
-            "redis-sentinel://host:26379/0?sentinelServiceName=main",
-            "redis-cluster://host:7000",
-        ] {
-            assert_eq!(config(good).client().err(), None, "{good}");
-        }
-        for bad in
-            ["", "host:6379", "http://secret@host", "redis://", "redis://secret@host:x", "redis://h/a/b"]
-        {
-            let error = config(bad).client().expect_err(bad).to_string();
-            assert!(error.contains("redis://[user:password@]host"), "{error}");
-            assert!(!error.contains("secret") && !error.contains('\n'), "{error}");
-        }
-    }
-
-    #[test]
-    fn secrets_stay_out_of_debug_output() {
-        let text = format!("{:?}", config("redis://user:secret@host"));
-        assert!(!text.contains("secret") && !text.contains("hidden"), "{text}");
     }
 }

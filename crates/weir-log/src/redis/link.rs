@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::config::{BadRedisUrl, RedisConfig};
+use super::access::{BadRedisAccess, RedisAccess};
 use super::fault::Fault;
 use weir_metrics::{Metrics, Operation};
 
@@ -59,11 +59,12 @@ pub(super) struct Link {
 
 impl Connector {
     pub(super) fn new(
-        config: &RedisConfig,
+        access: &RedisAccess,
+        stream: &str,
         metrics: Arc<Metrics>,
         tasks: TaskTracker,
-    ) -> Result<Self, BadRedisUrl> {
-        let mut builder = Builder::from_config(config.client()?);
+    ) -> Result<Self, BadRedisAccess> {
+        let mut builder = Builder::from_config(access.client()?);
         builder.set_connection_config(ConnectionConfig {
             connection_timeout: CONNECT_PATIENCE,
             internal_command_timeout: CONNECT_PATIENCE,
@@ -72,7 +73,7 @@ impl Connector {
             reconnect_errors: Vec::new(),
             ..ConnectionConfig::default()
         });
-        let slot = fred::util::redis_keyslot(config.stream.as_bytes());
+        let slot = fred::util::redis_keyslot(stream.as_bytes());
         Ok(Self { builder, slot, metrics, tasks })
     }
 

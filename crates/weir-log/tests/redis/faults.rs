@@ -236,7 +236,7 @@ async fn passwords() {
     let shared = Shared::new().await;
     shared.server.cli(&["ACL", "SETUSER", "weir", "on", ">right", "~*", "&*", "+@all"]).await;
     let mut config = config(&shared.server, Limits::default());
-    config.url = shared.server.url().replace("redis://", "redis://weir:hunter2@");
+    config.access.url = shared.server.url().replace("redis://", "redis://weir:hunter2@");
     let Joined { mut reader, metrics, log: _log } = open(config.clone());
     let feed = next_news(&mut *reader).await;
     assert!(
@@ -244,7 +244,7 @@ async fn passwords() {
         "{feed:?}"
     );
     assert!(metrics.redis().reader_errors.get(ReaderError::Auth) > 0);
-    config.password = Some("right".to_owned());
+    config.access.password = Some("right".to_owned());
     let Joined { mut reader, .. } = open(config);
     loaded(&mut *reader).await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use weir_core::entry::DecodeRules;
 use weir_core::log::EventLog;
 use weir_core::name::Session;
-use weir_log::{Pace, RedisConfig, RedisLog, RedisReader};
+use weir_log::{Pace, RedisAccess, RedisConfig, RedisLog, RedisReader, RedisTls};
 use weir_metrics::{BuildInfo, Metrics};
 use weir_testkit::log_suite::follow::eventually;
 use weir_testkit::log_suite::{Backend, Instance, Limits};
@@ -34,8 +34,7 @@ pub(crate) struct Joined {
 
 pub(crate) fn config(server: &RedisServer, limits: Limits) -> RedisConfig {
     RedisConfig {
-        url: server.url(),
-        password: None,
+        access: RedisAccess { url: server.url(), password: None, tls: RedisTls::default() },
         stream: STREAM.to_owned(),
         maxlen: limits.maxlen,
         max_age: None,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use weir_core::{EventType, Session};
 
+use super::redis::RedisArgs;
 use super::value::{self, OrOff};
-use crate::config::redis::RedisUrl;
 
 /// `weir serve`. `docs/configuration.md` lists the same flags, and a test compares.
 #[derive(Debug, Args)]
@@ -22,15 +22,9 @@ pub(crate) struct ServeArgs {
     /// Address for metrics, health and admin calls
     #[arg(long, env = "WEIR_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8081", value_parser = value::address)]
     pub(crate) admin_listen: SocketAddr,
-    /// Redis that holds the shared log; without it the log is embedded, in memory
-    #[arg(long, env = "WEIR_REDIS", value_name = "URL", value_parser = RedisUrl::parse)]
-    pub(crate) redis: Option<RedisUrl>,
-    /// File that holds the password of Redis
-    #[arg(long, env = "WEIR_REDIS_PASSWORD_FILE", value_name = "FILE")]
-    pub(crate) redis_password_file: Option<PathBuf>,
-    /// Key of the shared stream; one per application system
-    #[arg(long, env = "WEIR_STREAM", value_name = "KEY", default_value = "weir:events", value_parser = value::stream)]
-    pub(crate) stream: String,
+    /// Where the shared log is
+    #[command(flatten)]
+    pub(crate) shared: RedisArgs,
     /// Most entries of the stream and of the window
     #[arg(long, env = "WEIR_MAXLEN", value_name = "N", default_value = "5000", value_parser = value::count)]
     pub(crate) maxlen: usize,

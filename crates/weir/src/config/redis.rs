@@ -1,9 +1,12 @@
 //! Where Redis is, without showing its passwords.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use url::Url;
+use weir_log::{RedisAccess, RedisTls};
+
+use crate::args::redis::RedisArgs;
 
 /// The address of Redis as it was given, with its passwords. It displays and debugs without them.
 #[derive(Clone)]
@@ -28,27 +31,29 @@ pub(crate) enum BadRedisUrl {
     NoServiceName,
 }
 
-/// Why the file with the password is of no use.
+/// Files and an address that do not go together.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BadPassword {
+pub(crate) enum BadRedis {
+    /// A file for nothing.
+    #[error("--{0} has no effect without --redis: give both or none")]
+    WithoutRedis(&'static str),
+    /// A file of no use.
+    #[error("cannot use --{flag} {}: {cause}", .file.display())]
+    File { flag: &'static str, file: PathBuf, cause: BadFile },
+}
+
+/// Why a file is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadFile {
     /// It cannot be read.
     #[error("{0}")]
     Unreadable(#[from] std::io::Error),
     /// It holds nothing.
     #[error("it is empty")]
     Empty,
-    /// There would be two.
+    /// There would be two passwords.
     #[error("the URL of --redis has a password already: give it once")]
     Twice,
-}
-
-/// Where the shared log is.
-#[derive(Clone)]
-pub(crate) struct RedisSettings {
-    /// Where it is, with its password where that stands in the URL.
-    pub(crate) url: String,
-    /// The password, where it was given by itself.
-    pub(crate) password: Option<String>,
 }
 
 /// The URL schemes that are understood. Each is also one of Valkey, and of TLS with an `s` before the suffix.
@@ -84,17 +89,56 @@ impl RedisUrl {
     }
 }
 
-/// Reads the password of a Redis; a line end at the end of the file is no part of it.
+/// Reads what the flags name.
 ///
 /// # Errors
-/// [`BadPassword`].
-pub(crate) fn read_password(url: &RedisUrl, file: &Path) -> Result<String, BadPassword> {
+/// [`BadRedis`].
+pub(crate) fn access(args: &RedisArgs) -> Result<Option<RedisAccess>, BadRedis> {
+    let files = [
+        ("redis-password-file", &args.redis_password_file),
+        ("redis-ca-file", &args.redis_ca_file),
+        ("redis-cert-file", &args.redis_cert_file),
+        ("redis-key-file", &args.redis_key_file),
+    ];
+    let Some(url) = &args.redis else {
+        let needless = files.iter().find(|(_, file)| file.is_some());
+        return needless.map_or(Ok(None), |(flag, _)| Err(BadRedis::WithoutRedis(flag)));
+    };
+    let [password, ca, certificate, key] = files.map(|(flag, file)| Named { flag, file: file.as_deref() });
+    let identity = certificate.read(all)?.zip(key.read(all)?);
+    Ok(Some(RedisAccess {
+        url: url.expose().to_owned(),
+        password: password.read(|file| read_password(url, file))?,
+        tls: RedisTls { ca: ca.read(all)?, identity },
+    }))
+}
+
+/// A file and the flag that names it.
+struct Named<'a> {
+    flag: &'static str,
+    file: Option<&'a Path>,
+}
+
+impl Named<'_> {
+    fn read<T>(&self, read: impl FnOnce(&Path) -> Result<T, BadFile>) -> Result<Option<T>, BadRedis> {
+        let bad = |file: &Path, cause| BadRedis::File { flag: self.flag, file: file.to_owned(), cause };
+        self.file.map(|file| read(file).map_err(|cause| bad(file, cause))).transpose()
+    }
+}
+
+fn all(file: &Path) -> Result<Vec<u8>, BadFile> {
+    let bytes = std::fs::read(file)?;
+    if bytes.is_empty() { Err(BadFile::Empty) } else { Ok(bytes) }
+}
+
+/// A line end at the end of the file is no part of the password.
+fn read_password(url: &RedisUrl, file: &Path) -> Result<String, BadFile> {
     if url.0.password().is_some() {
-        return Err(BadPassword::Twice);
+        return Err(BadFile::Twice);
     }
     let text = std::fs::read_to_string(file)?;
     let password = text.trim_end_matches(['\n', '\r']);
-    if password.is_empty() { Err(BadPassword::Empty) } else { Ok(password.to_owned()) }
+    if password.is_empty() { Err(BadFile::Empty) } else { Ok(password.to_owned()) }
 }
 
 impl fmt::Display for RedisUrl {
@@ -118,14 +162,6 @@ impl fmt::Display for RedisUrl {
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RedisUrl({self})")
-    }
-}
-
-impl fmt::Debug for RedisSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = RedisUrl::parse(&self.url).map_or_else(|_| "redacted".to_owned(), |url| url.to_string());
-        let password = self.password.as_ref().map(|_| "redacted");
-        f.debug_struct("RedisSettings").field("url", &url).field("password", &password).finish()
     }
 }
 
@@ -166,9 +202,8 @@ mod tests {
     #[test]
     fn passwords_do_not_show() {
         let url = "redis-sentinel://u:secret1@h:1?sentinelServiceName=m&sentinelPassword=secret2";
-        let settings = RedisSettings { url: url.to_owned(), password: Some("secret3".to_owned()) };
         let parsed = RedisUrl::parse(url).unwrap();
-        for shown in [format!("{settings:?}"), format!("{parsed:?}"), parsed.to_string()] {
+        for shown in [format!("{parsed:?}"), parsed.to_string()] {
             assert!(!shown.contains("secret"), "{shown}");
             assert!(shown.contains("u:redacted@h:1"), "{shown}");
         }
@@ -179,11 +214,27 @@ mod tests {
     fn a_password_is_given_once_and_is_not_empty() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let plain = RedisUrl::parse("redis://u@h").unwrap();
-        assert!(matches!(read_password(&plain, file.path()), Err(BadPassword::Empty)));
+        assert!(matches!(read_password(&plain, file.path()), Err(BadFile::Empty)));
         std::fs::write(file.path(), " pass word\r\n").unwrap();
         assert_eq!(read_password(&plain, file.path()).unwrap(), " pass word");
         let with = RedisUrl::parse("redis://u:p@h").unwrap();
-        assert!(matches!(read_password(&with, file.path()), Err(BadPassword::Twice)));
-        assert!(matches!(read_password(&plain, Path::new("/nowhere")), Err(BadPassword::Unreadable(_))));
+        assert!(matches!(read_password(&with, file.path()), Err(BadFile::Twice)));
+        assert!(matches!(read_password(&plain, Path::new("/nowhere")), Err(BadFile::Unreadable(_))));
+    }
+
+    #[test]
+    fn files_without_a_redis_are_a_mistake() {
+        let args = |redis: Option<&str>, ca: &str| RedisArgs {
+            redis: redis.map(|url| RedisUrl::parse(url).unwrap()),
+            redis_password_file: None,
+            redis_ca_file: Some(PathBuf::from(ca)),
+            redis_cert_file: None,
+            redis_key_file: None,
+            stream: "s".to_owned(),
+        };
+        let error = access(&args(None, "ca.pem")).unwrap_err().to_string();
+        assert_eq!(error, "--redis-ca-file has no effect without --redis: give both or none");
+        let error = access(&args(Some("rediss://h"), "/nowhere.pem")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot use --redis-ca-file /nowhere.pem: "), "{error}");
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use weir_core::DecodeRules;
 use weir_core::log::{EventLog, LogReader};
-use weir_log::{EmbeddedConfig, EmbeddedLog, Pace, RedisConfig, RedisLog};
+use weir_log::{EmbeddedConfig, EmbeddedLog, Pace, RedisAccess, RedisConfig, RedisLog};
 use weir_metrics::Metrics;
 
-use crate::config::{RedisSettings, ServeConfig};
+use crate::config::ServeConfig;
 
 /// A log that is open.
 pub(super) struct Backend {
@@ -24,7 +24,7 @@ impl Backend {
     /// Opens the shared log where `--redis` is given, else one of this process alone.
     pub(super) fn open(config: &ServeConfig, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         match &config.redis {
-            Some(redis) => Self::redis(config, redis, metrics),
+            Some(access) => Self::redis(config, access, metrics),
             None => Ok(Self::embedded(config)),
         }
     }
@@ -41,10 +41,9 @@ impl Backend {
         Self { log, reader, redis: None }
     }
 
-    fn redis(config: &ServeConfig, redis: &RedisSettings, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
+    fn redis(config: &ServeConfig, access: &RedisAccess, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         let settings = RedisConfig {
-            url: redis.url.clone(),
-            password: redis.password.clone(),
+            access: access.clone(),
             stream: config.stream.clone(),
             maxlen: config.maxlen,
             max_age: config.max_age,
