@@ -170,4 +170,6 @@ pub struct LogFacts {
     pub groups: Option<u64>,
     /// Name of this instance's group.
     pub group: Option<String>,
+    /// Why this instance reads without a group, where it does.
+    pub group_refused: Option<String>,
 }

@@ -113,7 +113,7 @@ impl Slot {
 #[derive(Debug)]
 pub struct Window {
     bounds: WindowBounds,
-    // Invariant: ids rise from slot to slot; `slots[i]` has the seq `base + i`.
+    // Invariant: ids rise from slot to slot, though a hole may stand at the id before it; `slots[i]` has the seq `base + i`.
     slots: VecDeque<Slot>,
     base: u64,
     bytes: usize,
@@ -196,7 +196,8 @@ impl Window {
         self.head.id = self.head.id.max(id);
     }
 
-    /// Marks entries as lost before this instance read them.
+    /// Marks entries as lost before this instance read them. Where that was noticed late, events between `after` and
+    /// `through` may be here already; whoever reads on from among them is told at the end of them.
     pub fn lose(&mut self, after: EventId, through: EventId) -> Hole {
         let seq = self.append(Slot::Hole(through), through);
         let hole = Hole { seq, after, through };
@@ -305,7 +306,8 @@ impl Window {
     }
 
     fn append(&mut self, slot: Slot, id: EventId) -> Seq {
-        debug_assert!(id > self.head.id || self.slots.is_empty(), "ids rise between resets");
+        let late = matches!(slot, Slot::Hole(_)) && id == self.head.id;
+        debug_assert!(id > self.head.id || late || self.slots.is_empty(), "ids rise between resets");
         self.slots.push_back(slot);
         self.head = Mark { seq: self.last_seq(), id };
         self.head.seq

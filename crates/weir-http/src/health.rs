@@ -74,8 +74,11 @@ fn away(app: &App, for_ms: u64) -> (Status, Option<String>) {
 }
 
 fn reading(app: &App, silent_ms: u64) -> (Status, Option<String>) {
-    if u128::from(silent_ms) <= app.config.reader_patience.as_millis() || !app.log.facts().up {
-        return (Status::Ready, None);
+    let facts = app.log.facts();
+    if u128::from(silent_ms) <= app.config.reader_patience.as_millis() || !facts.up {
+        // Nothing is missing to clients, so that it is ready all the same.
+        let group = facts.group_refused.map(|why| format!("a reader group, which Redis refuses: {why}"));
+        return (Status::Ready, group);
     }
     (Status::ReaderStuck, Some(format!("the reader, which returned nothing for {} s", silent_ms / 1000)))
 }

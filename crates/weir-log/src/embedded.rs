@@ -163,6 +163,7 @@ impl EventLog for EmbeddedLog {
             lag: Some(store.added().saturating_sub(reading.index)),
             groups: None,
             group: None,
+            group_refused: None,
         }
     }
 }

@@ -32,6 +32,7 @@ mod upkeep;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_core::event::Event;
@@ -81,6 +82,7 @@ impl RedisLog {
             link: Mutex::new(None),
             facts: Mutex::new(LogFacts::default()),
             reading: Mutex::new(Reading::default()),
+            demoted: Notify::new(),
         });
         let upkeep = upkeep::run(Arc::clone(&context));
         let stopped = stop.clone();
@@ -113,7 +115,11 @@ impl EventLog for RedisLog {
             let Context { keys, config, .. } = &*self.context;
             let link = self.context.link().ok_or_else(away).map_err(AppendError::Unavailable)?;
             let target = append::Target { keys, maxlen: config.maxlen, now_ms: self.clock.now_ms() };
-            append::append(&link, &target, events, idempotency).await
+            let outcome = append::append(&link, &target, events, idempotency).await;
+            if matches!(&outcome, Err(AppendError::Unavailable(why)) if why.contains("READONLY")) {
+                self.context.demoted.notify_one();
+            }
+            outcome
         })
     }
 
@@ -131,11 +137,11 @@ impl EventLog for RedisLog {
     }
 
     fn facts(&self) -> LogFacts {
-        let (group, read) = {
+        let (group, group_refused, read) = {
             let reading = self.context.reading.lock();
-            (reading.group.clone(), reading.cursor)
+            (reading.group.clone(), reading.refused.clone(), reading.cursor)
         };
-        LogFacts { group, read, ..self.context.facts.lock().clone() }
+        LogFacts { group, group_refused, read, ..self.context.facts.lock().clone() }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The Redis log passes the suite of every log, takes what foreign producers write, and survives what happens to
 //! connections, groups and servers.
 
+#[path = "redis/degraded.rs"]
+mod degraded;
 #[path = "redis/faults.rs"]
 mod faults;
 #[path = "redis/foreign.rs"]

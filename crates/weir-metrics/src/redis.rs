@@ -11,7 +11,7 @@ use crate::optional::OptionalGauge;
 use crate::registrar::{LATENCY_BUCKETS, Registrar};
 
 /// `weir_redis_*`, `weir_groups*`, `weir_group_recreated_total`, `weir_reader_errors_total`,
-/// `weir_reader_pending_*`.
+/// `weir_reader_pending_*`, `weir_reader_without_group`.
 #[derive(Debug)]
 pub struct Redis {
     /// `weir_redis_reconnects_total`: connections made anew after one was lost.
@@ -25,6 +25,7 @@ pub struct Redis {
     /// `weir_group_recreated_total`: groups made anew after an error or because theirs was gone.
     pub group_recreated: IntCounter,
     up: IntGauge,
+    without_group: IntGauge,
     groups: OptionalGauge,
     pending_entries: OptionalGauge,
     pending_oldest: OptionalGauge,
@@ -42,6 +43,10 @@ impl Redis {
             group_recreated: make
                 .counter(("weir_group_recreated_total", "Own groups made anew after a fault.")),
             up: make.gauge(("weir_redis_up", "1 while Redis answers.")),
+            without_group: make.gauge((
+                "weir_reader_without_group",
+                "1 while the reader has no group because Redis refuses writes.",
+            )),
             groups: make.optional(("weir_groups", "Reader groups of all instances.")),
             pending_entries: make.optional((
                 "weir_reader_pending_entries",
@@ -67,6 +72,7 @@ impl Redis {
     /// Shows what was last seen of the log.
     pub fn facts(&self, facts: &LogFacts) {
         self.up(facts.up);
+        self.without_group.set(facts.group_refused.is_some().into());
         self.groups.set_count(facts.groups);
         self.pending_entries.set_count(facts.pending);
         self.pending_oldest.set(facts.pending_oldest_ms.map(|ms| ms as f64 / 1_000.0));

@@ -66,6 +66,7 @@ const REDIS: &[&str] = &[
     "weir_redis_reconnects_total",
     "weir_groups_reaped_total",
     "weir_group_recreated_total",
+    "weir_reader_without_group",
 ];
 
 const REDIS_UNKNOWN: &[&str] =

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use fred::error::Error;
+use fred::types::RespVersion;
 use fred::types::config::{Config, TlsConnector};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -62,6 +63,8 @@ impl RedisAccess {
         let (plain, tls) = self.scheme()?;
         let url = |error: Error| BadRedisAccess::Url(error.details().to_owned());
         let mut config = Config::from_url(&plain).map_err(url)?;
+        // Its greeting is taken also by a server whose disk is full, which refuses the ping of the older one.
+        config.version = RespVersion::RESP3;
         if self.password.is_some() {
             config.password.clone_from(&self.password);
         }

@@ -48,12 +48,7 @@ pub(super) fn chunk(reply: &Resp3Frame, rules: &DecodeRules) -> Result<Chunk, Fa
 
 /// Decodes the reply of `XREADGROUP` on one stream; nil is nothing new.
 pub(super) fn read(reply: &Resp3Frame, rules: &DecodeRules) -> Result<Chunk, Fault> {
-    let streams = frame::items(reply).ok_or(Fault::Garbled("a read is no array"))?;
-    match streams.first().and_then(frame::items) {
-        None => Ok(Chunk::default()),
-        Some([_, entries]) => chunk(entries, rules),
-        Some(_) => Err(Fault::Garbled("a stream is no pair")),
-    }
+    frame::first_value(reply)?.map_or(Ok(Chunk::default()), |entries| chunk(entries, rules))
 }
 
 /// What identifies an entry.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use weir_core::id::EventId;
 use weir_core::log::LogFacts;
 
@@ -24,6 +25,8 @@ pub(super) struct Context {
     pub(super) facts: Mutex<LogFacts>,
     /// What the reader has in Redis.
     pub(super) reading: Mutex<Reading>,
+    /// Somebody was told that this server is not the master.
+    pub(super) demoted: Notify,
 }
 
 /// What the reader has in Redis.
@@ -33,8 +36,12 @@ pub(super) struct Reading {
     pub(super) group: Option<String>,
     /// Every group that may exist because of it, the current one included.
     pub(super) groups: Vec<String>,
+    /// Why Redis made no group, while reading goes on without one.
+    pub(super) refused: Option<String>,
     /// Everything up to here was handed out or announced as lost.
     pub(super) cursor: Option<EventId>,
+    /// How many entries were added up to there.
+    pub(super) added: Option<u64>,
 }
 
 impl Context {

@@ -2,7 +2,7 @@
 //!
 //! The position of this instance is the truth, and the group in Redis a mirror of it: Redis moves a group when it writes
 //! a reply, so a reply that is lost would be a hole. After anything unusual the connection is given up, and a new one
-//! with a new group goes on from the position.
+//! with a new group goes on from the position. Where Redis takes no writes, and a group is one, the position alone does.
 
 mod join;
 mod read;
@@ -22,6 +22,10 @@ use super::fault::Fault;
 use super::link::Link;
 use super::pacing::{Gather, PageSize};
 use super::position::{Continuity, Hole, Place, Position};
+
+/// How long reading goes on without a group before one is tried again. It bounds how long an instance is missing in what
+/// Redis tells of its readers, and how long it reads from a server that is no longer the master.
+const REGAIN: Duration = Duration::from_secs(2);
 
 /// How much longer than a block nothing may come before two failures in a row count as an outage.
 const OUTAGE: Duration = Duration::from_secs(1);
@@ -45,7 +49,8 @@ pub(super) struct Reader {
     /// The owner was told that the log cannot be read.
     down: bool,
     backoff: Backoff,
-    joins: u64,
+    connections: u64,
+    groups: u64,
     page: PageSize,
     gather: Gather,
     /// The last read was full, so there is more.
@@ -59,7 +64,17 @@ pub(super) struct Reader {
 #[derive(Clone, Debug)]
 struct Seat {
     link: Arc<Link>,
-    group: String,
+    by: By,
+}
+
+/// How a seat reads.
+#[derive(Clone, Debug)]
+enum By {
+    /// By a group of its own, of this name.
+    Group(String),
+    /// By the position alone, since Redis refused a group at this time. Nothing is lost by it: the position is the truth, and
+    /// only what others see of this reader in Redis is missing.
+    Position(Instant),
 }
 
 /// The newest id at the time the group was made, and its index.
@@ -81,7 +96,8 @@ impl Reader {
             replaced: false,
             down: false,
             backoff: Backoff::default(),
-            joins: 0,
+            connections: 0,
+            groups: 0,
             page: PageSize::default(),
             gather: Gather::new(Instant::now()),
             behind: false,
@@ -105,6 +121,7 @@ impl Reader {
     async fn advance(&mut self) -> Result<(), Fault> {
         match (self.seat.clone(), self.position, self.catching_up) {
             (Some(seat), Some(position), Some(goal)) => self.catch_up(&seat, position, goal).await,
+            (Some(seat), Some(_), None) if seat.is_due() => self.regain(&seat).await,
             (Some(seat), Some(position), None) => self.read(&seat, position).await,
             (Some(_) | None, None, _) | (None, Some(_), _) => self.join().await,
         }
@@ -161,7 +178,16 @@ impl Reader {
 
     fn stand_at(&mut self, position: Position) {
         self.position = Some(position);
-        self.context.reading.lock().cursor = Some(position.cursor);
+        let mut reading = self.context.reading.lock();
+        reading.cursor = Some(position.cursor);
+        reading.added = position.added();
+    }
+}
+
+impl Seat {
+    /// Whether a group should be tried again.
+    fn is_due(&self) -> bool {
+        matches!(self.by, By::Position(since) if since.elapsed() >= REGAIN)
     }
 }
 

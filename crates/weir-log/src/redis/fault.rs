@@ -52,8 +52,24 @@ impl Fault {
     }
 }
 
-/// Redis puts a code before the text of an error.
-fn refusal(text: &str) -> ReaderError {
+/// Whether a refusal says that this server is not the master.
+pub(super) fn says_readonly(refusal: &str) -> bool {
+    refusal.starts_with("READONLY")
+}
+
+/// What an operator can do about a refusal to write.
+pub(super) fn advice(refusal: &str) -> &'static str {
+    match refusal.split(' ').next().unwrap_or_default() {
+        "READONLY" => "this server is a replica: point --redis at the master, or at the Sentinels",
+        "NOREPLICAS" => "too few replicas follow: bring them back or lower min-replicas-to-write",
+        "MISCONF" => "the last snapshot to disk failed: look at the disk and the log of Redis",
+        "OOM" => "its memory is full: raise maxmemory or remove what fills it",
+        _ => "see what it says",
+    }
+}
+
+/// The metric label of a refusal: Redis puts a code before the text of an error.
+pub(super) fn refusal(text: &str) -> ReaderError {
     match text.split(' ').next().unwrap_or_default() {
         "NOGROUP" | "UNBLOCKED" => ReaderError::NoGroup,
         "READONLY" | "NOREPLICAS" | "MISCONF" => ReaderError::ReadOnly,

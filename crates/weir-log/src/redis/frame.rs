@@ -28,6 +28,19 @@ pub(super) fn items(frame: &Resp3Frame) -> Option<&[Resp3Frame]> {
     }
 }
 
+/// The value of the first pair of a map or of an array of pairs, as which the versions of the protocol write the same; of
+/// nil, none.
+pub(super) fn first_value(frame: &Resp3Frame) -> Result<Option<&Resp3Frame>, Fault> {
+    let garbled = Fault::Garbled("a pair is none");
+    match frame {
+        Resp3Frame::Map { data, .. } => Ok(data.values().next()),
+        _ => match items(frame).ok_or(garbled.clone())?.first() {
+            Some(pair) => items(pair).and_then(|pair| pair.get(1)).ok_or(garbled).map(Some),
+            None => Ok(None),
+        },
+    }
+}
+
 /// The bytes of a string.
 pub(super) fn bytes(frame: &Resp3Frame) -> Option<&Bytes> {
     match frame {

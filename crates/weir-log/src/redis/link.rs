@@ -186,6 +186,11 @@ impl Link {
         }
     }
 
+    /// Whether it can still be used.
+    pub(super) fn is_open(&self) -> bool {
+        !self.ended.is_cancelled()
+    }
+
     /// Comes true when the connection is over.
     pub(super) async fn ended(&self) {
         self.ended.cancelled().await;

@@ -19,6 +19,8 @@ pub(super) struct Position {
     added: Option<u64>,
     /// The newest entry read, to be recognised later.
     entry: Option<Print>,
+    /// Up to here nothing is missing for certain.
+    proven: EventId,
 }
 
 /// What a look at the stream says about a position.
@@ -52,7 +54,12 @@ pub(super) enum Place {
 impl Position {
     /// At the newest id of the stream.
     pub(super) fn at_head(state: &StreamState, entry: Option<Print>) -> Self {
-        Self { cursor: state.last, added: state.added, entry }
+        Self { cursor: state.last, added: state.added, entry, proven: state.last }
+    }
+
+    /// How many entries were added up to here, where Redis tells.
+    pub(super) fn added(&self) -> Option<u64> {
+        self.added
     }
 
     /// Moves past entries that were read.
@@ -92,16 +99,12 @@ impl Position {
         // An empty stream has its oldest entry yet to come.
         let first = state.first.unwrap_or_else(|| state.last.next());
         if first <= before.cursor {
-            self.settle(state);
-            return Continuity::Intact;
+            return self.settle(state);
         }
         let gap = Gap { before, batch, first };
         match gap.count(state) {
             Count::Negative => Continuity::Replaced,
-            Count::Known(0) => {
-                self.settle(state);
-                Continuity::Intact
-            }
+            Count::Known(0) => self.settle(state),
             Count::Known(count) => {
                 self.added = before.added.map(|added| added + count + batch.len() as u64);
                 // A deletion behind the cursor leaves the same trace as trimming.
@@ -121,13 +124,26 @@ impl Position {
         }
         let after = self.cursor;
         self.cursor = self.cursor.max(gap.first.prev());
+        self.proven = self.cursor;
         Hole { after, through: self.cursor, count, place: Place::AfterBatch }
     }
 
-    /// At the head the index is known for certain, whatever was deleted on the way.
-    fn settle(&mut self, state: &StreamState) {
-        if state.last == self.cursor {
-            self.added = state.added;
+    /// At the head the index is known for certain. Where more was added than was read, it was trimmed between two reads that
+    /// nobody looked between; where is not known any more, only since when.
+    fn settle(&mut self, state: &StreamState) -> Continuity {
+        if state.last != self.cursor {
+            return Continuity::Intact;
+        }
+        let missing = state.added.zip(self.added).and_then(|(now, read)| now.checked_sub(read));
+        let after = std::mem::replace(&mut self.proven, self.cursor);
+        self.added = state.added;
+        let deleted = state.deleted.is_some_and(|deleted| deleted > after);
+        match missing {
+            Some(count) if count > 0 && !deleted => {
+                let (through, place) = (self.cursor, Place::AfterBatch);
+                Continuity::Lost(Hole { after, through, count: Some(count), place })
+            }
+            Some(_) | None => Continuity::Intact,
         }
     }
 }
@@ -255,6 +271,19 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_that_nobody_looked_at_in_time_is_found_at_the_head() {
+        let before = Position::at_head(&stream(10, 1), None);
+        let (mut position, batch) = (before, entries(14..=20));
+        position.pass(&batch, None);
+        let (after, through, count) = (id(10), id(20), Some(3));
+        let lost = Continuity::Lost(Hole { after, through, count, place: Place::AfterBatch });
+        let seen = position;
+        assert_eq!(position.prove(&stream(20, 14), &seen, &[]), lost);
+        let seen = position;
+        assert_eq!(position.prove(&stream(20, 14), &seen, &[]), Continuity::Intact);
+    }
+
+    #[test]
     fn deletions_make_the_count_unknown_but_are_no_loss_behind_the_cursor() {
         let deleted = |ms, state| StreamState { deleted: Some(id(ms)), length: 10, ..state };
         assert_eq!(prove(11..=20, deleted(5, stream(20, 9))).1, Continuity::Intact);
@@ -305,12 +334,15 @@ mod tests {
         /// what was announced as lost is all there was, in order, and nothing is both.
         #[test]
         fn read_and_lost_is_all_there_was(
-            steps in proptest::collection::vec((0_u64..40, 0_u64..60, 1_u64..20, 0_u64..60), 1..60),
+            steps in proptest::collection::vec(
+                (0_u64..40, 0_u64..60, 1_u64..20, 0_u64..60, proptest::bool::weighted(0.8)),
+                1..60,
+            ),
         ) {
             let mut model = Model { added: 0, first: 1 };
             let mut position = Position::at_head(&stream(0, 1), None);
             let (mut read, mut lost, mut group) = (0, 0, 0);
-            for (add, keep, count, late_keep) in steps {
+            for (add, keep, count, late_keep, looks) in steps {
                 model.added += add;
                 model.trim(keep);
                 let from = model.first.max(group + 1);
@@ -321,6 +353,11 @@ mod tests {
 
                 let before = position;
                 position.pass(&batch, None);
+                read += batch.len() as u64;
+                proptest::prop_assert!(position.cursor >= before.cursor);
+                if !looks {
+                    continue;
+                }
                 match position.prove(&stream(model.added, model.first), &before, &batch) {
                     Continuity::Intact => {}
                     Continuity::Lost(hole) => {
@@ -330,16 +367,17 @@ mod tests {
                     }
                     Continuity::Replaced => proptest::prop_assert!(false, "the same stream"),
                 }
-                read += batch.len() as u64;
                 proptest::prop_assert_eq!(position.added, Some(read + lost));
-                proptest::prop_assert!(position.cursor >= before.cursor);
                 // Behind the position nothing is left that could still be read.
                 proptest::prop_assert!(position.cursor.ms <= group.max(model.first));
             }
-            let before = position;
             model.trim(0);
-            if let Continuity::Lost(hole) = position.prove(&stream(model.added, model.first), &before, &[]) {
-                lost += hole.count.expect("nothing was deleted");
+            // The first look brings the position to the head, where the second knows the count.
+            for _ in 0..2 {
+                let before = position;
+                if let Continuity::Lost(hole) = position.prove(&stream(model.added, model.first), &before, &[]) {
+                    lost += hole.count.expect("nothing was deleted");
+                }
             }
             proptest::prop_assert_eq!(read + lost, model.added);
         }

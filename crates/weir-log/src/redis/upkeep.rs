@@ -8,7 +8,7 @@ use weir_core::log::LogFacts;
 
 use super::backoff::Backoff;
 use super::context::Context;
-use super::fault::Fault;
+use super::fault::{self, Fault};
 use super::frame;
 use super::link::{Link, text};
 use super::scripts::{StreamState, UPKEEP};
@@ -18,15 +18,22 @@ use weir_metrics::Operation;
 pub(super) async fn run(context: Arc<Context>) {
     let mut backoff = Backoff::default();
     let mut links = 0;
+    // A link that still answers stays in use until there is another.
+    let mut held = None;
     loop {
         match context.connector.connect().await {
             Ok(link) => {
                 links += 1;
                 context.metrics.redis().reconnects.inc_by(u64::from(links > 1));
                 let seat = Published::new(&context, Arc::clone(&link));
-                let fault = tend(&context, &link, &mut backoff).await;
-                drop(seat);
-                tracing::warn!(%fault, "the connection to redis for publishing ended");
+                drop(held.take());
+                match tend(&context, &link, &mut backoff).await {
+                    Ended::Demoted if link.is_open() => held = Some(seat),
+                    Ended::Demoted => {}
+                    Ended::Fault(fault) => {
+                        tracing::warn!(%fault, "the connection to redis for publishing ended");
+                    }
+                }
             }
             Err(fault) if backoff.failures() == 0 => {
                 tracing::warn!(%fault, "redis cannot be reached for publishing")
@@ -38,44 +45,72 @@ pub(super) async fn run(context: Arc<Context>) {
     }
 }
 
+/// Why a connection is no longer tended.
+enum Ended {
+    /// It is of no more use.
+    Fault(Fault),
+    /// It leads to a server that is not the master; there may be one elsewhere.
+    Demoted,
+}
+
 /// The shared connection while it may be used; publishers never see one that is over.
-struct Published<'a>(&'a Context);
+struct Published<'a> {
+    context: &'a Context,
+    link: Arc<Link>,
+}
 
 impl<'a> Published<'a> {
     fn new(context: &'a Context, link: Arc<Link>) -> Self {
-        *context.link.lock() = Some(link);
-        Self(context)
+        *context.link.lock() = Some(Arc::clone(&link));
+        Self { context, link }
     }
 }
 
 impl Drop for Published<'_> {
     fn drop(&mut self) {
-        *self.0.link.lock() = None;
-        *self.0.facts.lock() = LogFacts::default();
+        let mut current = self.context.link.lock();
+        if current.as_ref().is_some_and(|link| Arc::ptr_eq(link, &self.link)) {
+            *current = None;
+            *self.context.facts.lock() = LogFacts::default();
+        }
     }
 }
 
-async fn tend(context: &Context, link: &Link, backoff: &mut Backoff) -> Fault {
+async fn tend(context: &Context, link: &Link, backoff: &mut Backoff) -> Ended {
     loop {
         match round(context, link).await {
-            Ok(facts) => *context.facts.lock() = facts,
+            Ok(Round { facts, refused }) => {
+                *context.facts.lock() = facts;
+                if refused.is_some_and(|refused| fault::says_readonly(&refused)) {
+                    return Ended::Demoted;
+                }
+            }
             // Redis answers, so the connection is good; what it refuses is unknown.
             Err(fault @ Fault::Refused(_)) => {
                 tracing::debug!(%fault, "upkeep is refused");
                 *context.facts.lock() = LogFacts { up: true, ..LogFacts::default() };
             }
-            Err(fault) => return fault,
+            Err(fault) => return Ended::Fault(fault),
         }
         backoff.succeeded();
         let pause = context.config.pace.upkeep.mul_f64(0.8 + fastrand::f64() * 0.4);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = link.ended() => return Fault::Broken("closed by the other side".to_owned()),
+            // The next round finds out whether it was this server.
+            () = context.demoted.notified() => {}
+            () = link.ended() => return Ended::Fault(Fault::Broken("closed by the other side".to_owned())),
         }
     }
 }
 
-async fn round(context: &Context, link: &Link) -> Result<LogFacts, Fault> {
+/// What a round of upkeep found.
+struct Round {
+    facts: LogFacts,
+    /// Why Redis takes no writes.
+    refused: Option<String>,
+}
+
+async fn round(context: &Context, link: &Link) -> Result<Round, Fault> {
     let Context { config, keys, .. } = context;
     let group = context.reading.lock().group.clone();
     let age = config.max_age.map_or(-1, millis);
@@ -90,12 +125,17 @@ async fn round(context: &Context, link: &Link) -> Result<LogFacts, Fault> {
     let reply = link.run(Operation::Upkeep, UPKEEP, &[&keys.stream, &keys.leases, &keys.lock], args).await?;
     let reaped = frame::at(&reply, 5, frame::number)?;
     context.metrics.redis().groups_reaped.inc_by(reaped.unsigned_abs());
-    facts(&reply, group)
+    let refused = frame::at(&reply, 6, frame::text)?;
+    let refused = (!refused.is_empty()).then(|| refused.to_owned());
+    Ok(Round { facts: facts(context, &reply, group)?, refused })
 }
 
-fn facts(reply: &Resp3Frame, group: Option<String>) -> Result<LogFacts, Fault> {
+fn facts(context: &Context, reply: &Resp3Frame, group: Option<String>) -> Result<LogFacts, Fault> {
     let state = StreamState::parse(frame::at(reply, 0, Some)?)?;
     let known = |place| frame::at(reply, place, frame::number).map(|number| u64::try_from(number).ok());
+    // The reader's own count comes first: while it fetches by id what it missed, its group already stands ahead of it.
+    let read = context.reading.lock().added;
+    let behind = state.added.zip(read).map(|(added, read)| added.saturating_sub(read));
     Ok(LogFacts {
         up: true,
         length: Some(state.length),
@@ -104,9 +144,10 @@ fn facts(reply: &Resp3Frame, group: Option<String>) -> Result<LogFacts, Fault> {
         read: None,
         pending: known(1)?,
         pending_oldest_ms: known(2)?,
-        lag: known(3)?,
+        lag: behind.or(known(3)?),
         groups: known(4)?,
         group,
+        group_refused: None,
     })
 }
 

@@ -205,31 +205,6 @@ async fn a_key_of_another_type_is_said_until_it_is_gone() {
     assert!(metrics.redis().reader_errors.get(ReaderError::WrongType) > 0);
 }
 
-/// A server that becomes a replica is said to be down, and read on without loss when it is a master again.
-#[tokio::test]
-async fn a_demoted_server_is_waited_for() {
-    let shared = Shared::new().await;
-    let Joined { log, mut reader, metrics } = shared.instance().await;
-    loaded(&mut *reader).await;
-    shared.add_numbers(0..3).await;
-    events(&mut *reader, 3).await;
-    shared.server.cli(&["REPLICAOF", "127.0.0.1", "1"]).await;
-    let feed = next_news(&mut *reader).await;
-    assert!(matches!(&feed, Feed::Down(reason) if reason.contains("READONLY")), "{feed:?}");
-    for events in [&[plain(9)][..], &[plain(9), plain(9)][..]] {
-        let refused = log.append(events, None).await;
-        assert!(
-            matches!(&refused, Err(AppendError::Unavailable(why)) if why.contains("READONLY")),
-            "{refused:?}"
-        );
-    }
-    assert!(metrics.redis().reader_errors.get(ReaderError::ReadOnly) > 0);
-    shared.server.cli(&["REPLICAOF", "NO", "ONE"]).await;
-    shared.add_numbers(3..6).await;
-    assert!(matches!(next_news(&mut *reader).await, Feed::Restored));
-    assert_eq!(numbers(&events(&mut *reader, 3).await), [3, 4, 5]);
-}
-
 /// A password beside the URL is used instead of the one in it; a wrong one is said without repeating it.
 #[tokio::test]
 async fn passwords() {

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use fred::types::Value;
+use tokio::time::Instant;
 use weir_core::entry::{Content, Entry};
 use weir_core::id::EventId;
 use weir_core::log::{Feed, Load};
 
 use super::super::codec::{self, Print};
-use super::super::fault::Fault;
+use super::super::fault::{self, Fault};
 use super::super::frame;
 use super::super::keys::Keys;
 use super::super::link::{Link, text};
 use super::super::position::Position;
 use super::super::scripts::{JOIN, StreamState};
-use super::{Goal, Reader, Seat};
+use super::{By, Goal, Reader, Seat};
 use weir_metrics::Operation;
 
 /// Most groups to clean up that are remembered. More come only from attempts that Redis never answered; the janitor finds
@@ -33,11 +34,28 @@ impl Reader {
     pub(super) async fn join(&mut self) -> Result<(), Fault> {
         self.backoff.pause().await;
         let link = self.context.connector.connect().await?;
-        let (state, known) = self.take_seat(&link).await?;
+        self.connections += 1;
+        self.context.metrics.redis().reconnects.inc_by(u64::from(self.connections > 1));
+        self.sit(&link).await
+    }
+
+    /// Tries to have a group again. Where this server is not the master, another may be by now, so it is looked up anew.
+    pub(super) async fn regain(&mut self, seat: &Seat) -> Result<(), Fault> {
+        let demoted = self.context.reading.lock().refused.as_deref().is_some_and(fault::says_readonly);
+        if demoted {
+            self.leave();
+            self.join().await
+        } else {
+            self.sit(&seat.link).await
+        }
+    }
+
+    async fn sit(&mut self, link: &Arc<Link>) -> Result<(), Fault> {
+        let (state, known) = self.take_seat(link).await?;
         let replaced = self.replaced;
         match self.position.filter(|position| !replaced && !position.is_foreign_to(&state, known)) {
             Some(position) => self.resume(position, &state),
-            None => self.start(&link, &state).await?,
+            None => self.start(link, &state).await?,
         }
         self.welcome();
         Ok(())
@@ -61,24 +79,50 @@ impl Reader {
             link.run(Operation::Join, JOIN, &[&context.keys.stream, &context.keys.leases], args).await?;
         let state = StreamState::parse(frame::at(&reply, 0, Some)?)?;
         let known = frame::at(&reply, 1, frame::items)?.first().and_then(codec::print);
-        {
-            let mut reading = context.reading.lock();
-            reading.groups = vec![group.clone()];
-            reading.group = Some(group.clone());
-        }
-        self.joins += 1;
-        let again = u64::from(self.joins > 1);
-        context.metrics.redis().reconnects.inc_by(again);
-        context.metrics.redis().group_recreated.inc_by(again);
-        self.seat = Some(Seat { link: Arc::clone(link), group });
+        let by = match frame::at(&reply, 2, frame::text)? {
+            "" => self.have(group),
+            refused => self.do_without(&group, refused),
+        };
+        self.seat = Some(Seat { link: Arc::clone(link), by });
         Ok((state, known))
+    }
+
+    fn have(&mut self, group: String) -> By {
+        self.groups += 1;
+        self.context.metrics.redis().group_recreated.inc_by(u64::from(self.groups > 1));
+        let mut reading = self.context.reading.lock();
+        reading.groups = vec![group.clone()];
+        reading.group = Some(group.clone());
+        if reading.refused.take().is_some() {
+            tracing::info!(group, "redis makes reader groups again");
+        }
+        By::Group(group)
+    }
+
+    /// Those of before may still exist: what makes Redis refuse a group also keeps it from destroying one.
+    fn do_without(&self, group: &str, refused: &str) -> By {
+        self.context.metrics.redis().reader_errors.inc(fault::refusal(refused));
+        let mut reading = self.context.reading.lock();
+        reading.groups.retain(|known| known != group);
+        reading.group = None;
+        if reading.refused.as_deref() != Some(refused) {
+            let advice = fault::advice(refused);
+            tracing::warn!(reason = refused, advice, "redis takes no writes: reading without a group");
+        }
+        reading.refused = Some(refused.to_owned());
+        drop(reading);
+        if fault::says_readonly(refused) {
+            self.context.demoted.notify_one();
+        }
+        By::Position(Instant::now())
     }
 
     /// Goes on from the position.
     fn resume(&mut self, before: Position, state: &StreamState) {
         let mut position = before;
         let continuity = position.prove(state, &before, &[]);
-        if position.cursor < state.last {
+        let by_group = self.seat.as_ref().is_some_and(|seat| matches!(seat.by, By::Group(_)));
+        if by_group && position.cursor < state.last {
             self.catching_up = Some(Goal { through: state.last, added: state.added });
         }
         self.settle(position, continuity, None);

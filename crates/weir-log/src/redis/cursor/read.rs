@@ -1,4 +1,4 @@
-//! Reading on: by id up to the group's beginning, then by the group.
+//! Reading on: by id up to the group's beginning, then by the group; or by id alone where there is none.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::super::fault::Fault;
 use super::super::link::{Link, text};
 use super::super::position::{Continuity, Position};
 use super::super::scripts::{CHECK, StreamState};
-use super::{Goal, Reader, Seat};
+use super::{By, Goal, REGAIN, Reader, Seat};
 use weir_metrics::{Operation, ReaderError};
 
 /// How much later than its block a read may return before its connection counts as dead. It bounds how long a Redis that
@@ -69,7 +69,7 @@ impl Reader {
         let (acked, reply, seen) = tokio::join! {
             biased;
             self.acknowledge(seat, acknowledged),
-            self.ask(seat, count),
+            self.ask(seat, before, count),
             self.look_along(&seat.link),
         };
         if let Err(Fault::Refused(reason)) = acked {
@@ -94,7 +94,9 @@ impl Reader {
         }
         self.backoff.succeeded();
         self.last_read = Instant::now();
-        self.unacked = chunk.raw_ids;
+        if let By::Group(_) = seat.by {
+            self.unacked = chunk.raw_ids;
+        }
         self.settle(position, continuity, Some(Feed::Batch(chunk.entries)));
         Ok(())
     }
@@ -132,18 +134,34 @@ impl Reader {
     }
 
     async fn acknowledge(&self, seat: &Seat, ids: Vec<Bytes>) -> Result<(), Fault> {
-        if ids.is_empty() {
-            return Ok(());
+        match &seat.by {
+            By::Group(group) if !ids.is_empty() => {
+                seat.link.acknowledge(&self.context.keys.stream, group, ids).await
+            }
+            By::Group(_) | By::Position(_) => Ok(()),
         }
-        seat.link.acknowledge(&self.context.keys.stream, &seat.group, ids).await
     }
 
-    async fn ask(&self, seat: &Seat, count: usize) -> Result<fred::types::Resp3Frame, Fault> {
-        let block = self.context.config.read_block;
-        let args = vec![
-            Value::from_static_str("GROUP"),
-            text(&seat.group),
-            Value::from_static_str(CONSUMER),
+    async fn ask(
+        &self,
+        seat: &Seat,
+        before: Position,
+        count: usize,
+    ) -> Result<fred::types::Resp3Frame, Fault> {
+        let (command, group, from, block) = match &seat.by {
+            By::Group(group) => {
+                ("XREADGROUP", Some(group), Value::from_static_str(">"), self.context.config.read_block)
+            }
+            By::Position(_) => {
+                let block = self.context.config.read_block.min(REGAIN);
+                ("XREAD", None, Value::from(before.cursor.to_string()), block)
+            }
+        };
+        let mut args = Vec::with_capacity(10);
+        if let Some(group) = group {
+            args.extend([Value::from_static_str("GROUP"), text(group), Value::from_static_str(CONSUMER)]);
+        }
+        args.extend([
             Value::from_static_str("COUNT"),
             integer(count),
             Value::from_static_str("BLOCK"),
@@ -151,9 +169,9 @@ impl Reader {
             integer(usize::try_from(block.as_millis()).unwrap_or(usize::MAX).max(1)),
             Value::from_static_str("STREAMS"),
             text(&self.context.keys.stream),
-            Value::from_static_str(">"),
-        ];
-        seat.link.wait_for("XREADGROUP", args, block + READ_MARGIN).await
+            from,
+        ]);
+        seat.link.wait_for(command, args, block + READ_MARGIN).await
     }
 }
 

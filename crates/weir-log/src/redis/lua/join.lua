@@ -1,4 +1,5 @@
 -- KEYS: stream, leases. ARGV: new group, newest id known, old groups...
+-- Returns { state, what stands at the newest id known, why there is no group or '' }.
 -- Looking and creating are one step, so that nothing can be added between them. Destroying the old groups unblocks
 -- sockets that only this side believes dead, before they take another entry.
 local state, failed = stream_state(KEYS[1])
@@ -15,6 +16,6 @@ if state[2] >= 0 then
   create[#create + 1] = state[2]
 end
 local created = redis.pcall(unpack(create))
-if created.err then return created end
+if created.err then return { state, known, created.err } end
 redis.pcall('ZADD', KEYS[2], now_ms(), ARGV[1])
-return { state, known }
+return { state, known, '' }

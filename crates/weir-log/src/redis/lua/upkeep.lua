@@ -1,5 +1,6 @@
 -- KEYS: stream, leases, lock. ARGV: own group or '', lease in ms, lock in ms, maxlen, age in ms or -1.
--- Returns { state, pending, age of the oldest pending in ms, lag, groups, reaped }; -1 is unknown.
+-- Returns { state, pending, age of the oldest pending in ms, lag, groups, reaped, why nothing can be written or '' }; -1 is
+-- unknown.
 -- Whatever Redis refuses (a replica, no memory) leaves out that part only.
 local stream, leases, own = KEYS[1], KEYS[2], ARGV[1]
 local now, lease = now_ms(), tonumber(ARGV[2])
@@ -22,6 +23,7 @@ end
 
 local locked = redis.pcall('SET', KEYS[3], '1', 'NX', 'PX', ARGV[3])
 local janitor = type(locked) == 'table' and locked.ok ~= nil
+local refused = type(locked) == 'table' and locked.err or ''
 if janitor then
   -- LIMIT 0 lifts the default limit of a call, which a fast producer outruns.
   redis.pcall('XTRIM', stream, 'MAXLEN', '~', ARGV[4], 'LIMIT', 0)
@@ -62,4 +64,4 @@ end
 
 local state, failed = stream_state(stream)
 if not state then return failed end
-return { state, pending, oldest, lag, count - reaped, reaped }
+return { state, pending, oldest, lag, count - reaped, reaped, refused }
