@@ -62,6 +62,14 @@ enum Step<'a> {
     Oversize(Seq, EventId, &'a Session),
 }
 
+impl Step<'_> {
+    fn seq(&self) -> Seq {
+        match self {
+            Self::Event(seq, _) | Self::Oversize(seq, ..) => *seq,
+        }
+    }
+}
+
 impl Broker {
     /// An instance that has not loaded its window.
     pub fn new(bounds: BrokerBounds) -> Self {
@@ -167,26 +175,21 @@ impl Broker {
 
     fn load(&self, load: &Load, time: Time) -> Tally {
         let mut tally = Tally::default();
-        let replaced = self.replaced.lock().take();
         let mut window = self.window.write();
-        if let Some((after, through)) = replaced {
-            window.reset(after, through);
-            self.snapshots.lock().clear();
-        }
+        let replaced = self.replaced.lock().take().map(|replaced| self.replace(&mut window, replaced, load));
         let reset = window.head().seq;
         window.load(load);
-        for entry in &load.entries {
-            self.push(&mut window, entry);
-        }
+        let steps: Vec<_> = load.entries.iter().filter_map(|entry| self.push(&mut window, entry)).collect();
         window.skip(load.head);
-        window.trim(time.ms);
+        let restart = replaced.map(|(after, from)| (after, window.restart_after(from)));
         let head = window.head();
         drop(window);
-        if let Some((after, _)) = replaced {
-            let reason = GapReason::Reset;
-            let gap =
-                Gap { reason, session: None, missed: None, after: Some(after), before: None, then: head.id };
+        if let Some((after, restart)) = restart {
+            let (reason, then) = (GapReason::Reset, restart.id);
+            let gap = Gap { reason, session: None, missed: None, after: Some(after), before: None, then };
             self.hub.announce_to_all(reset, &gap, &mut tally);
+            let new = steps.iter().filter(|step| step.seq() > restart.seq);
+            new.for_each(|step| self.fan_out(step, time, &mut tally));
         }
         *self.fanned.lock() = head;
         self.loaded.store(true, Ordering::Release);
@@ -194,7 +197,22 @@ impl Broker {
         let waiting = self.hub.all().into_iter().filter(|seat| seat.look(Subscription::is_waiting));
         *self.held.lock() = waiting.collect();
         self.wake_held();
+        self.window.write().trim(time.ms);
         tally
+    }
+
+    /// Forgets the log that was. Says up to where both are known to be one, and after which position what the new one holds
+    /// is new to everybody: there, or else above everything that the old one had.
+    fn replace(
+        &self,
+        window: &mut Window,
+        (after, through): (EventId, EventId),
+        load: &Load,
+    ) -> (EventId, EventId) {
+        let common = window.common(&load.entries).unwrap_or_default().max(after);
+        window.reset(common, through);
+        self.snapshots.lock().clear();
+        (common, if common > EventId::ZERO { common } else { through.next() })
     }
 
     /// Takes a part of a batch. When this is done, it has passed the hub.
@@ -204,20 +222,22 @@ impl Broker {
         let steps: Vec<_> = entries.iter().filter_map(|entry| self.push(&mut window, entry)).collect();
         let head = window.head();
         drop(window);
-        for step in steps {
-            match step {
-                Step::Event(seq, event) => self.hub.fan_out(seq, event, time.now, &mut tally),
-                Step::Oversize(seq, id, session) => {
-                    self.hub.announce(session, seq, &oversize_gap(id, session), &mut tally);
-                }
-            }
-        }
+        steps.iter().for_each(|step| self.fan_out(step, time, &mut tally));
         *self.fanned.lock() = head;
         if !entries.is_empty() {
             self.wake_held();
         }
         self.window.write().trim(time.ms);
         tally
+    }
+
+    fn fan_out(&self, step: &Step<'_>, time: Time, tally: &mut Tally) {
+        match *step {
+            Step::Event(seq, event) => self.hub.fan_out(seq, event, time.now, tally),
+            Step::Oversize(seq, id, session) => {
+                self.hub.announce(session, seq, &oversize_gap(id, session), tally);
+            }
+        }
     }
 
     fn push<'a>(&self, window: &mut Window, entry: &'a Entry) -> Option<Step<'a>> {

@@ -73,6 +73,15 @@ impl Event {
         &self.data
     }
 
+    /// Whether the other is the same entry with the same content.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.session == other.session
+            && self.key == other.key
+            && self.frame == other.frame
+            && self.data == other.data
+    }
+
     /// Bytes it keeps alive, with what the window spends on it; bounds of memory count by it.
     pub fn cost(&self) -> usize {
         /// The event itself, its shared header, its slot in the window and in the session index.

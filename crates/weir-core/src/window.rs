@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::entry::{Content, Entry};
 use crate::event::Event;
 use crate::id::EventId;
 use crate::log::Load;
@@ -124,6 +125,8 @@ pub struct Window {
     holes: VecDeque<Hole>,
     /// Place of the newest reset.
     reset: Seq,
+    /// From where on what stands after the newest reset is new to whoever was told of it.
+    restart: Mark,
     /// Ranges `(after, through]` of ids that may belong to a log that was replaced.
     doubts: VecDeque<(EventId, EventId)>,
 }
@@ -142,6 +145,7 @@ impl Window {
             floor: Mark::default(),
             holes: VecDeque::new(),
             reset: Seq(0),
+            restart: Mark::default(),
             doubts: VecDeque::new(),
         }
     }
@@ -226,6 +230,22 @@ impl Window {
         self.head = Mark { seq: self.reset, id: EventId::ZERO };
         self.floor = self.head;
         self.doubt(after, through);
+    }
+
+    /// The newest of these entries of another log, lowest id first, that stands here too: up to it the logs are one.
+    pub fn common(&self, entries: &[Entry]) -> Option<EventId> {
+        let here = |id| self.slot(self.seq_at(id));
+        entries.iter().rev().find_map(|entry| match (&entry.content, here(entry.id)) {
+            (Content::Event(new), Some(Slot::Event(old))) if new.is_same_as(old) => Some(entry.id),
+            (Content::Event(_) | Content::Malformed(..) | Content::Internal, _) => None,
+        })
+    }
+
+    /// Whoever is told of the newest reset goes on after this position, as far as there is anything.
+    pub fn restart_after(&mut self, id: EventId) -> Mark {
+        let id = id.min(self.head.id);
+        self.restart = Mark { seq: self.seq_at(id), id };
+        self.restart
     }
 
     fn doubt(&mut self, after: EventId, through: EventId) {

@@ -10,7 +10,7 @@ use super::{Behind, End, Format, Intake, Mode, Subscription, Wake, Why};
 use crate::event::Event;
 use crate::frame;
 use crate::mailbox::{Full, Overflow, Parcel};
-use crate::notice::Gap;
+use crate::notice::{Gap, GapReason};
 use crate::tally::Tally;
 use crate::window::{Mark, Seq};
 
@@ -75,7 +75,8 @@ impl Subscription {
         match &mut self.mode {
             Mode::Waiting(_) => Wake::None,
             Mode::Behind(behind) => {
-                behind.owed += owed;
+                // Nothing of a log that is no more is owed.
+                behind.owed = if gap.reason == GapReason::Reset { 0 } else { behind.owed + owed };
                 Wake::None
             }
             Mode::Live => {

@@ -160,13 +160,22 @@ impl Subscription {
         };
         let after = Some(self.told);
         if broken == Broken::Reset {
-            let then = window.head().id;
-            self.gap(
-                Gap { reason: GapReason::Reset, session: None, missed: None, after, before: None, then },
-                out,
-            );
-            self.go_live(window);
-            return;
+            let gap = Gap {
+                reason: GapReason::Reset,
+                session: None,
+                missed: None,
+                after,
+                before: None,
+                then: mark.id,
+            };
+            self.gap(gap, out);
+            self.at = mark;
+            if let Mode::Behind(behind) = &mut self.mode {
+                (behind.cursor, behind.starts) = (mark.seq, Box::default());
+                behind.snapshots.clear();
+            }
+            // What is new may have left the window already.
+            return self.tell_lost(window, view, out);
         }
         let left = window.count(scope(&self.wants, &behind.starts), mark.seq, self.seen);
         let missed = behind.owed.saturating_sub(left);

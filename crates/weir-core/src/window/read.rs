@@ -76,7 +76,7 @@ impl Window {
     /// Where something that the reader had not read yet left the window: the newest such place, and why.
     pub fn lost(&self, scope: Scope<'_>, cursor: Seq) -> Option<(Broken, Mark)> {
         if self.reset > cursor {
-            return Some((Broken::Reset, Mark { seq: self.reset, id: self.floor.id }));
+            return Some((Broken::Reset, self.restart));
         }
         let gone = scope.sessions.iter().enumerate().filter_map(|(nth, session)| {
             self.sessions.evicted(session).filter(|mark| mark.seq > scope.start(nth, cursor))

@@ -179,6 +179,34 @@ fn a_reset_is_told_to_everybody_live_full_or_behind() {
 }
 
 #[test]
+fn after_a_reset_everything_that_is_new_follows() {
+    let start = || {
+        let instance = Instance::at("4-0", 10, 10);
+        let seats = [instance.join(wants("room")), instance.join(from("room", "4-0"))];
+        instance.pull(&seats[0]);
+        instance.batch([event("5-0", "room", "a"), event("6-0", "room", "b"), event("7-0", "room", "c")]);
+        instance.pull(&seats[0]);
+        instance.some(&seats[1], 1);
+        (instance, seats)
+    };
+    // A replica that had not got 7-0 took over: up to 6-0 both logs are one.
+    let (instance, [live, behind]) = start();
+    let ours = vec![event("5-0", "room", "a"), event("6-0", "room", "b"), event("8-0", "room", "d")];
+    instance.reset(("0-0", "7-0"), "4-0", ours, "8-0");
+    assert_eq!(instance.pull(&live), ["gap reset - - (6-0, -)", "ping 6-0", "8-0 d"]);
+    assert_eq!(instance.pull(&behind), ["gap reset - - (5-0, -)", "ping 6-0", "8-0 d"]);
+    assert_eq!(instance.first(from("room", "5-0")), ["connected 5-0", "6-0 b", "8-0 d"]);
+    assert_eq!(instance.first(from("room", "7-0"))[1], "gap reset - - (7-0, -)");
+    // The log was emptied: only what lies above all that was seen is certainly new.
+    let (instance, [live, behind]) = start();
+    let ours = vec![event("5-0", "room", "other"), event("6-0", "room", "b2"), event("9-0", "room", "e")];
+    instance.reset(("0-0", "7-0"), "4-0", ours, "9-0");
+    assert_eq!(instance.pull(&live), ["gap reset - - (0-0, -)", "ping 7-1", "9-0 e"]);
+    assert_eq!(instance.pull(&behind), ["gap reset - - (5-0, -)", "ping 7-1", "9-0 e"]);
+    assert_eq!(instance.first(from("room", "7-1")), ["connected 7-1", "9-0 e"]);
+}
+
+#[test]
 fn a_filter_by_type_takes_what_a_client_would_call_it() {
     let instance = Instance::at("4-0", 10, 10);
     instance.batch([

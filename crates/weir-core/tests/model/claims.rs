@@ -131,6 +131,10 @@ impl Claims {
         if gap.reason == GapReason::Reset {
             assert!(naive.epoch > self.epoch, "a reset that did not happen");
             assert_eq!((gap.missed, &gap.session), (None, &None));
+            // What made room in the queue right after it is a part of it.
+            let drops = matches!(self.wants.overflow, Overflow::DropOldest | Overflow::Latest);
+            let then = naive.restart();
+            assert!(gap.then == then || drops && gap.then > then, "{gap:?} does not go on after {then}");
             self.superseded.clear();
             self.begin(gap.then, naive.epoch);
             return;

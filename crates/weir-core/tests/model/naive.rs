@@ -26,6 +26,18 @@ pub(crate) enum What {
     Hole,
 }
 
+impl What {
+    /// The same in another log; a hole is none of its entries.
+    pub(crate) fn copied(&self) -> Option<Self> {
+        match self {
+            Self::Event(event) => Some(Self::Event(Arc::clone(event))),
+            Self::Oversize(session) => Some(Self::Oversize(session.clone())),
+            Self::Skip => Some(Self::Skip),
+            Self::Hole => None,
+        }
+    }
+}
+
 /// What the contract demands as the answer to a resume.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
@@ -53,6 +65,10 @@ pub(crate) struct Naive {
     resting: Vec<Session>,
     forgotten: Option<EventId>,
     doubts: Vec<(EventId, EventId)>,
+    /// Up to here the newest reset leaves nothing new.
+    seen: EventId,
+    /// The head of the newest load.
+    loaded_to: EventId,
     snapshots: HashMap<Session, Arc<Event>>,
 }
 
@@ -69,6 +85,8 @@ impl Naive {
             resting: Vec::new(),
             forgotten: None,
             doubts: Vec::new(),
+            seen: EventId::ZERO,
+            loaded_to: EventId::ZERO,
             snapshots: HashMap::new(),
         }
     }
@@ -79,10 +97,23 @@ impl Naive {
         self.items.len() - 1
     }
 
-    pub(crate) fn reset(&mut self, after: EventId, through: EventId) {
+    /// Another log takes over, of which everything up to `after` is known to be the same, and `kept` may be.
+    pub(crate) fn reset(&mut self, (after, through): (EventId, EventId), kept: &[EventId]) {
+        let same = |held: &&usize| {
+            let item = &self.items[**held];
+            matches!(item.what, What::Event(_)) && kept.contains(&item.id)
+        };
+        let common = self.held.iter().filter(same).map(|held| self.items[*held].id).max();
+        let after = common.unwrap_or_default().max(after);
+        let seen = if after > EventId::ZERO { after } else { through.next() };
         let doubts = self.doubts.iter().copied().chain([(after, through)]).collect();
         let (items, epoch) = (std::mem::take(&mut self.items), self.epoch + 1);
-        *self = Self { items, epoch, doubts, ..Self::new(self.bounds) };
+        *self = Self { items, epoch, doubts, seen, ..Self::new(self.bounds) };
+    }
+
+    /// Where whoever is told of the newest reset goes on.
+    pub(crate) fn restart(&self) -> EventId {
+        self.seen.min(self.loaded_to)
     }
 
     pub(crate) fn load(&mut self, floor: EventId, items: &[usize], head: EventId) {
@@ -91,6 +122,7 @@ impl Naive {
             self.read(*item);
         }
         self.head = self.head.max(head);
+        self.loaded_to = self.head;
     }
 
     /// The reader has come to this item.

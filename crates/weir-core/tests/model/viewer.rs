@@ -202,11 +202,10 @@ impl Viewer {
 
     fn event(&mut self, parcel: &Parcel, naive: &Naive, at: Moment) {
         let event = &parcel.event;
-        let index = event.data().split(':').next().and_then(|index| index.parse::<usize>().ok());
-        let item = &naive.items[index.expect("data begins with the number of the item")];
+        let item = naive.log(self.claims.epoch).find(|item| item.id == event.id);
+        let item = item.unwrap_or_else(|| panic!("{event:?} is of another log"));
         let What::Event(written) = &item.what else { panic!("{item:?} is no event") };
-        assert_eq!(written.data(), event.data());
-        assert_eq!((item.epoch, item.id), (self.claims.epoch, event.id), "an event of another log");
+        assert_eq!(written.data(), event.data(), "an event of another log");
         check_frame(parcel, &self.wants);
         self.claims.given(written, naive);
         self.position = Some(event.id);

@@ -187,18 +187,29 @@ impl World {
         }
         let epoch = self.naive.epoch;
         let middle = self.naive.log(epoch).nth(self.naive.log(epoch).count() / 2);
-        let after = middle.map_or(EventId::ZERO, |item| item.id);
+        let middle = middle.map_or(EventId::ZERO, |item| item.id);
         let through = self.last;
-        self.naive.reset(after, through);
+        // One that went back still holds what came before; how far is for the broker to find out.
+        let kept: Vec<_> = if back {
+            let older = self.naive.log(epoch).filter(|item| item.id <= middle);
+            older.filter_map(|item| Some((item.id, item.what.copied()?))).collect()
+        } else {
+            Vec::new()
+        };
+        let after = if kept.is_empty() { middle } else { EventId::ZERO };
+        let ids: Vec<_> = kept.iter().map(|(id, _)| *id).collect();
+        self.naive.reset((after, through), &ids);
         self.apply(&Feed::Reset { after, through });
+        let mut loaded: Vec<_> = kept.into_iter().map(|(id, what)| self.naive.write(id, what)).collect();
         if back {
-            self.last = after;
-            self.ms = after.ms.max(1000);
+            self.last = middle;
+            self.ms = middle.ms.max(1000);
         } else if load.is_empty() {
             self.last = EventId::ZERO;
         }
-        let entries: Vec<_> = load.iter().map(|new| self.write(new)).collect();
-        let loaded = std::mem::take(&mut self.unread);
+        load.iter().for_each(|new| drop(self.write(new)));
+        loaded.append(&mut self.unread);
+        let entries = loaded.iter().map(|index| self.entry(*index)).collect();
         self.take_load(&loaded, entries);
     }
 
