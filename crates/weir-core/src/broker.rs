@@ -49,7 +49,7 @@ pub struct Broker {
     hub: Hub,
     fanned: Mutex<Mark>,
     loaded: AtomicBool,
-    degraded: Mutex<Option<u64>>,
+    degraded: Mutex<Option<Time>>,
     /// The range of ids that a replaced log made doubtful, until the new one is loaded.
     replaced: Mutex<Option<(EventId, EventId)>>,
     /// Clients that are held: they are woken when the head moves.
@@ -98,7 +98,7 @@ impl Broker {
                 *replaced = Some((low.min(*after), high.max(*through)));
                 Tally::default()
             }
-            Feed::Down(_) => self.degrade(Some(time.ms)),
+            Feed::Down(_) => self.degrade(Some(time)),
             Feed::Restored => self.degrade(None),
         }
     }
@@ -129,9 +129,9 @@ impl Broker {
         View {
             window: &self.window,
             snapshots: &self.snapshots,
-            fanned: *self.fanned.lock(),
-            loaded: self.is_loaded(),
-            degraded: *self.degraded.lock(),
+            fanned: &self.fanned,
+            loaded: &self.loaded,
+            degraded: &self.degraded,
             now: time.now,
             now_ms: time.ms,
         }
@@ -147,8 +147,8 @@ impl Broker {
         self.loaded.load(Ordering::Acquire)
     }
 
-    /// Since when the log has been away, in ms since the epoch.
-    pub fn degraded(&self) -> Option<u64> {
+    /// Since when the log has been away.
+    pub fn degraded(&self) -> Option<Time> {
         *self.degraded.lock()
     }
 
@@ -269,11 +269,11 @@ impl Broker {
     }
 
     /// Since when the log has been away; a reader that says so again changes nothing.
-    fn degrade(&self, since: Option<u64>) -> Tally {
+    fn degrade(&self, since: Option<Time>) -> Tally {
         let mut degraded = self.degraded.lock();
         let before = *degraded;
         *degraded = since.map(|since| before.unwrap_or(since));
-        let changed = *degraded != before;
+        let changed = degraded.is_some() != before.is_some();
         drop(degraded);
         if changed && self.is_loaded() {
             self.hub.all().iter().for_each(|seat| seat.nudge());

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use weir_core::log::EventLog;
@@ -84,8 +84,8 @@ pub struct App {
     pub(crate) clients: DashMap<u64, Arc<Client>>,
     /// Clients that may still be admitted.
     pub(crate) room: Arc<Semaphore>,
-    /// When the reader last returned, in ms since the epoch.
-    progress_ms: AtomicU64,
+    /// When the reader last returned, by the clock that nobody sets.
+    progress: Mutex<Instant>,
     /// Cancelled when the instance begins to go away.
     pub(crate) draining: CancellationToken,
     /// Cancelled when new subscribes are refused.
@@ -104,7 +104,7 @@ impl App {
             clients: DashMap::new(),
             room: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             config,
-            progress_ms: AtomicU64::new(0),
+            progress: Mutex::new(Instant::now()),
             draining: CancellationToken::new(),
             refusing: CancellationToken::new(),
         }
@@ -118,12 +118,12 @@ impl App {
 
     /// The reader has returned, with entries or without: it is alive.
     pub fn reader_returned(&self, time: Time) {
-        self.progress_ms.store(time.ms, Ordering::Relaxed);
+        *self.progress.lock() = time.now;
         self.metrics.log.progress(time.ms);
     }
 
-    pub(crate) fn progress_ms(&self) -> u64 {
-        self.progress_ms.load(Ordering::Relaxed)
+    pub(crate) fn reader_silent_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(*self.progress.lock())
     }
 
     /// A reconnection time for one client, ±20 %, so that clients that were cut off together do not come back together.

@@ -1,5 +1,7 @@
 //! Whether an instance can serve, proved and not assumed.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::app::App;
@@ -47,40 +49,40 @@ impl Status {
 
 /// Looks at the instance now.
 pub fn readiness(app: &App) -> Readiness {
-    let now_ms = app.time().ms;
+    let now = app.time().now;
     let (status, waiting_for) = if app.draining.is_cancelled() {
         (Status::Draining, Some("clients to leave".to_owned()))
     } else if !app.broker.is_loaded() {
         (Status::Starting, Some("the first window load: is the log reachable?".to_owned()))
     } else if let Some(since) = app.broker.degraded() {
-        away(app, now_ms.saturating_sub(since))
+        away(app, now.saturating_duration_since(since.now))
     } else {
-        reading(app, now_ms.saturating_sub(app.progress_ms()))
+        reading(app, app.reader_silent_for(now))
     };
     let ready = matches!(status, Status::Ready | Status::Degraded);
     Readiness { ready, status, waiting_for }
 }
 
-fn away(app: &App, for_ms: u64) -> (Status, Option<String>) {
+fn away(app: &App, time: Duration) -> (Status, Option<String>) {
     // Where the log answers others on this instance, the fault is the reader's own.
     let status = if app.log.facts().up {
         Status::ReaderStuck
-    } else if u128::from(for_ms) <= app.config.ready_grace.as_millis() {
+    } else if time <= app.config.ready_grace {
         Status::Degraded
     } else {
         Status::LogAway
     };
-    (status, Some(format!("the log, away for {} s", for_ms / 1000)))
+    (status, Some(format!("the log, away for {} s", time.as_secs())))
 }
 
-fn reading(app: &App, silent_ms: u64) -> (Status, Option<String>) {
+fn reading(app: &App, silent: Duration) -> (Status, Option<String>) {
     let facts = app.log.facts();
-    if u128::from(silent_ms) <= app.config.reader_patience.as_millis() || !facts.up {
+    if silent <= app.config.reader_patience || !facts.up {
         // Nothing is missing to clients, so that it is ready all the same.
         let group = facts.group_refused.map(|why| format!("a reader group, which Redis refuses: {why}"));
         return (Status::Ready, group);
     }
-    (Status::ReaderStuck, Some(format!("the reader, which returned nothing for {} s", silent_ms / 1000)))
+    (Status::ReaderStuck, Some(format!("the reader, which returned nothing for {} s", silent.as_secs())))
 }
 
 impl Readiness {

@@ -19,7 +19,7 @@ pub(super) struct Heal {
 impl Subscription {
     /// Leaves the waiting state if it can.
     pub(super) fn begin(&mut self, view: &View<'_>, out: &mut Pulled) {
-        if !view.loaded {
+        if !view.loaded() {
             if matches!(&self.mode, Mode::Waiting(waiting) if view.now >= waiting.until) {
                 self.close(End::Refused(Refusal::Starting));
             }

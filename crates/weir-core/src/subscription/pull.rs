@@ -239,16 +239,17 @@ impl Subscription {
     /// Signs of life and the state of the log, where nothing else is waiting.
     fn tell_state(&mut self, view: &View<'_>, out: &mut Pulled) {
         let greeted = !matches!(&self.mode, Mode::Waiting(waiting) if !waiting.greeted);
-        if greeted && self.degraded != view.degraded {
-            self.degraded = view.degraded;
-            out.notice(view.degraded.map_or(Notice::Restored, Notice::Degraded));
+        let degraded = view.degraded();
+        if greeted && self.degraded != degraded {
+            self.degraded = degraded;
+            out.notice(degraded.map_or(Notice::Restored, Notice::Degraded));
         }
         if !self.beat_due {
             return;
         }
         // What came after the end was asked for is not in the queue, so an empty queue proves nothing then.
         let drained = self.mailbox.is_empty() && matches!(self.mode, Mode::Live) && self.closing.is_none();
-        let fanned = view.fanned;
+        let fanned = view.fanned();
         let ahead = fanned.seq > self.at.seq || (fanned.seq == self.at.seq && fanned.id > self.told);
         let position = if drained && ahead { fanned.id } else { self.told };
         let visible = greeted && self.wants.visible_beat;

@@ -76,7 +76,7 @@ fn the_log_going_away_and_coming_back_is_told_once() {
     instance.wait(500);
     instance.apply(&down());
     assert!(instance.pull(&seat).is_empty());
-    assert_eq!(instance.broker.degraded(), Some(1000));
+    assert_eq!(instance.broker.degraded().map(|since| since.ms), Some(1000));
     assert_eq!(instance.first(wants("room")), ["connected 4-0", "Degraded(1000)"]);
     instance.apply(&Feed::Restored);
     instance.apply(&Feed::Restored);
