@@ -165,13 +165,18 @@ impl Request {
         within(self.deadline, self.name(), async {
             let (conn, head) = self.open().await?;
             if head.status == 200 && head.header("content-type") == Some("text/event-stream") {
-                let body = Body::of(&self.method, &head)?;
-                return Ok(SseStream::new(self.name(), head, body, conn, self.deadline));
+                return self.stream(conn, head);
             }
             let answer = read_to_end(conn, head, &self.method).await?;
             anyhow::bail!("not a stream of events: {:?} {:?}", answer.head, answer.body)
         })
         .await
+    }
+
+    /// What follows this head as a stream of events.
+    pub(crate) fn stream(&self, conn: RawConn, head: Head) -> anyhow::Result<SseStream> {
+        let body = Body::of(&self.method, &head)?;
+        Ok(SseStream::new(self.name(), head, body, conn, self.deadline))
     }
 
     /// Sends it and reads the head alone.

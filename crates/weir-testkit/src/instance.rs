@@ -1,6 +1,6 @@
 //! A running `weir serve`, the real binary, on ports of its own.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use crate::client::Client;
 use crate::deadline::{DEADLINE, eventually};
 use crate::metrics::Metrics;
 use crate::program::{Output, Program, Signal};
+
+/// A free port of the loopback, chosen by the kernel.
+const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// An instance, killed when it is dropped.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Instance {
 pub struct Builder {
     command: Command,
     readiness: Readiness,
+    listen: SocketAddr,
+    flags: Vec<String>,
 }
 
 /// What starting waits for.
@@ -49,21 +54,12 @@ impl Instance {
     /// For a start that needs more than flags.
     pub fn builder(binary: &str) -> Builder {
         let mut command = Command::new(binary);
-        command.args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "127.0.0.1:0",
-            "--log-format",
-            "json",
-        ]);
         // The environment of whoever runs the tests must not configure what they test.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
             command.env_remove(name);
         }
         command.stdout(Stdio::null());
-        Builder { command, readiness: Readiness::Ready }
+        Builder { command, readiness: Readiness::Ready, listen: ANY_PORT, flags: Vec::new() }
     }
 
     /// Where the public listener is.
@@ -131,7 +127,14 @@ impl Instance {
 impl Builder {
     /// Adds flags of `serve`.
     pub fn flags(mut self, flags: &[&str]) -> Self {
-        self.command.args(flags);
+        self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+        self
+    }
+
+    /// Where its public listener is to be; on a free port of the loopback without. See
+    /// [`own_address`](crate::loopback::own_address) for one that can be started there again.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
         self
     }
 
@@ -151,7 +154,15 @@ impl Builder {
     ///
     /// # Errors
     /// It ends at once, or does not listen or become ready within [`DEADLINE`]; the error shows the end of its log.
-    pub async fn start(self) -> anyhow::Result<Instance> {
+    pub async fn start(mut self) -> anyhow::Result<Instance> {
+        self.command.args([
+            "serve",
+            "--listen",
+            &self.listen.to_string(),
+            "--admin-listen",
+            &ANY_PORT.to_string(),
+        ]);
+        self.command.args(["--log-format", "json"]).args(self.flags);
         let mut program = Program::start(self.command, Output::Stderr)?;
         let (public, admin) = listening(&mut program).await.with_context(|| program.tail())?;
         let instance = Instance { program, public, admin };

@@ -9,6 +9,8 @@
 //! - [`raw`]: bare connections for hostile clients
 //! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
 //! - [`relay`]: an address that outlives the server behind it
+//! - [`balancer`]: a real load balancer in front of instances, whose addresses ([`loopback`]) outlive them
+//! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]
 //! - [`expect`]: what tests expect again and again
 
 pub mod log_suite;
@@ -25,15 +27,21 @@ pub mod stream;
 
 mod lines;
 
+pub mod balancer;
+pub mod event_source;
 pub mod expect;
+pub mod files;
 pub mod instance;
+pub mod loopback;
 pub mod metrics;
 pub mod program;
 pub mod relay;
 
+pub use balancer::Balancer;
 pub use body::End;
 pub use client::{Client, Response};
 pub use deadline::{DEADLINE, eventually};
+pub use event_source::EventSource;
 pub use instance::Instance;
 pub use metrics::Metrics;
 pub use program::{Output, Program, Signal};

@@ -1,0 +1,136 @@
+//! A real load balancer in front of instances, configured as it is meant to be deployed.
+
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use crate::client::Client;
+use crate::deadline::{DEADLINE, eventually};
+use crate::files;
+use crate::loopback;
+use crate::program::{Output, Program};
+
+mod haproxy;
+mod nginx;
+
+/// Most connections that a balancer is told to take. Each needs two files.
+const MOST_CONNECTIONS: u64 = 50_000;
+
+/// Files that a balancer needs beside its connections.
+const SPARE_FILES: u64 = 200;
+
+/// Where servers that are not in everybody's path are installed.
+const ADMIN_PATHS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+
+/// Which one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Notices by failed requests that an instance is away.
+    Nginx,
+    /// Asks `/readyz` every second.
+    HaProxy,
+}
+
+/// A running balancer, killed when it is dropped. Its upstreams keep their addresses across their restarts.
+#[derive(Debug)]
+pub struct Balancer {
+    program: Program,
+    address: SocketAddr,
+    _dir: TempDir,
+}
+
+/// What a configuration is filled with.
+#[derive(Debug)]
+struct Facts<'a> {
+    listen: SocketAddr,
+    instances: &'a [SocketAddr],
+    connections: u64,
+    dir: &'a Path,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.binary())
+    }
+}
+
+impl Kind {
+    fn binary(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::HaProxy => "haproxy",
+        }
+    }
+
+    fn package(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx-light",
+            Self::HaProxy => "haproxy",
+        }
+    }
+}
+
+impl Balancer {
+    /// Starts one in front of the instances with these public addresses, which may come and go, and waits until it
+    /// accepts connections.
+    ///
+    /// # Errors
+    /// It is not installed, refuses its configuration, or does not listen within [`DEADLINE`].
+    pub async fn start(kind: Kind, instances: &[SocketAddr]) -> anyhow::Result<Self> {
+        let connections = (files::raise_limit().saturating_sub(SPARE_FILES) / 2).min(MOST_CONNECTIONS);
+        let dir = tempfile::tempdir().context("make a temporary directory")?;
+        let address = loopback::own_address()?;
+        let facts = Facts { listen: address, instances, connections, dir: dir.path() };
+        let file = dir.path().join("balancer.conf");
+        let mut command = Command::new(installed(kind)?);
+        let text = match kind {
+            Kind::Nginx => nginx::configure(&facts, &file, &mut command),
+            Kind::HaProxy => haproxy::configure(&facts, &file, &mut command),
+        };
+        fs::write(&file, text).context("write the configuration")?;
+        command.stdout(Stdio::null());
+        let mut program = Program::start(command, Output::Stderr)?;
+        let listening = eventually(DEADLINE, async || match program.try_exit()? {
+            Some(status) => Ok(Err(status)),
+            None => Ok(TcpStream::connect(address).await.map(Ok)?),
+        });
+        if let Err(status) = listening.await.with_context(|| program.tail())? {
+            bail!("{kind} ended with {status}: {}", program.tail());
+        }
+        Ok(Self { program, address, _dir: dir })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A client of the instances behind it.
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// What it logged last, for an error.
+    pub fn tail(&self) -> String {
+        self.program.tail()
+    }
+}
+
+fn installed(kind: Kind) -> anyhow::Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut directories = std::env::split_paths(&path).chain(ADMIN_PATHS.map(PathBuf::from));
+    let found =
+        directories.find_map(|directory| Some(directory.join(kind.binary())).filter(|file| file.is_file()));
+    found.with_context(|| {
+        format!(
+            "{kind} is not installed: `make test` installs it, or run `apt-get install {}`",
+            kind.package()
+        )
+    })
+}
