@@ -11,13 +11,15 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 ARGS ?=
 # Cases of `make bench`: all, fanout, redis, idle.
 BENCH ?= all
+# The build that `make upgrade-test` runs beside this one, as a git ref: the one before, where none is given.
+FROM ?=
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test check fmt fmt-check lint doc deny sizes bench fuzz clean
+.PHONY: help run test upgrade-test check fmt fmt-check lint doc deny sizes bench fuzz clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build and serve the embedded log on 127.0.0.1:8080; ARGS="--redis redis://…" and so on
 	cargo run --release --locked --quiet --bin weir -- serve $(ARGS)
@@ -30,6 +32,13 @@ test: ## install what the tests need, then run all of them
 	else \
 	    cargo test --workspace --locked --no-fail-fast; \
 	fi
+
+# In a clone without history this fails rather than passes: whoever reads "green" takes it that two versions were run beside
+# each other. It first tries to fetch the history itself, as a shallow clone of CI can, and else says what to do.
+upgrade-test: ## run the build before this one beside this one, on one stream; FROM=<git ref> for another
+	@.ci/setup test
+	@previous=$$(.ci/previous $(FROM)) && \
+	WEIR_PREVIOUS_BINARY=$$previous cargo test --quiet --locked -p weir --test upgrade -- --ignored
 
 check: ## all that CI checks, in CI's order
 	@lock=$$(cksum Cargo.lock) && \
