@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
+use tokio::task::JoinSet;
 use weir_testkit::redis::RedisServer;
 use weir_testkit::sse::Event;
-use weir_testkit::{DEADLINE, End, Instance, Signal, SseStream, eventually, expect};
+use weir_testkit::{DEADLINE, End, Instance, Signal, SseStream, eventually, expect, files};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -247,6 +248,84 @@ async fn nothing_moves_the_deadline() -> anyhow::Result<()> {
     ensure_clean(status, &weir)?;
     assert_eq!(stalled.read_to_end().await?.1, End::Cut);
     Ok(())
+}
+
+/// One of the crowd: the numbers it was told before the goodbye.
+async fn listen(mut stream: SseStream) -> anyhow::Result<Vec<usize>> {
+    let events = ensure_goodbye(&mut stream).await?;
+    let published = events.iter().filter(|event| !event.event.starts_with("weir."));
+    published.map(|event| event.data.parse().context("a number")).collect()
+}
+
+/// Connects a crowd to `s`, a batch at a time, so that no queue of the kernel overflows.
+async fn crowd(weir: &Instance, count: usize) -> anyhow::Result<Vec<SseStream>> {
+    let (client, mut streams) = (weir.client(), Vec::new());
+    while streams.len() < count {
+        let mut batch = JoinSet::new();
+        for _ in 0..100.min(count - streams.len()) {
+            batch.spawn(async move { client.subscribe("s").await });
+        }
+        while let Some(stream) = batch.join_next().await {
+            streams.push(stream??);
+        }
+    }
+    Ok(streams)
+}
+
+/// A crowd of whom one in a hundred never reads: the others are told, each after its last event, and all ends in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_never_read_take_nothing_from_the_others() -> anyhow::Result<()> {
+    const TIMEOUT: Duration = Duration::from_secs(12);
+    files::raise_limit();
+    let given = std::env::var_os("WEIR_TEST_CLIENTS").and_then(|given| given.to_str()?.parse().ok());
+    let (count, timeout) = (given.unwrap_or(500_usize), format!("{}s", TIMEOUT.as_secs()));
+    let flags = ["--drain-delay", "1s", "--drain-window", "4s", "--shutdown-timeout", &timeout];
+    let mut weir = Instance::start(WEIR, &flags).await?;
+    let client = weir.client();
+    let mut stalled = Vec::new();
+    for _ in 0..count / 100 {
+        let target = "/v1/events?session=s&session=large";
+        stalled.push(client.get(target).receive_buffer(4096).subscribe().await?);
+    }
+    let line = format!("{{\"session\":\"large\",\"data\":\"{}\"}}\n", "x".repeat(4096));
+    let batch = client.post("/v1/events").header("content-type", "application/x-ndjson");
+    assert_eq!(batch.body(line.repeat(400)).send().await?.status(), 201);
+    let readers = crowd(&weir, count - stalled.len()).await?;
+    let mut listening = JoinSet::new();
+    for stream in readers {
+        listening.spawn(listen(stream));
+    }
+    let mut published = 0;
+    while published < 10 {
+        client.publish("s", published.to_string()).await?;
+        published += 1;
+    }
+    weir.signal(Signal::TERM)?;
+    let signalled = Instant::now();
+    unready(&weir).await?;
+    // A publisher goes on for as long as it is let.
+    let mut publisher = JoinSet::new();
+    publisher.spawn(async move {
+        while client.publish("s", published.to_string()).await.is_ok() {
+            published += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    while let Some(told) = listening.join_next().await {
+        let told = told??;
+        ensure!(told.len() >= 10 && told.iter().copied().eq(0..told.len()), "{told:?}");
+    }
+    let all_told = signalled.elapsed();
+    let status = weir.wait_exit(TIMEOUT + DEADLINE).await?;
+    let took = signalled.elapsed();
+    println!(
+        "{count} clients, {} stalled: all others told after {all_told:?}, gone after {took:?}",
+        stalled.len()
+    );
+    assert!(took < TIMEOUT, "{took:?}");
+    let cut = weir.logged("stopped at the deadline: the clients left were cut").context("none was cut")?;
+    assert_eq!(cut["cut"].as_u64(), Some(stalled.len() as u64), "{cut}");
+    ensure_clean(status, &weir)
 }
 
 #[tokio::test]
