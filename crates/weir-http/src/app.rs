@@ -15,6 +15,7 @@ use weir_metrics::Metrics;
 
 use crate::access::Anonymous;
 use crate::client::Client;
+use crate::refusals::Refusals;
 
 /// How a subscribe that cannot be served now is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,7 @@ pub struct App {
     pub(crate) clients: DashMap<u64, Arc<Client>>,
     /// Clients that may still be admitted.
     pub(crate) room: Arc<Semaphore>,
+    pub(crate) refusals: Refusals,
     /// When the reader last returned, by the clock that nobody sets.
     progress: Mutex<Instant>,
     /// Cancelled when the instance begins to go away.
@@ -104,6 +106,7 @@ impl App {
             clients: DashMap::new(),
             room: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             config,
+            refusals: Refusals::default(),
             progress: Mutex::new(Instant::now()),
             draining: CancellationToken::new(),
             refusing: CancellationToken::new(),

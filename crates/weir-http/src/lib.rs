@@ -7,7 +7,7 @@
 //! - `link`, `client`: the clients of a connection, and their supervision outside the response body
 //! - `router`, [`path`], `query`, `access`: which call it is, and who may make it
 //! - `subscribe`, `body`, `longpoll`: how clients get events
-//! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out
+//! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not
 //! - `admin`, [`health`]: what operators see
 //! - [`drain`]: how an instance goes away
 //! - `problem`: the one place that turns errors into answers
@@ -29,6 +29,7 @@ mod longpoll;
 mod problem;
 mod publish;
 mod query;
+mod refusals;
 mod router;
 mod snapshot;
 mod sniff;

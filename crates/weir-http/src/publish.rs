@@ -93,7 +93,8 @@ async fn append(
     scope: String,
 ) -> Result<Appended, Problem> {
     let idempotency = idempotency(headers, events, scope)?;
-    Ok(app.log.append(events, idempotency.as_ref()).await?)
+    let appended = app.log.append(events, idempotency.as_ref()).await;
+    Ok(appended.inspect_err(|error| app.refusals.note(error, app.time().now))?)
 }
 
 fn idempotency(
