@@ -8,6 +8,7 @@
 //! - [`client`]: requests and answers, and [`stream`]: subscriptions; with the [`head`] and the [`body`] of an answer
 //! - [`raw`]: bare connections for hostile clients
 //! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
+//! - [`usage`]: what a process uses
 //! - [`relay`]: an address that outlives the server behind it
 //! - [`balancer`]: a real load balancer in front of instances, whose addresses ([`loopback`]) outlive them
 //! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]
@@ -36,6 +37,7 @@ pub mod loopback;
 pub mod metrics;
 pub mod program;
 pub mod relay;
+pub mod usage;
 
 pub use balancer::Balancer;
 pub use body::End;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
-use weir_testkit::{Closed, DEADLINE, End, Instance, RawConn, SseStream, eventually, expect};
+use weir_testkit::{Closed, DEADLINE, End, Instance, RawConn, SseStream, eventually, expect, usage};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -297,7 +297,7 @@ async fn without_free_descriptors_it_waits_and_recovers() -> anyhow::Result<()> 
     assert_eq!(beset.honest.next_data(1).await?, ["1"]);
 
     let pid = beset.weir.pid();
-    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
+    let open = usage::open_files(pid)?;
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let maximum = getrlimit(Resource::Nofile).maximum;
     let few = Rlimit { current: Some(open + 20), maximum };
@@ -311,10 +311,10 @@ async fn without_free_descriptors_it_waits_and_recovers() -> anyhow::Result<()> 
         beset.weir.logged(said).context("it does not say that it cannot accept")
     })
     .await?;
-    let (from, since) = (cpu(pid)?, Instant::now());
+    let (from, since) = (usage::cpu(pid)?, Instant::now());
     // A second in which it could spin.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let share = (cpu(pid)? - from).as_secs_f64() / since.elapsed().as_secs_f64();
+    let share = (usage::cpu(pid)? - from).as_secs_f64() / since.elapsed().as_secs_f64();
     assert!(share < 0.2, "{share} of a processor");
     // What is open goes on.
     publisher.write(post.as_bytes()).await?;
@@ -324,16 +324,6 @@ async fn without_free_descriptors_it_waits_and_recovers() -> anyhow::Result<()> 
     eventually(DEADLINE, async || Ok(beset.weir.client().get("/livez").send().await?)).await?;
     prlimit(process, Resource::Nofile, before)?;
     beset.ensure_unharmed().await
-}
-
-/// Processor time that a process has used.
-fn cpu(pid: u32) -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name may hold anything, so fields are counted from its end: user and system time are the 12th and 13th.
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = fields.get(11..13).context("short stat")?.iter().map(|field| field.parse::<u64>());
-    // Linux shows a hundred ticks a second, whatever it counts by itself.
-    Ok(Duration::from_millis(10 * ticks.sum::<Result<u64, _>>()?))
 }
 
 /// A client that closes its sending side has nothing more to say: its stream ends, and nothing of it stays behind.
