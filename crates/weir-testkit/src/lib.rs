@@ -9,6 +9,7 @@
 //! - [`raw`]: bare connections for hostile clients
 //! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
 //! - [`usage`]: what a process uses
+//! - [`checker`]: what every client was owed, against what it got
 //! - [`relay`]: an address that outlives the server behind it
 //! - [`balancer`]: a real load balancer in front of instances, whose addresses ([`loopback`]) outlive them
 //! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]
@@ -30,6 +31,8 @@ mod lines;
 
 pub mod balancer;
 pub mod event_source;
+pub mod checker;
+
 pub mod expect;
 pub mod files;
 pub mod instance;
