@@ -3,8 +3,8 @@
 //! It knows nothing of sockets, clocks and servers: what producers sent and clients received was written down before.
 //! In reading order:
 //! - [`history`]: what is written down, and [`record`]: how a stream becomes a part of it
-//! - [`truth`](mod@truth): what the log must have held
-//! - [`follow`](mod@follow): one client, connection by connection
+//! - `truth`: what the log must have held
+//! - `follow`: one client, connection by connection
 //! - [`violation`]: what can be wrong, and [`report`]: all of it, with counts
 //!
 //! The invariants, by the names they have in a report:

@@ -10,9 +10,9 @@
 //! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
 //! - [`usage`]: what a process uses
 //! - [`checker`]: what every client was owed, against what it got
-//! - [`relay`]: an address that outlives the server behind it
 //! - [`balancer`]: a real load balancer in front of instances, whose addresses ([`loopback`]) outlive them
 //! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]
+//! - [`chaos`]: a network that fails on command, and an address that outlives the server behind it
 //! - [`expect`]: what tests expect again and again
 
 pub mod log_suite;
@@ -31,19 +31,19 @@ mod lines;
 
 pub mod balancer;
 pub mod event_source;
+pub mod chaos;
 pub mod checker;
-
 pub mod expect;
 pub mod files;
 pub mod instance;
 pub mod loopback;
 pub mod metrics;
 pub mod program;
-pub mod relay;
 pub mod usage;
 
 pub use balancer::Balancer;
 pub use body::End;
+pub use chaos::Proxy;
 pub use client::{Client, Response};
 pub use deadline::{DEADLINE, eventually};
 pub use event_source::EventSource;
@@ -51,5 +51,4 @@ pub use instance::Instance;
 pub use metrics::Metrics;
 pub use program::{Output, Program, Signal};
 pub use raw::{Closed, RawConn};
-pub use relay::Relay;
 pub use stream::{Next, SseStream};

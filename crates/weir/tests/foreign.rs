@@ -10,7 +10,7 @@ use serde_json::Value;
 use weir_core::EventId;
 use weir_testkit::redis::RedisServer;
 use weir_testkit::sse::{Item, Parser};
-use weir_testkit::{Client, DEADLINE, Instance, Output, Program, Relay, Signal, eventually};
+use weir_testkit::{Client, DEADLINE, Instance, Output, Program, Proxy, Signal, eventually};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 const SESSION: &str = "room/1 ü";
@@ -127,7 +127,7 @@ async fn receives_and_resumes(start: impl Fn(&str) -> Command) -> anyhow::Result
     let redis = redis.url();
     let flags = ["--redis", &redis, "--retry", "100ms", "--drain-delay", "0s", "--drain-window", "100ms"];
     let (mut first, second) = tokio::try_join!(Instance::start(WEIR, &flags), Instance::start(WEIR, &flags))?;
-    let relay = Relay::start(first.public()).await?;
+    let relay = Proxy::start(first.public()).await?;
 
     let client = Program::start(start(&format!("http://{}{PATH}", relay.addr())), Output::Stdout)?;
     eventually(DEADLINE, async || connections(&client, 1)).await?;
