@@ -13,6 +13,7 @@
 //! - [`balancer`]: a real load balancer in front of instances, whose addresses ([`loopback`]) outlive them
 //! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]
 //! - [`chaos`]: a network that fails on command, and an address that outlives the server behind it
+//! - [`workload`]: producers and clients that write down what they do
 //! - [`expect`]: what tests expect again and again
 
 pub mod log_suite;
@@ -40,6 +41,7 @@ pub mod loopback;
 pub mod metrics;
 pub mod program;
 pub mod usage;
+pub mod workload;
 
 pub use balancer::Balancer;
 pub use body::End;

@@ -14,11 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a port that somebody else took in the meantime is replaced by another.
 const PORT_TRIES: usize = 8;
 
-/// A redis-server of its own on a free port of the loopback, without persistence: a restart empties it. It dies with
-/// this value.
+/// A redis-server of its own on a free port of the loopback. A restart empties it, unless it is
+/// [persistent](Self::start_persistent). It dies with this value.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
+    append_only: &'static str,
     process: Option<Child>,
     dir: TempDir,
 }
@@ -29,9 +30,21 @@ impl RedisServer {
     /// # Panics
     /// Where `redis-server` is not installed or does not come up.
     pub async fn start() -> Self {
+        Self::start_with("no").await
+    }
+
+    /// Starts one that writes every change to disk before it answers, so that a restart loses nothing.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub async fn start_persistent() -> Self {
+        Self::start_with("yes").await
+    }
+
+    async fn start_with(append_only: &'static str) -> Self {
         for _ in 0..PORT_TRIES {
             let dir = tempfile::tempdir().expect("a temporary directory can be made");
-            let mut server = Self { port: free_port(), process: None, dir };
+            let mut server = Self { port: free_port(), append_only, process: None, dir };
             if server.up().await {
                 return server;
             }
@@ -93,7 +106,7 @@ impl RedisServer {
         }
     }
 
-    /// Kills the process if it runs, and starts an empty one on the same port.
+    /// Kills the process if it runs, and starts another one on the same port, empty unless it is persistent.
     ///
     /// # Panics
     /// Where it does not come up.
@@ -121,7 +134,8 @@ impl RedisServer {
     fn spawn(&self) -> Child {
         let port = self.port.to_string();
         let spawned = Command::new("redis-server")
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", self.append_only])
+            .args(["--appendfsync", "always", "--dir"])
             .arg(self.dir.path())
             .args(["--logfile", "redis.log"])
             .stdin(Stdio::null())
@@ -148,7 +162,10 @@ impl RedisServer {
     }
 
     /// Runs one command on a connection of its own; the inner error is the server's.
-    async fn try_command(&self, args: &[&[u8]]) -> io::Result<Result<String, String>> {
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn try_command(&self, args: &[&[u8]]) -> io::Result<Result<String, String>> {
         let (port, request) = (self.port, encode(args));
         let exchange = move || {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
@@ -235,6 +252,14 @@ mod tests {
         server.restart().await;
         assert_eq!(server.cli(&["EXISTS", "k"]).await, "0");
         assert!(server.url().ends_with(&server.port().to_string()));
+    }
+
+    #[tokio::test]
+    async fn a_persistent_server_keeps_what_it_acknowledged() {
+        let mut server = RedisServer::start_persistent().await;
+        assert_eq!(server.cli(&["RPUSH", "k", "a", "b"]).await, "2");
+        server.restart().await;
+        assert_eq!(server.cli(&["LLEN", "k"]).await, "2");
     }
 
     #[tokio::test]
