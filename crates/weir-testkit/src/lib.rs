@@ -31,9 +31,9 @@ pub mod stream;
 mod lines;
 
 pub mod balancer;
-pub mod event_source;
 pub mod chaos;
 pub mod checker;
+pub mod event_source;
 pub mod expect;
 pub mod files;
 pub mod instance;
