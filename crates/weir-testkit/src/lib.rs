@@ -1,7 +1,7 @@
 //! What the tests of weir share: private servers, running instances, a strict SSE parser, the log suite.
 //!
 //! In reading order:
-//! - [`redis`]: a private redis-server for one test
+//! - [`redis`]: a private redis-server for one test, and several that are a cluster or watched by Sentinels
 //! - [`mod@log_suite`]: what every backend of the event log must pass
 //! - [`sse`]: what a stream said, and what a clean server never says
 //! - [`deadline`]: waiting that ends

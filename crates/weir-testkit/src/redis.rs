@@ -1,12 +1,24 @@
-//! A private redis-server for one test.
+//! A private redis-server for one test, or several that belong together.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+mod certificates;
+mod cluster;
+mod options;
+mod sentinel;
+mod wire;
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+pub use certificates::{Authority, Pair};
+pub use cluster::RedisCluster;
+pub use options::{Options, Software};
+pub use sentinel::Sentinels;
+use wire::Door;
 
 /// How long the server may take to answer. It bounds a test against a server that hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -19,9 +31,11 @@ const PORT_TRIES: usize = 8;
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
-    append_only: &'static str,
     process: Option<Child>,
     dir: TempDir,
+    options: Options,
+    /// Beside the port, in the order of the options.
+    ports: Vec<u16>,
 }
 
 impl RedisServer {
@@ -30,7 +44,7 @@ impl RedisServer {
     /// # Panics
     /// Where `redis-server` is not installed or does not come up.
     pub async fn start() -> Self {
-        Self::start_with("no").await
+        Self::start_with(Options::default()).await
     }
 
     /// Starts one that writes every change to disk before it answers, so that a restart loses nothing.
@@ -38,18 +52,23 @@ impl RedisServer {
     /// # Panics
     /// As [`Self::start`].
     pub async fn start_persistent() -> Self {
-        Self::start_with("yes").await
+        Self::start_with(Options::default().set("appendonly", &["yes"]).set("appendfsync", &["always"])).await
     }
 
-    async fn start_with(append_only: &'static str) -> Self {
+    /// Starts a server that is not the usual one.
+    ///
+    /// # Panics
+    /// Where its program is not installed or does not come up.
+    pub async fn start_with(options: Options) -> Self {
         for _ in 0..PORT_TRIES {
             let dir = tempfile::tempdir().expect("a temporary directory can be made");
-            let mut server = Self { port: free_port(), append_only, process: None, dir };
+            let ports = options.ports.iter().map(|_| free_port()).collect();
+            let mut server = Self { port: free_port(), process: None, dir, options: options.clone(), ports };
             if server.up().await {
                 return server;
             }
         }
-        panic!("redis-server did not come up on any of {PORT_TRIES} ports");
+        panic!("{} did not come up on any of {PORT_TRIES} ports", options.software.program());
     }
 
     /// `redis://127.0.0.1:<port>`.
@@ -60,6 +79,19 @@ impl RedisServer {
     /// The port it listens on.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port of [`Options::tls`].
+    ///
+    /// # Panics
+    /// Where it has none.
+    pub fn tls_port(&self) -> u16 {
+        self.port_of("tls-port")
+    }
+
+    fn port_of(&self, setting: &str) -> u16 {
+        let place = self.options.ports.iter().position(|name| *name == setting);
+        self.ports[place.expect("the server has such a port")]
     }
 
     /// Runs one command and gives its reply as text: an array one element a line, nil as `(nil)`.
@@ -80,6 +112,18 @@ impl RedisServer {
             .await
             .expect("redis answers")
             .unwrap_or_else(|error| panic!("redis refuses: {error}"))
+    }
+
+    /// [`Self::cli`] whose error reply is looked at.
+    ///
+    /// # Errors
+    /// What the server replied.
+    ///
+    /// # Panics
+    /// Where it does not answer.
+    pub async fn try_cli(&self, args: &[&str]) -> Result<String, String> {
+        let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
+        self.try_command(&args).await.expect("redis answers")
     }
 
     /// Stops the process where it stands (`SIGSTOP`): sockets stay open, nothing answers.
@@ -132,25 +176,34 @@ impl RedisServer {
     }
 
     fn spawn(&self) -> Child {
-        let port = self.port.to_string();
-        let spawned = Command::new("redis-server")
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", self.append_only])
-            .args(["--appendfsync", "always", "--dir"])
-            .arg(self.dir.path())
-            .args(["--logfile", "redis.log"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        match spawned {
+        let program = self.options.software.program();
+        let mut command = Command::new(program);
+        match &self.options.sentinel {
+            None => self.configure(&mut command),
+            Some(lines) => command.arg(self.sentinel_file(lines)).arg("--sentinel"),
+        };
+        match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
             Ok(process) => process,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 panic!(
-                    "redis-server is not installed: `make test` installs it, or run `apt-get install redis-server`"
+                    "{program} is not installed: `make test` installs it, or run `apt-get install {program}`"
                 )
             }
-            Err(error) => panic!("redis-server cannot be started: {error}"),
+            Err(error) => panic!("{program} cannot be started: {error}"),
         }
+    }
+
+    fn configure<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let port = if self.options.socket.is_some() { 0 } else { self.port };
+        command
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--logfile", "redis.log", "--dir"])
+            .arg(self.dir.path())
+            .args(&self.options.args);
+        for (name, port) in self.options.ports.iter().zip(&self.ports) {
+            command.args([&format!("--{name}"), &port.to_string()]);
+        }
+        command
     }
 
     fn running(&mut self) -> bool {
@@ -166,13 +219,12 @@ impl RedisServer {
     /// # Errors
     /// There is no answer.
     pub async fn try_command(&self, args: &[&[u8]]) -> io::Result<Result<String, String>> {
-        let (port, request) = (self.port, encode(args));
-        let exchange = move || {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(&request)?;
-            read_reply(&mut BufReader::new(stream))
+        let door = match &self.options.socket {
+            Some(path) => Door::Socket(path.clone()),
+            None => Door::Port(self.port),
         };
+        let (login, request) = (self.options.login.clone(), wire::encode(args));
+        let exchange = move || door.exchange(login.as_ref(), &request, PATIENCE);
         tokio::task::spawn_blocking(exchange).await.expect("the exchange does not panic")
     }
 }
@@ -188,83 +240,5 @@ fn free_port() -> u16 {
     listener.local_addr().expect("a bound socket has an address").port()
 }
 
-fn encode(args: &[&[u8]]) -> Vec<u8> {
-    let mut out = format!("*{}\r\n", args.len()).into_bytes();
-    for arg in args {
-        out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-        out.extend_from_slice(arg);
-        out.extend_from_slice(b"\r\n");
-    }
-    out
-}
-
-fn read_reply(from: &mut impl BufRead) -> io::Result<Result<String, String>> {
-    let mut line = String::new();
-    if from.read_line(&mut line)? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    let line = line.trim_end();
-    let Some((kind, rest)) = line.split_at_checked(1) else { return Err(io::ErrorKind::InvalidData.into()) };
-    match kind {
-        "-" => Ok(Err(rest.to_owned())),
-        "$" | "*" if rest == "-1" => Ok(Ok("(nil)".to_owned())),
-        "$" => read_bulk(from, length(rest)?).map(Ok),
-        "*" => read_array(from, length(rest)?),
-        _ => Ok(Ok(rest.to_owned())),
-    }
-}
-
-fn read_bulk(from: &mut impl BufRead, len: usize) -> io::Result<String> {
-    let mut bytes = vec![0; len + 2];
-    from.read_exact(&mut bytes)?;
-    bytes.truncate(len);
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn read_array(from: &mut impl BufRead, len: usize) -> io::Result<Result<String, String>> {
-    let mut items = Vec::with_capacity(len);
-    for _ in 0..len {
-        match read_reply(from)? {
-            Ok(item) => items.push(item),
-            Err(error) => return Ok(Err(error)),
-        }
-    }
-    Ok(Ok(items.join("\n")))
-}
-
-fn length(digits: &str) -> io::Result<usize> {
-    digits.parse().map_err(|_| io::ErrorKind::InvalidData.into())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_server_of_its_own_answers_pauses_and_restarts_empty() {
-        let mut server = RedisServer::start().await;
-        assert_eq!(server.cli(&["RPUSH", "k", "a", "b"]).await, "2");
-        assert_eq!(server.command(&[b"RPUSH", b"k", b"\xff"]).await, "3");
-        assert_eq!(server.cli(&["LRANGE", "k", "0", "1"]).await, "a\nb");
-        server.pause();
-        server.resume();
-        assert_eq!(server.cli(&["GET", "none"]).await, "(nil)");
-        server.restart().await;
-        assert_eq!(server.cli(&["EXISTS", "k"]).await, "0");
-        assert!(server.url().ends_with(&server.port().to_string()));
-    }
-
-    #[tokio::test]
-    async fn a_persistent_server_keeps_what_it_acknowledged() {
-        let mut server = RedisServer::start_persistent().await;
-        assert_eq!(server.cli(&["RPUSH", "k", "a", "b"]).await, "2");
-        server.restart().await;
-        assert_eq!(server.cli(&["LLEN", "k"]).await, "2");
-    }
-
-    #[tokio::test]
-    #[should_panic(expected = "wrong number of arguments")]
-    async fn an_error_reply_fails_the_test() {
-        RedisServer::start().await.cli(&["GET"]).await;
-    }
-}
+mod tests;
