@@ -12,4 +12,7 @@ mod groups;
 #[path = "redis/server.rs"]
 mod server;
 
+/// What the servers of these tests run.
+const SOFTWARE: weir_testkit::redis::Software = weir_testkit::redis::Software::Redis;
+
 weir_testkit::log_suite!(server::Shared);

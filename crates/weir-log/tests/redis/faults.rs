@@ -177,7 +177,7 @@ async fn a_server_that_restarts_empty_is_a_reset() {
 /// A server that is away at first is waited for, and said to be away once.
 #[tokio::test]
 async fn a_server_that_is_away_at_first_is_waited_for() {
-    let mut server = RedisServer::start().await;
+    let mut server = RedisServer::start_with(crate::SOFTWARE.into()).await;
     server.stop();
     let Joined { log, mut reader, .. } = open(config(&server, Limits::default()));
     let feed = next_news(&mut *reader).await;

@@ -13,6 +13,8 @@ use weir_testkit::log_suite::follow::eventually;
 use weir_testkit::log_suite::{Backend, Instance, Limits};
 use weir_testkit::redis::RedisServer;
 
+use crate::SOFTWARE;
+
 /// Key of the stream.
 pub(crate) const STREAM: &str = "weir:events";
 
@@ -103,7 +105,7 @@ impl Backend for Shared {
     const SLACK: u64 = 100;
 
     async fn start(limits: Limits) -> Self {
-        Self { server: RedisServer::start().await, limits }
+        Self { server: RedisServer::start_with(SOFTWARE.into()).await, limits }
     }
 
     async fn join(&self) -> Instance {
