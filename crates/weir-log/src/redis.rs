@@ -5,6 +5,7 @@
 //!
 //! - `access`, `config`: how it is reached, and what it is told
 //! - `link`, `fault`, `frame`: one connection, what goes wrong on it, and what comes over it
+//! - `home`, `connector`: which server has the stream now, and connections to it
 //! - `keys`, `scripts`: what stands in Redis, and what runs there
 //! - `append`: adding events
 //! - `codec`, `position`, `pacing`, `backoff`: decoding, the proof of continuity, sizes and pauses
@@ -17,10 +18,12 @@ mod append;
 mod backoff;
 mod codec;
 mod config;
+mod connector;
 mod context;
 mod cursor;
 mod fault;
 mod frame;
+mod home;
 mod keys;
 mod link;
 mod pacing;
@@ -44,9 +47,10 @@ use weir_core::name::Session;
 use crate::clock::WallClock;
 pub use access::{BadRedisAccess, RedisAccess, RedisTls};
 pub use config::{Pace, RedisConfig};
+use connector::Connector;
 use context::{Context, Reading};
 use keys::Keys;
-use link::{Connector, text};
+use link::text;
 pub use reader::RedisReader;
 use weir_metrics::{Metrics, Operation};
 
@@ -85,8 +89,10 @@ impl RedisLog {
             demoted: Notify::new(),
         });
         let upkeep = upkeep::run(Arc::clone(&context));
+        let watched = Arc::clone(&context);
+        let watch = async move { watched.connector.watch().await };
         let stopped = stop.clone();
-        tasks.spawn(async move { stopped.run_until_cancelled(upkeep).await });
+        tasks.spawn(async move { stopped.run_until_cancelled(async { tokio::join!(upkeep, watch) }).await });
         let reader = RedisReader::new(Arc::clone(&context));
         Ok((Arc::new(Self { context, clock: WallClock::system(), tasks, stop }), reader))
     }

@@ -1,6 +1,8 @@
 //! The Redis log passes the suite of every log, takes what foreign producers write, and survives what happens to
 //! connections, groups and servers.
 
+#[path = "redis/cluster.rs"]
+mod cluster;
 #[path = "redis/degraded.rs"]
 mod degraded;
 #[path = "redis/faults.rs"]
@@ -9,6 +11,12 @@ mod faults;
 mod foreign;
 #[path = "redis/groups.rs"]
 mod groups;
+#[path = "redis/load.rs"]
+mod load;
+#[path = "redis/sentinel.rs"]
+mod sentinel;
+#[path = "redis/sentinel_words.rs"]
+mod sentinel_words;
 #[path = "redis/server.rs"]
 mod server;
 

@@ -1,11 +1,21 @@
 //! What `redis.rs` shows on Redis holds on Valkey too.
 
+#[path = "redis/cluster.rs"]
+mod cluster;
+#[path = "redis/degraded.rs"]
+mod degraded;
 #[path = "redis/faults.rs"]
 mod faults;
 #[path = "redis/foreign.rs"]
 mod foreign;
 #[path = "redis/groups.rs"]
 mod groups;
+#[path = "redis/load.rs"]
+mod load;
+#[path = "redis/sentinel.rs"]
+mod sentinel;
+#[path = "redis/sentinel_words.rs"]
+mod sentinel_words;
 #[path = "redis/server.rs"]
 mod server;
 

@@ -197,7 +197,9 @@ impl RedisServer {
         let port = if self.options.socket.is_some() { 0 } else { self.port };
         command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no", "--logfile", "redis.log", "--dir"])
+            .args(["--save", "", "--appendonly", "no", "--logfile", "redis.log"])
+            // A replica gets its copy at once.
+            .args(["--repl-diskless-sync-delay", "0", "--dir"])
             .arg(self.dir.path())
             .args(&self.options.args);
         for (name, port) in self.options.ports.iter().zip(&self.ports) {

@@ -8,8 +8,9 @@ use weir_core::id::EventId;
 use weir_core::log::LogFacts;
 
 use super::config::RedisConfig;
+use super::connector::Connector;
 use super::keys::Keys;
-use super::link::{Connector, Link};
+use super::link::Link;
 use weir_metrics::Metrics;
 
 /// Shared by publishers, reader and upkeep. Each lock is held for a few instructions, never across a wait.

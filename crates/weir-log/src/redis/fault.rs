@@ -34,6 +34,17 @@ impl Fault {
         }
     }
 
+    /// The fault of whoever was asked for the way, `who`: there is no connection yet.
+    pub(super) fn away(self, who: std::fmt::Arguments<'_>) -> Self {
+        match self {
+            Self::Away(why) => Self::Away(format!("{who}: {why}")),
+            Self::Refused(why) => Self::Away(format!("{who} refuses: {why}")),
+            Self::Late => Self::Away(format!("{who} does not answer")),
+            Self::Broken(why) => Self::Away(format!("{who} closed the connection: {why}")),
+            Self::Garbled(why) => Self::Away(format!("{who} answers something unexpected: {why}")),
+        }
+    }
+
     /// The metric label it counts under where reading failed by it.
     pub(super) fn kind(&self) -> ReaderError {
         match self {

@@ -41,6 +41,19 @@ pub(super) fn first_value(frame: &Resp3Frame) -> Result<Option<&Resp3Frame>, Fau
     }
 }
 
+/// The value of a name, of a map or of an array of names and values, as which the versions of the protocol write the same.
+pub(super) fn field<'a>(frame: &'a Resp3Frame, name: &str) -> Option<&'a Resp3Frame> {
+    match frame {
+        Resp3Frame::Map { data, .. } => {
+            data.iter().find(|(key, _)| text(key) == Some(name)).map(|pair| pair.1)
+        }
+        _ => {
+            let items = items(frame)?;
+            items.chunks_exact(2).find(|pair| text(&pair[0]) == Some(name)).map(|pair| &pair[1])
+        }
+    }
+}
+
 /// The bytes of a string.
 pub(super) fn bytes(frame: &Resp3Frame) -> Option<&Bytes> {
     match frame {

@@ -12,7 +12,7 @@ use fred::bytes_utils::Str;
 use fred::clients::{Client, WithOptions};
 use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, StreamsInterface};
-use fred::types::config::{ConnectionConfig, Options, TcpConfig};
+use fred::types::config::{Config, ConnectionConfig, Options, Server, ServerConfig, TcpConfig};
 use fred::types::streams::XID;
 use fred::types::{Builder, ConnectHandle, CustomCommand, Resp3Frame, Value};
 use tokio::sync::Semaphore;
@@ -20,7 +20,6 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::access::{BadRedisAccess, RedisAccess};
 use super::fault::Fault;
 use weir_metrics::{Metrics, Operation};
 
@@ -37,50 +36,73 @@ const MOST_WAITING: usize = 1 << 14;
 /// Between two looks at a connection in the making, because the client's signal of success can be missed.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Makes connections.
+/// Makes connections to one server.
 #[derive(Debug)]
-pub(super) struct Connector {
-    builder: Builder,
-    slot: u16,
+pub(super) struct Dialer {
+    config: Config,
+    stream: String,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
+}
+
+/// On what terms a connection is held: after which refusals another server is the right one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Terms {
+    /// There is no other.
+    Fixed,
+    /// It is the master.
+    Master,
+    /// It has the slot of the stream.
+    Owner,
 }
 
 /// A connection. It closes when the last handle is dropped.
 #[derive(Debug)]
 pub(super) struct Link {
     client: Client,
+    stream: String,
     slot: u16,
+    terms: Terms,
     metrics: Arc<Metrics>,
     room: Semaphore,
     ended: CancellationToken,
     _close: DropGuard,
 }
 
-impl Connector {
-    pub(super) fn new(
-        access: &RedisAccess,
-        stream: &str,
-        metrics: Arc<Metrics>,
-        tasks: TaskTracker,
-    ) -> Result<Self, BadRedisAccess> {
-        let mut builder = Builder::from_config(access.client()?);
-        builder.set_connection_config(ConnectionConfig {
-            connection_timeout: CONNECT_PATIENCE,
-            internal_command_timeout: CONNECT_PATIENCE,
-            max_command_attempts: 1,
-            tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
-            reconnect_errors: Vec::new(),
-            ..ConnectionConfig::default()
-        });
-        let slot = fred::util::redis_keyslot(stream.as_bytes());
-        Ok(Self { builder, slot, metrics, tasks })
+impl Dialer {
+    pub(super) fn new(config: Config, stream: &str, metrics: Arc<Metrics>, tasks: TaskTracker) -> Self {
+        Self { config, stream: stream.to_owned(), metrics, tasks }
     }
 
-    /// Makes a connection, or says why there is none. Dropping the future leaves nothing behind.
-    pub(super) async fn connect(&self) -> Result<Arc<Link>, Fault> {
+    /// Connects to the server, or to the one of the URL. The connection ends when `over` is cancelled.
+    pub(super) async fn dial(
+        &self,
+        server: Option<&Server>,
+        terms: Terms,
+        over: CancellationToken,
+    ) -> Result<Arc<Link>, Fault> {
+        match server {
+            None => self.open(self.config.clone(), terms, over).await,
+            Some(server) => self.dial_as(&self.config, server, terms, over).await,
+        }
+    }
+
+    /// Connects to the server as the user of `config`.
+    pub(super) async fn dial_as(
+        &self,
+        config: &Config,
+        server: &Server,
+        terms: Terms,
+        over: CancellationToken,
+    ) -> Result<Arc<Link>, Fault> {
+        let mut config = config.clone();
+        config.server = ServerConfig::Centralized { server: server.clone() };
+        self.open(config, terms, over).await
+    }
+
+    async fn open(&self, config: Config, terms: Terms, over: CancellationToken) -> Result<Arc<Link>, Fault> {
         let away = |error: &fred::error::Error| Fault::Away(error.details().to_owned());
-        let client = self.builder.build().map_err(|error| away(&error))?;
+        let client = builder(config).build().map_err(|error| away(&error))?;
         let mut driver = Driver(client.connect());
         tokio::select! {
             ended = &mut driver.0 => {
@@ -92,11 +114,25 @@ impl Connector {
             () = connected(&client) => {}
         }
         let (ended, close) = (CancellationToken::new(), CancellationToken::new());
-        self.tasks.spawn(drive(driver, close.clone(), ended.clone()));
-        let (slot, metrics) = (self.slot, Arc::clone(&self.metrics));
+        self.tasks.spawn(drive(driver, [close.clone(), over], ended.clone()));
+        let slot = fred::util::redis_keyslot(self.stream.as_bytes());
+        let (stream, metrics) = (self.stream.clone(), Arc::clone(&self.metrics));
         let room = Semaphore::new(MOST_WAITING);
-        Ok(Arc::new(Link { client, slot, metrics, room, ended, _close: close.drop_guard() }))
+        Ok(Arc::new(Link { client, stream, slot, terms, metrics, room, ended, _close: close.drop_guard() }))
     }
+}
+
+fn builder(config: Config) -> Builder {
+    let mut builder = Builder::from_config(config);
+    builder.set_connection_config(ConnectionConfig {
+        connection_timeout: CONNECT_PATIENCE,
+        internal_command_timeout: CONNECT_PATIENCE,
+        max_command_attempts: 1,
+        tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
+        reconnect_errors: Vec::new(),
+        ..ConnectionConfig::default()
+    });
+    builder
 }
 
 /// The task of the client that owns the socket; dropping it closes the socket.
@@ -115,12 +151,26 @@ async fn connected(client: &Client) {
     }
 }
 
-async fn drive(mut driver: Driver, close: CancellationToken, ended: CancellationToken) {
+async fn drive(mut driver: Driver, [close, over]: [CancellationToken; 2], ended: CancellationToken) {
     tokio::select! {
         result = &mut driver.0 => tracing::debug!(?result, "connection to redis ended"),
         () = close.cancelled() => {}
+        () = over.cancelled() => {}
+        // A refusal said that this is the wrong server.
+        () = ended.cancelled() => {}
     }
     ended.cancel();
+}
+
+impl Terms {
+    fn are_broken_by(self, refusal: &str) -> bool {
+        match refusal.split(' ').next().unwrap_or_default() {
+            "LOADING" | "MASTERDOWN" => true,
+            "READONLY" => self == Self::Master,
+            "MOVED" | "CLUSTERDOWN" => self == Self::Owner,
+            _ => false,
+        }
+    }
 }
 
 impl Link {
@@ -144,7 +194,37 @@ impl Link {
         args: Vec<Value>,
         patience: Duration,
     ) -> Result<Resp3Frame, Fault> {
-        self.send(CustomCommand::new_static(command, self.slot, true), args, patience).await
+        let answer = self.send(CustomCommand::new_static(command, self.slot, true), args, patience).await;
+        match answer {
+            Err(gone) if gone.stream_is_gone() && self.terms == Terms::Owner => {
+                Err(self.moved_away(gone).await)
+            }
+            answer => answer,
+        }
+    }
+
+    /// A key that moves to another node of a cluster ends a blocked read as one that is deleted does. The node itself
+    /// still tells the two apart.
+    async fn moved_away(&self, gone: Fault) -> Fault {
+        match self.ask("EXISTS", vec![text(&self.stream)], PATIENCE).await {
+            Ok(_) => gone,
+            Err(fault) => fault,
+        }
+    }
+
+    /// Sends a command that is no part of reading or publishing.
+    pub(super) async fn ask(
+        &self,
+        command: &'static str,
+        args: Vec<Value>,
+        patience: Duration,
+    ) -> Result<Resp3Frame, Fault> {
+        self.send(CustomCommand::new_static(command, self.slot, false), args, patience).await
+    }
+
+    /// The slot of the stream.
+    pub(super) fn slot(&self) -> u16 {
+        self.slot
     }
 
     /// Runs a script.
@@ -202,7 +282,7 @@ impl Link {
         args: Vec<Value>,
         patience: Duration,
     ) -> Result<Resp3Frame, Fault> {
-        if self.ended.is_cancelled() {
+        if !self.is_open() {
             return Err(Fault::Away("the connection ended".to_owned()));
         }
         let _room = self.room.try_acquire().map_err(|_| Fault::Away("too many commands wait".to_owned()))?;
@@ -210,23 +290,26 @@ impl Link {
         // The client does not tell commands that it will never send, so its end is watched beside it.
         tokio::select! {
             biased;
-            answer = client.custom_raw(command, args) => accept(answer),
+            answer = client.custom_raw(command, args) => self.accept(answer),
             () = self.ended() => Err(Fault::Broken("the connection ended".to_owned())),
         }
+    }
+
+    /// A refusal that says that another server is the right one, or that this one cannot serve at all, also ends the
+    /// connection, so that the next one is made where it belongs.
+    fn accept(&self, answer: Result<Resp3Frame, fred::error::Error>) -> Result<Resp3Frame, Fault> {
+        let frame = answer.map_err(|error| Fault::after_sending(&error))?;
+        let Some(text) = super::frame::error(&frame) else { return Ok(frame) };
+        if self.terms.are_broken_by(&text) {
+            self.ended.cancel();
+        }
+        Err(Fault::Refused(text))
     }
 
     fn client(&self, patience: Duration) -> WithOptions<Client> {
         let once =
             Options { timeout: Some(patience), max_attempts: Some(1), fail_fast: true, ..Options::default() };
         self.client.with_options(&once)
-    }
-}
-
-fn accept(answer: Result<Resp3Frame, fred::error::Error>) -> Result<Resp3Frame, Fault> {
-    let frame = answer.map_err(|error| Fault::after_sending(&error))?;
-    match super::frame::error(&frame) {
-        Some(text) => Err(Fault::Refused(text)),
-        None => Ok(frame),
     }
 }
 

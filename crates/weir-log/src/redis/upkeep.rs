@@ -30,9 +30,10 @@ pub(super) async fn run(context: Arc<Context>) {
                 match tend(&context, &link, &mut backoff).await {
                     Ended::Demoted if link.is_open() => held = Some(seat),
                     Ended::Demoted => {}
-                    Ended::Fault(fault) => {
+                    Ended::Fault(fault) if backoff.failures() == 0 => {
                         tracing::warn!(%fault, "the connection to redis for publishing ended");
                     }
+                    Ended::Fault(fault) => tracing::debug!(%fault, "redis still refuses upkeep"),
                 }
             }
             Err(fault) if backoff.failures() == 0 => {
@@ -86,7 +87,7 @@ async fn tend(context: &Context, link: &Link, backoff: &mut Backoff) -> Ended {
                 }
             }
             // Redis answers, so the connection is good; what it refuses is unknown.
-            Err(fault @ Fault::Refused(_)) => {
+            Err(fault @ Fault::Refused(_)) if link.is_open() => {
                 tracing::debug!(%fault, "upkeep is refused");
                 *context.facts.lock() = LogFacts { up: true, ..LogFacts::default() };
             }

@@ -35,8 +35,12 @@ pub(crate) struct Joined {
 }
 
 pub(crate) fn config(server: &RedisServer, limits: Limits) -> RedisConfig {
+    config_of(server.url(), limits)
+}
+
+pub(crate) fn config_of(url: String, limits: Limits) -> RedisConfig {
     RedisConfig {
-        access: RedisAccess { url: server.url(), password: None, tls: RedisTls::default() },
+        access: RedisAccess { url, password: None, tls: RedisTls::default() },
         stream: STREAM.to_owned(),
         maxlen: limits.maxlen,
         max_age: None,

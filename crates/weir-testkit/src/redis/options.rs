@@ -79,7 +79,7 @@ impl Options {
     /// Follows another server of the loopback.
     #[must_use]
     pub fn replica_of(self, port: u16) -> Self {
-        self.set("replicaof", &["127.0.0.1", &port.to_string()]).set("repl-diskless-sync-delay", &["0"])
+        self.set("replicaof", &["127.0.0.1", &port.to_string()])
     }
 
     /// Speaks TLS on a port of its own ([`super::RedisServer::tls_port`]), with this certificate. Where `clients` names
@@ -102,8 +102,7 @@ impl Options {
         let mut options = self
             .set("cluster-enabled", &["yes"])
             .set("cluster-config-file", &["nodes.conf"])
-            .set("cluster-node-timeout", &["1000"])
-            .set("repl-diskless-sync-delay", &["0"]);
+            .set("cluster-node-timeout", &["1000"]);
         options.ports.push("cluster-port");
         options
     }

@@ -1,0 +1,113 @@
+//! Makes connections to whoever has the stream now.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::types::config::Server;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::access::{BadRedisAccess, RedisAccess};
+use super::fault::Fault;
+use super::frame;
+use super::home::{Home, sentinel};
+use super::link::{Dialer, Link};
+use weir_metrics::Metrics;
+
+/// How often the Sentinels are asked whether the master is still the same. It bounds how long connections stay with one
+/// that was replaced without closing them: a machine that stands still, or that nobody reaches any more.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Makes connections. A Sentinel or a cluster is asked anew for each of them, so that a connection that is made again is
+/// one to the server that counts now.
+#[derive(Debug)]
+pub(super) struct Connector {
+    dialer: Dialer,
+    home: Home,
+    /// Where the connections are, while that may change under them.
+    stay: Mutex<Option<Stay>>,
+}
+
+/// The server the connections are at. They end with the token.
+#[derive(Debug)]
+struct Stay {
+    server: Server,
+    over: CancellationToken,
+}
+
+impl Connector {
+    pub(super) fn new(
+        access: &RedisAccess,
+        stream: &str,
+        metrics: Arc<Metrics>,
+        tasks: TaskTracker,
+    ) -> Result<Self, BadRedisAccess> {
+        let config = access.client()?;
+        let home = Home::of(&config);
+        let dialer = Dialer::new(config, stream, metrics, tasks);
+        Ok(Self { dialer, home, stay: Mutex::new(None) })
+    }
+
+    /// Makes a connection, or says why there is none. Dropping the future leaves nothing behind.
+    pub(super) async fn connect(&self) -> Result<Arc<Link>, Fault> {
+        let terms = self.home.terms();
+        match &self.home {
+            Home::Fixed => self.dialer.dial(None, terms, CancellationToken::new()).await,
+            Home::Sharded(shards) => {
+                let owner = shards.owner(&self.dialer).await?;
+                let dialed = self.dialer.dial(Some(&owner), terms, CancellationToken::new()).await;
+                dialed.map_err(|fault| fault.away(format_args!("the node {owner}")))
+            }
+            Home::Watched(sentinels) => {
+                let master = sentinels.master(&self.dialer).await?;
+                let over = self.stay_at(&master);
+                tokio::select! {
+                    link = self.dialer.dial(Some(&master), terms, over.clone()) => {
+                        let link = link.map_err(|fault| fault.away(format_args!("the master {master}")))?;
+                        must_be_master(&link, &master).await?;
+                        Ok(link)
+                    }
+                    () = over.cancelled() => Err(Fault::Away("the master has just changed".to_owned())),
+                }
+            }
+        }
+    }
+
+    /// Ends the connections to a master that was replaced. It never returns; its owner cancels it.
+    pub(super) async fn watch(&self) {
+        let Home::Watched(sentinels) = &self.home else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(LOOK.mul_f64(0.8 + fastrand::f64() * 0.4)).await;
+            if let Some(master) = sentinels.agreed_master(&self.dialer).await {
+                self.stay_at(&master);
+            }
+        }
+    }
+
+    /// Says where connections belong from now on, and ends those that are elsewhere.
+    fn stay_at(&self, server: &Server) -> CancellationToken {
+        let mut stay = self.stay.lock();
+        if let Some(old) = stay.as_ref() {
+            if old.server == *server {
+                return old.over.clone();
+            }
+            tracing::warn!(from = %old.server, to = %server, "the master of redis has changed");
+            old.over.cancel();
+        }
+        let over = CancellationToken::new();
+        *stay = Some(Stay { server: server.clone(), over: over.clone() });
+        over
+    }
+}
+
+/// A Sentinel may name a server that is not or no longer a master. One whose users may not ask is believed.
+async fn must_be_master(link: &Link, server: &Server) -> Result<(), Fault> {
+    match link.ask("ROLE", Vec::new(), sentinel::PATIENCE).await {
+        Ok(role) if frame::at(&role, 0, frame::text)? != "master" => {
+            Err(Fault::Away(format!("{server}, which the Sentinels name, is no master")))
+        }
+        Ok(_) | Err(Fault::Refused(_)) => Ok(()),
+        Err(fault) => Err(fault),
+    }
+}
