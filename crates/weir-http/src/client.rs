@@ -69,6 +69,8 @@ struct Clock {
     retire: Option<Instant>,
     /// When its end was decided.
     ended: Option<Instant>,
+    /// Waiting counts from here on, because before it the instance itself stood still.
+    patience: Instant,
     /// Why it was cut.
     cut: Option<Disconnect>,
 }
@@ -94,6 +96,11 @@ impl Client {
         self.clock.lock().wrote = now;
     }
 
+    /// The instance stood still until now: nobody could have read what it did not write.
+    pub(crate) fn forgive(&self, now: Instant) {
+        self.clock.lock().patience = now;
+    }
+
     /// Looks after heartbeat, stall, age and the end.
     pub(crate) fn supervise(&self, app: &App, now: Instant) -> Verdict {
         let (queued, closing, deadline, visible) = self.seat.look(|subscription| {
@@ -101,7 +108,8 @@ impl Client {
             (subscription.oldest(), subscription.closing(), subscription.deadline(), visible)
         });
         let oldest = queued.into_iter().chain(self.wire.oldest()).min();
-        let stalls = oldest.map(|since| since + app.config.stall_timeout);
+        let patience = self.clock.lock().patience;
+        let stalls = oldest.map(|since| since.max(patience) + app.config.stall_timeout);
         if stalls.is_some_and(|at| now >= at) {
             return self.cut(Disconnect::Stalled);
         }
@@ -129,7 +137,9 @@ impl Client {
             End::Overflow => (OVERFLOW_GRACE, Disconnect::Overflow),
             End::Shutdown | End::MaxAge | End::Refused(_) => (app.config.stall_timeout, Disconnect::Stalled),
         };
-        let at = *self.clock.lock().ended.get_or_insert(now) + grace;
+        let mut clock = self.clock.lock();
+        let at = (*clock.ended.get_or_insert(now)).max(clock.patience) + grace;
+        drop(clock);
         if now >= at { self.cut(reason) } else { Verdict::Look(at) }
     }
 
@@ -195,7 +205,7 @@ impl Seated {
         // Rotation is jittered, so that clients that came together do not leave together.
         let retire =
             app.config.max_connection_age.map(|age| now + age.mul_f64(fastrand::f64().mul_add(0.2, 0.9)));
-        let clock = Clock { wrote: now, beat: now, retire, ended: None, cut: None };
+        let clock = Clock { wrote: now, beat: now, retire, ended: None, patience: now, cut: None };
         let client =
             Arc::new(Client { seat, peer: peer.0, transport, since: now, wire, clock: Mutex::new(clock) });
         app.clients.insert(client.seat.id(), Arc::clone(&client));

@@ -22,6 +22,9 @@ use crate::socket::Flight;
 /// When to look at a connection that has no client.
 const NOTHING_TO_DO: Duration = Duration::from_secs(3600);
 
+/// An alarm that rings so much too late says that this process stood still, or had no processor to run on.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -68,9 +71,10 @@ impl Link {
         self.clients.lock().iter().filter_map(Weak::upgrade).for_each(|client| client.failed());
     }
 
-    /// Looks at every client: when to look again, or why the connection is to be cut.
-    fn look(self: &Arc<Self>, app: &App) -> Verdict {
+    /// Looks at every client: when to look again, or why the connection is to be cut. It was to be done by `due`.
+    fn look(self: &Arc<Self>, app: &App, due: Instant) -> Verdict {
         let now = Instant::now();
+        let stood_still = now.saturating_duration_since(due) >= STOOD_STILL;
         let mut next = now + NOTHING_TO_DO;
         let waker = Waker::from(Arc::clone(self));
         let cx = Context::from_waker(&waker);
@@ -78,6 +82,9 @@ impl Link {
         clients.retain(|client| client.strong_count() > 0);
         for client in clients.iter().filter_map(Weak::upgrade) {
             client.seat.watch(&cx);
+            if stood_still {
+                client.forgive(now);
+            }
             match client.supervise(app, now) {
                 Verdict::Look(at) => next = next.min(at),
                 cut @ Verdict::Cut(_) => return cut,
@@ -108,7 +115,7 @@ impl Future for Supervisor<'_> {
         self.link.supervisor.register(cx.waker());
         loop {
             if self.link.changed.swap(false, Ordering::AcqRel) || self.sleep.is_elapsed() {
-                let next = match self.link.look(self.app) {
+                let next = match self.link.look(self.app, self.sleep.deadline().into_std()) {
                     Verdict::Look(next) => next.into(),
                     Verdict::Cut(reason) => return Poll::Ready(reason),
                 };
