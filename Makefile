@@ -13,10 +13,13 @@ ARGS ?=
 BENCH ?= all
 # The build that `make upgrade-test` runs beside this one, as a git ref: the one before, where none is given.
 FROM ?=
+# Seconds of faults of `make soak`, and the seed that chooses them; one is chosen, and printed first, where it is empty.
+SOAK_SECONDS ?= 600
+SOAK_SEED ?=
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test upgrade-test check fmt fmt-check lint doc deny sizes bench fuzz clean
+.PHONY: help run test upgrade-test check fmt fmt-check lint doc deny sizes soak bench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +72,11 @@ deny: ## fences between crates, licences, sources and advisories of dependencies
 
 sizes: ## the budget of lines per file; clippy holds that of functions
 	@.ci/sizes
+
+soak: ## three instances under every fault for SOAK_SECONDS (600), judged by the checker; SOAK_SEED repeats a run
+	@.ci/setup soak
+	cargo build --locked -p weir -p weir-testkit --bins
+	cargo run --locked --quiet -p weir-testkit --bin weir-soak -- --seconds $(SOAK_SECONDS) --seed "$(SOAK_SEED)"
 
 bench: ## measure end to end (BENCH=fanout, redis, idle for one case), then each step of the core
 	@.ci/setup bench

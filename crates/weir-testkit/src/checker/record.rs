@@ -14,8 +14,10 @@ use crate::sse::{Event, Item};
 pub fn payload(value: Value) -> String {
     let mixed = value.wrapping_mul(2_654_435_761).rotate_left(7);
     let filler = char::from(b'a' + u8::try_from(mixed % 26).unwrap_or_default());
+    // Most are short; some are long enough to fill what lies between a server and a client that does not read.
+    let length = (mixed % 97) * if mixed.is_multiple_of(8) { 20 } else { 1 };
     let mut text = format!("{value} ");
-    text.extend(std::iter::repeat_n(filler, (mixed % 97) as usize));
+    text.extend(std::iter::repeat_n(filler, length as usize));
     text
 }
 

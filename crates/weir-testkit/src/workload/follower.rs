@@ -287,7 +287,7 @@ impl Run {
                 false
             }
             Habit::Naps(nap) => {
-                if self.rng.u32(0..100) == 0 {
+                if self.rng.u32(0..500) == 0 {
                     sleep(nap).await;
                 }
                 false

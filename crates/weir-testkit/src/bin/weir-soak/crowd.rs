@@ -1,0 +1,105 @@
+//! Who listens: clients of every kind.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use weir_testkit::checker::{ClientLog, Session, Value};
+use weir_testkit::eventually;
+use weir_testkit::workload::{Follower, Followers, Habit, How};
+
+use crate::world::{HEALED, World};
+
+/// How many sessions there are.
+pub(crate) const SESSIONS: u32 = 10;
+
+/// All clients.
+pub(crate) struct Crowd {
+    followers: Option<Followers>,
+    logs: Vec<ClientLog>,
+    members: Vec<Follower>,
+}
+
+/// Starts so many clients.
+pub(crate) fn gather(world: &World, clients: u32, rng: &mut fastrand::Rng) -> Crowd {
+    let members: Vec<Follower> = (0..clients).map(|nth| member(nth, rng)).collect();
+    let mut followers = Followers::new(&world.ledger, &world.places);
+    members.iter().cloned().for_each(|member| followers.start(member));
+    Crowd { followers: Some(followers), logs: Vec::new(), members }
+}
+
+fn member(nth: u32, rng: &mut fastrand::Rng) -> Follower {
+    let catch_up = How::Stream("catch-up");
+    let ms = Duration::from_millis;
+    let (count, how, habit) = match nth % 12 {
+        0 | 1 => (1, catch_up, Habit::Eager),
+        2 => (3, catch_up, Habit::Eager),
+        3 => (1, How::Polls(2), Habit::Eager),
+        4 => (3, How::Polls(1), Habit::Eager),
+        5 => (1, How::Stream("drop-oldest"), Habit::Slow(ms(5))),
+        6 => (1, How::Stream("latest"), Habit::Slow(ms(5))),
+        7 => (2, How::Stream("disconnect"), Habit::Slow(ms(3))),
+        8 => (2, How::Conflated(200), Habit::Eager),
+        9 => (1, catch_up, Habit::Naps(ms([3_000, 13_000][(nth / 12 % 2) as usize]))),
+        10 => (1, catch_up, Habit::Restless(30)),
+        _ => (2, catch_up, Habit::Restless(80)),
+    };
+    let first = nth / 12 + nth;
+    let sessions = (0..count).map(|step| Session((first + step * 3) % SESSIONS)).collect();
+    Follower { name: format!("client-{nth:03}"), sessions, how, habit, seed: rng.u64(..) }
+}
+
+impl Crowd {
+    /// Waits until every client has come.
+    pub(crate) async fn is_attended(&mut self, world: &World) -> anyhow::Result<()> {
+        let mut rng = fastrand::Rng::with_seed(1);
+        eventually(HEALED, async || {
+            let mut sent = Vec::new();
+            for session in (0..SESSIONS).map(Session) {
+                let value = world.producer.probe(|| world.places.choose(&mut rng).1, session, HEALED).await?;
+                sent.push((session, value));
+            }
+            // Long enough for the longest nap.
+            eventually(Duration::from_secs(15), async || self.have_come(world, &sent)).await
+        })
+        .await
+    }
+
+    /// Sends an event to every session and waits until every client has it. One that does not come is for the checker to
+    /// judge: it may have been announced missing.
+    pub(crate) async fn is_reached(&self, world: &World) -> anyhow::Result<()> {
+        let mut rng = fastrand::Rng::with_seed(2);
+        let mut sent = Vec::new();
+        for session in (0..SESSIONS).map(Session) {
+            let value = world.producer.mark(|| world.places.choose(&mut rng).1, session, HEALED).await?;
+            sent.push((session, value));
+        }
+        if let Err(error) = eventually(HEALED, async || self.have_come(world, &sent)).await {
+            println!("{:>7} ms, {error:#}", world.ledger.now());
+        }
+        Ok(())
+    }
+
+    fn have_come(&self, world: &World, sent: &[(Session, Value)]) -> anyhow::Result<()> {
+        sent.iter().try_for_each(|(session, value)| self.has_come(world, *session, *value))
+    }
+
+    fn has_come(&self, world: &World, session: Session, value: Value) -> anyhow::Result<()> {
+        let clients = self.members.iter().filter(|member| member.sessions.contains(&session)).count();
+        let came = world.ledger.arrivals(value);
+        ensure!(came >= clients, "{came} of {clients} clients of session {} have value {value}", session.0);
+        Ok(())
+    }
+
+    /// Sends everybody home.
+    pub(crate) async fn leave(&mut self) {
+        if let Some(followers) = self.followers.take() {
+            self.logs = followers.finish().await;
+        }
+    }
+
+    /// What they wrote down.
+    pub(crate) async fn logs(mut self) -> Vec<ClientLog> {
+        self.leave().await;
+        self.logs
+    }
+}
