@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use tokio::signal::unix::{SignalKind, signal};
 
 use world::World;
 
@@ -41,7 +42,12 @@ async fn main() -> ExitCode {
         }
     };
     println!("soak: seed {}, {} s, {} clients", args.seed, args.time.as_secs(), args.clients);
-    match run(&args).await {
+    // Whoever stops it must not be left with its processes.
+    let ended = tokio::select! {
+        ended = run(&args) => ended,
+        stopped = stopped() => stopped,
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("{error:#}");
@@ -53,6 +59,15 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn stopped() -> anyhow::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminated.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    bail!("it was stopped")
 }
 
 async fn run(args: &Args) -> anyhow::Result<()> {

@@ -25,7 +25,7 @@ pub(crate) struct World {
     pub(crate) producer: Producer,
     pub(crate) redis: Arc<RwLock<RedisServer>>,
     pub(crate) slots: Vec<Slot>,
-    /// When processes died without a chance to tidy up: what they leave in Redis takes its time to go.
+    /// When processes ended, perhaps without a chance to tidy up: what they leave in Redis takes its time to go.
     pub(crate) crashes: Mutex<Vec<Instant>>,
     pub(crate) fds_at_rest: usize,
 }
