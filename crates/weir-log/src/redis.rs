@@ -12,6 +12,7 @@
 //! - `cursor`, `reader`: reading without a hole
 //! - `upkeep`: lease, janitor and facts
 //! - `context`: what they share
+//! - [`inspect`]: a look from outside, for operators
 
 mod access;
 mod append;
@@ -24,6 +25,7 @@ mod cursor;
 mod fault;
 mod frame;
 mod home;
+pub mod inspect;
 mod keys;
 mod link;
 mod pacing;

@@ -73,7 +73,7 @@ fn decode(id: EventId, entry: &Resp3Frame, rules: &DecodeRules) -> Entry {
 }
 
 /// The fields of one entry, in order. What is no string counts as empty.
-fn fields(entry: &Resp3Frame) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(super) fn fields(entry: &Resp3Frame) -> impl Iterator<Item = (&[u8], &[u8])> {
     let flat = frame::items(entry).and_then(|pair| frame::items(pair.get(1)?)).unwrap_or_default();
     let part = |frame| frame::bytes(frame).map_or(&[] as &[u8], AsRef::as_ref);
     flat.chunks_exact(2).map(move |pair| (part(&pair[0]), part(&pair[1])))

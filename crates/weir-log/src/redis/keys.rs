@@ -35,6 +35,11 @@ impl Keys {
         format!("{}:idem:{}", self.prefix, hex(fingerprint))
     }
 
+    /// A key of weir that nobody uses.
+    pub(super) fn scratch(&self) -> String {
+        format!("{}:doctor:{:016x}", self.prefix, fastrand::u64(..))
+    }
+
     /// A new name for a group of this instance. Nobody ever had it before, so no two sockets share one.
     pub(super) fn new_group(instance: &str) -> String {
         format!("weir:{instance}:{:016x}", fastrand::u64(..))

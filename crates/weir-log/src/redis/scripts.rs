@@ -16,6 +16,8 @@ pub(super) const JOIN: &str = concat!(include_str!("lua/state.lua"), include_str
 pub(super) const UPKEEP: &str = concat!(include_str!("lua/state.lua"), include_str!("lua/upkeep.lua"));
 /// Appends all events or none.
 pub(super) const APPEND: &str = include_str!("lua/append.lua");
+/// Tells the groups, and destroys orphans where that is asked for.
+pub(super) const GROUPS: &str = concat!(include_str!("lua/state.lua"), include_str!("lua/groups.lua"));
 /// Destroys groups.
 pub(super) const LEAVE: &str = include_str!("lua/leave.lua");
 
