@@ -17,7 +17,7 @@ use crate::app::{App, Peer};
 use crate::connection::{self, Context};
 
 /// Connections the kernel may hold for us: a reconnect storm that finds less room shows as seconds of SYN retries.
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: i32 = 4096;
 
 /// Bytes not yet sent that the kernel takes for a client that does not read, so that what weir counts as queued is true.
 const NOT_SENT_BYTES: u32 = 16 * 1024;

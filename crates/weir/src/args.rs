@@ -2,6 +2,7 @@
 //!
 //! - [`serve`]: the flags of an instance
 //! - [`redis`]: where the shared log is
+//! - [`inspect`]: the flags of the commands that look at its log and its surroundings
 //! - [`client`]: the flags of the commands that talk to one
 //! - [`value`]: typed values and what is wrong with a text that is none
 //! - [`mod@file`]: the optional TOML file
@@ -11,6 +12,7 @@
 
 pub(crate) mod client;
 pub(crate) mod file;
+pub(crate) mod inspect;
 pub(crate) mod layers;
 pub(crate) mod nearest;
 pub(crate) mod redis;
@@ -38,6 +40,10 @@ pub(crate) enum Command {
     Publish(client::PublishArgs),
     /// Follow sessions; reconnects and resumes by itself, gaps go to standard error
     Tail(client::TailArgs),
+    /// List the reader groups of the stream, and remove those of dead instances
+    Groups(Box<inspect::GroupsArgs>),
+    /// Check Redis, the stream and this machine, and say what to do
+    Doctor(Box<inspect::DoctorArgs>),
     /// Print the effective configuration with the source of each value
     Config(Box<serve::ServeArgs>),
     /// Exit 0 when the instance is ready

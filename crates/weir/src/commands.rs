@@ -1,11 +1,16 @@
 //! What each command does, but `serve`.
 
+mod amount;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod groups;
 pub(crate) mod healthcheck;
-mod output;
+pub(crate) mod output;
 pub(crate) mod publish;
+mod table;
 pub(crate) mod tail;
+mod terminal;
 
 use std::future::Future;
 use std::io;

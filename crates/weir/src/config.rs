@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use weir_core::mailbox::Overflow;
-use weir_core::{EventType, Session};
+use weir_core::{DecodeRules, EventType, Session};
 use weir_http::app::{AnonymousAccess, Refuse};
 
 use crate::args::serve::{AnonymousChoice, LogFormat, LogLevel, OverflowChoice, RefuseChoice, ServeArgs};
@@ -133,6 +133,11 @@ impl ServeConfig {
             default_session: args.default_session,
             metric_types: args.metric_types,
         })
+    }
+
+    /// How entries of the log are decoded.
+    pub(crate) fn decode_rules(&self) -> DecodeRules {
+        DecodeRules { default_session: self.default_session.clone(), max_event_bytes: self.max_event_bytes }
     }
 
     /// What an operator should know before it hurts.

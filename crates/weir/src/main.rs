@@ -17,12 +17,16 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use args::Command;
+use args::inspect::{DoctorArgs, GroupsArgs};
 use args::layers::{NotParsed, Parsed, Setting, parse};
 use args::nearest::nearest;
 use args::serve::ServeArgs;
 use args::usage::UsageError;
+use commands::doctor::Patient;
+use commands::output::Form;
 use config::fd_limit::{self, FdLimit};
 use config::{ServeConfig, Warning};
+use weir_log::redis::inspect::groups::Orphans;
 
 /// Exit status of a mistake in how weir was called.
 const USAGE: u8 = 2;
@@ -44,6 +48,8 @@ fn run(parsed: Parsed) -> ExitCode {
     let done = match parsed.command {
         Command::Serve(args) => serve(*args),
         Command::Config(args) => show_config(*args, &parsed.settings),
+        Command::Groups(args) => groups(*args),
+        Command::Doctor(args) => doctor(*args),
         Command::Publish(args) => commands::publish::run(args),
         Command::Tail(args) => commands::tail::run(args),
         Command::Healthcheck(args) => commands::healthcheck::run(&args),
@@ -74,16 +80,35 @@ fn show_config(args: ServeArgs, settings: &[Setting]) -> anyhow::Result<()> {
     for warning in warnings {
         say(&warning, ());
     }
-    for (variable, nearest) in unknown_variables() {
-        say(&format_args!("unknown environment variable {variable}: the nearest is {nearest}"), ());
-    }
+    say_unknown_variables();
     commands::config::run(&config, settings)
+}
+
+fn groups(args: GroupsArgs) -> anyhow::Result<()> {
+    let GroupsArgs { reap, json, serve } = args;
+    let (config, _) = settle(serve, FdLimit::reachable())?;
+    say_unknown_variables();
+    let orphans = if reap { Orphans::Reap } else { Orphans::Keep };
+    commands::groups::run(&config, orphans, Form::of(json))
+}
+
+fn doctor(args: DoctorArgs) -> anyhow::Result<()> {
+    let DoctorArgs { json, serve } = args;
+    let files = FdLimit::reachable();
+    let (config, _) = settle(serve, files)?;
+    commands::doctor::run(&Patient { config, files, unknown_variables: unknown_variables() }, Form::of(json))
 }
 
 fn settle(args: ServeArgs, files: FdLimit) -> anyhow::Result<(ServeConfig, Vec<Warning>)> {
     let config = ServeConfig::new(args, files).map_err(|error| UsageError::of(&error))?;
     let warnings = config.warnings(files);
     Ok((config, warnings))
+}
+
+fn say_unknown_variables() {
+    for (variable, nearest) in unknown_variables() {
+        say(&format_args!("unknown environment variable {variable}: the nearest is {nearest}"), ());
+    }
 }
 
 /// Variables that look like ours and are not, with the one that may have been meant. They are no error: Kubernetes sets

@@ -86,6 +86,20 @@ fn commands() {
 }
 
 #[test]
+fn checks_of_the_doctor() {
+    let text = contract();
+    let cells = rows(section(&text, "Doctor")).filter(|cells| cells[0].starts_with('`'));
+    let documented = set(cells.flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>()));
+    let calls = ["Finding::ok(", "Finding::warn(", "Finding::fail(", "Finding::unknown("];
+    let built = literals_after(&source("crates/weir/src/commands/doctor"), &calls);
+    let local = literals_after(
+        &fs::read_to_string(root().join("crates/weir/src/commands/doctor.rs")).unwrap(),
+        &calls,
+    );
+    assert_eq!(documented, built.union(&local).cloned().collect());
+}
+
+#[test]
 fn error_codes() {
     let text = contract();
     let documented = rows(section(&text, "Errors")).filter(|cells| cells.len() == 2 && cells[0] != "status");

@@ -126,6 +126,8 @@ impl Inspector {
 impl From<Fault> for InspectError {
     fn from(fault: Fault) -> Self {
         match fault {
+            // What Redis says to the client's greeting comes as the reason why there is no connection.
+            Fault::Away(text) | Fault::Broken(text) if has_code(&text) => Self::Refused(text),
             Fault::Away(text) | Fault::Broken(text) => Self::Away(plain(&text).to_owned()),
             Fault::Refused(text) => Self::Refused(text),
             Fault::Late => Self::Late,
@@ -134,10 +136,17 @@ impl From<Fault> for InspectError {
     }
 }
 
+/// Whether a text begins as all errors of Redis do, such as `NOAUTH …`.
+fn has_code(text: &str) -> bool {
+    let code = text.split(' ').next().unwrap_or_default();
+    code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
 /// The client shows errors of the system as its own programmers want them: `Os { …, message: "Connection refused" }`.
 fn plain(text: &str) -> &str {
-    let message = text.split_once("message: \"").and_then(|(_, rest)| rest.split_once('"'));
-    message.map_or(text, |(message, _)| message)
+    let quoted =
+        ["message: \"", "error: \""].iter().find_map(|name| text.split_once(name)?.1.split_once('"'));
+    quoted.map_or(text, |(message, _)| message).trim_end_matches('.')
 }
 
 /// What was asked for, where Redis lets this user know it.
@@ -146,5 +155,22 @@ fn if_allowed<T>(asked: Result<T, InspectError>) -> Result<Option<T>, InspectErr
         Ok(told) => Ok(Some(told)),
         Err(InspectError::Refused(_)) => Ok(None),
         Err(other) => Err(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_redis_says_is_told_apart_from_what_the_system_says() {
+        let of = |text: &str| InspectError::from(Fault::Away(text.to_owned()));
+        let refused = InspectError::Refused("MISCONF Redis is".to_owned());
+        assert_eq!(of("MISCONF Redis is"), refused);
+        let os = "Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }";
+        assert_eq!(of(os), InspectError::Away("Connection refused".to_owned()));
+        let custom = "Custom { kind: Uncategorized, error: \"failed to lookup address information\" }";
+        assert_eq!(of(custom), InspectError::Away("failed to lookup address information".to_owned()));
+        assert_eq!(of("Request timed out."), InspectError::Away("Request timed out".to_owned()));
     }
 }

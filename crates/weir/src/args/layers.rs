@@ -116,11 +116,13 @@ fn parsed(cli: &clap::Command, matches: &ArgMatches, file: Option<&FileLayer>) -
 
 fn flags<'a>(cli: &'a clap::Command, name: &str) -> Vec<FlagKind<'a>> {
     let args = cli.find_subcommand(name).map(clap::Command::get_arguments).into_iter().flatten();
+    // A flag without a variable says what one call does, and is no setting.
+    let is_setting = |arg: &&clap::Arg| arg.get_env().is_some();
     let kind = |arg: &'a clap::Arg| {
         let list = matches!(arg.get_action(), ArgAction::Append);
         arg.get_long().filter(|name| *name != "config").map(|name| FlagKind { name, list })
     };
-    args.filter_map(kind).collect()
+    args.filter(is_setting).filter_map(kind).collect()
 }
 
 fn setting(flag: &FlagKind<'_>, sub: &ArgMatches, file: Option<&FileLayer>) -> Setting {

@@ -2,6 +2,22 @@
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+/// Whom lines are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// People.
+    Text,
+    /// Programs: one object a line.
+    Json,
+}
+
+impl Form {
+    /// What `--json` asks for.
+    pub(crate) fn of(json: bool) -> Self {
+        if json { Self::Json } else { Self::Text }
+    }
+}
+
 /// Writes one line and flushes it.
 ///
 /// # Errors

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use weir_core::DecodeRules;
 use weir_core::log::{EventLog, LogReader};
 use weir_log::{EmbeddedConfig, EmbeddedLog, Pace, RedisAccess, RedisConfig, RedisLog};
 use weir_metrics::Metrics;
@@ -51,10 +50,7 @@ impl Backend {
             instance: config.instance.clone(),
             read_count: config.read_count,
             read_block: config.read_block,
-            decode: DecodeRules {
-                default_session: config.default_session.clone(),
-                max_event_bytes: config.max_event_bytes,
-            },
+            decode: config.decode_rules(),
             pace: Pace::default(),
         };
         let (log, reader) = RedisLog::open(settings, Arc::clone(metrics)).context("--redis")?;

@@ -1,0 +1,51 @@
+//! `weir doctor`
+//!
+//! - [`finding`]: what a check says; [`report`]: where that goes
+//! - [`local`]: this machine and the settings
+//! - [`redis`]: the checks of Redis, one after the other, with the judgement of [`server`], [`stream`] and [`groups`]
+
+mod finding;
+mod groups;
+mod local;
+mod redis;
+mod report;
+mod server;
+mod stream;
+
+use crate::config::ServeConfig;
+use crate::config::fd_limit::FdLimit;
+use finding::Finding;
+use report::Report;
+
+use super::output::Form;
+
+/// What is examined.
+#[derive(Debug)]
+pub(crate) struct Patient {
+    /// How an instance would be set up.
+    pub(crate) config: ServeConfig,
+    /// Files that it could open.
+    pub(crate) files: FdLimit,
+    /// Variables that look like ours and are not, with the one that may have been meant.
+    pub(crate) unknown_variables: Vec<(String, String)>,
+}
+
+/// Prints one finding a line, and fails where one of them does.
+pub(crate) fn run(patient: &Patient, form: Form) -> anyhow::Result<()> {
+    super::block_on(async {
+        let mut report = Report::new(form);
+        for finding in local::check(patient) {
+            report.tell(finding).await?;
+        }
+        match &patient.config.redis {
+            Some(access) => redis::check(access, &patient.config, &mut report).await?,
+            None => report.tell(embedded()).await?,
+        }
+        report.verdict()
+    })
+}
+
+fn embedded() -> Finding {
+    let finding = "the log is in the memory of one instance, and gone when that ends";
+    Finding::ok("log", finding).advise("give --redis to keep and to share it")
+}
