@@ -12,7 +12,7 @@ use clap::{ArgAction, ArgMatches, FromArgMatches};
 
 use super::file::{FileLayer, FlagKind};
 use super::usage::{Called, UsageError, explain};
-use super::{Cli, Command, command};
+use super::{Cli, Command, command, known_variables};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -117,7 +117,9 @@ fn parsed(cli: &clap::Command, matches: &ArgMatches, file: Option<&FileLayer>) -
 fn flags<'a>(cli: &'a clap::Command, name: &str) -> Vec<FlagKind<'a>> {
     let args = cli.find_subcommand(name).map(clap::Command::get_arguments).into_iter().flatten();
     // A flag without a variable says what one call does, and is no setting.
-    let is_setting = |arg: &&clap::Arg| arg.get_env().is_some();
+    let variables = known_variables();
+    let is_setting =
+        |arg: &&clap::Arg| arg.get_long().is_some_and(|name| variables.contains(&variable(name)));
     let kind = |arg: &'a clap::Arg| {
         let list = matches!(arg.get_action(), ArgAction::Append);
         arg.get_long().filter(|name| *name != "config").map(|name| FlagKind { name, list })

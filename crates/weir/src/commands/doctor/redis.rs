@@ -180,3 +180,26 @@ async fn round_trip(inspector: &Inspector) -> Result<Finding, InspectError> {
     }
     Ok(Finding::ok("round-trip", finding))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    #[test]
+    fn clocks_that_differ() {
+        let there = |ms| RedisClock { ms, took: Duration::from_millis(20) };
+        assert_eq!(clock(there(10_000), 10_010).level, Level::Ok);
+        for (there, way) in [(there(13_000), "ahead of"), (there(7_000), "behind")] {
+            let finding = clock(there, 10_010);
+            assert!(finding.level == Level::Warn && finding.finding.contains(way), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn slots_matter_in_a_cluster() {
+        let level = |shared, in_cluster| hash_tag(shared, in_cluster).map(|finding| finding.level);
+        assert_eq!((level(true, false), level(true, true)), (None, Some(Level::Ok)));
+        assert_eq!((level(false, false), level(false, true)), (Some(Level::Warn), Some(Level::Fail)));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use weir_log::RedisAccess;
 use weir_log::redis::inspect::server::{Server, Version};
 use weir_log::redis::inspect::settings::Settings;
 
@@ -25,7 +26,7 @@ pub(super) fn judge(
         Some(server) => {
             findings.extend([version(server), role(server), eviction(server)]);
             findings.extend(server.loading.then(loading));
-            findings.extend(cluster(server, config));
+            findings.extend(cluster(server, config.redis.as_ref()));
             findings.extend(memory(server));
             findings.extend(connections(server));
             findings.push(persistence(server, settings, now));
@@ -83,8 +84,8 @@ fn loading() -> Finding {
     Finding::fail("loading", "Redis still reads its data from disk").advise("wait until it is done")
 }
 
-fn cluster(server: &Server, config: &ServeConfig) -> Option<Finding> {
-    let by_cluster = config.redis.as_ref().is_some_and(|access| access.url.contains("-cluster://"));
+fn cluster(server: &Server, access: Option<&RedisAccess>) -> Option<Finding> {
+    let by_cluster = access.is_some_and(|access| access.url.contains("-cluster://"));
     if !server.cluster {
         return None;
     }
@@ -253,4 +254,78 @@ fn trimming(settings: &Settings, config: &ServeConfig) -> Option<Finding> {
         "trimming",
         format!("the stream is trimmed by nodes of {entries} entries or {}", amount::bytes(bytes)),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    fn server(product: &str, version: Version, like_redis: Version) -> Server {
+        Server {
+            product: product.to_owned(),
+            version,
+            like_redis,
+            cluster: false,
+            replica_of: None,
+            good_replicas: None,
+            loading: false,
+            memory_used: None,
+            memory_max: None,
+            memory_of_machine: None,
+            eviction: None,
+            aof: None,
+            aof_failed: false,
+            save_failed: false,
+            saved_at: None,
+            clients: None,
+            clients_max: None,
+        }
+    }
+
+    #[test]
+    fn versions_that_tests_do_not_have() {
+        let redis = |of| version(&server("Redis", of, of));
+        for (of, level, says) in [
+            (Version(4, 0, 14), Level::Fail, "Redis 4.0.14 has no streams"),
+            (Version(6, 0, 16), Level::Warn, "trims by no age"),
+            (Version(6, 2, 14), Level::Warn, "how many were lost, are not known"),
+            (Version(7, 0, 0), Level::Ok, "Redis 7.0.0"),
+            (Version(8, 4, 0), Level::Ok, "Redis 8.4.0"),
+        ] {
+            let finding = redis(of);
+            assert!(finding.level == level && finding.finding.contains(says), "{finding:?}");
+        }
+        let valkey = version(&server("Valkey", Version(9, 0, 1), Version(7, 2, 4)));
+        assert_eq!(valkey, Finding::ok("version", "Valkey 9.0.1"));
+        let other = version(&server("dragonfly", Version(7, 4, 0), Version(7, 4, 0)));
+        assert!(other.level == Level::Warn && other.finding.contains("not tested"), "{other:?}");
+    }
+
+    #[test]
+    fn a_cluster_is_reached_as_one() {
+        let at = |url: &str| RedisAccess {
+            url: url.to_owned(),
+            password: None,
+            tls: weir_log::RedisTls::default(),
+        };
+        let mut redis = server("Redis", Version(7, 0, 0), Version(7, 0, 0));
+        assert_eq!(cluster(&redis, Some(&at("redis://h"))), None);
+        redis.cluster = true;
+        let level = |url| cluster(&redis, Some(&at(url))).map(|finding| finding.level);
+        assert_eq!((level("redis://h"), level("rediss-cluster://h")), (Some(Level::Warn), Some(Level::Ok)));
+    }
+
+    #[test]
+    fn files_that_cannot_be_written() {
+        let mut redis = server("Redis", Version(7, 0, 0), Version(7, 0, 0));
+        let settings = Settings::default();
+        redis.aof = Some(false);
+        assert_eq!(persistence(&redis, &settings, 0).level, Level::Unknown, "managed, and hidden");
+        redis.aof = Some(true);
+        assert_eq!(persistence(&redis, &settings, 0).level, Level::Ok);
+        redis.aof_failed = true;
+        assert_eq!(persistence(&redis, &settings, 0).level, Level::Fail);
+        assert_eq!(loading().level, Level::Fail);
+    }
 }
