@@ -57,7 +57,9 @@ pub(super) fn field<'a>(frame: &'a Resp3Frame, name: &str) -> Option<&'a Resp3Fr
 /// The bytes of a string.
 pub(super) fn bytes(frame: &Resp3Frame) -> Option<&Bytes> {
     match frame {
-        Resp3Frame::BlobString { data, .. } | Resp3Frame::SimpleString { data, .. } => Some(data),
+        Resp3Frame::BlobString { data, .. }
+        | Resp3Frame::SimpleString { data, .. }
+        | Resp3Frame::VerbatimString { data, .. } => Some(data),
         _ => None,
     }
 }

@@ -91,6 +91,5 @@ impl Inspector {
 }
 
 fn entries(reply: &Resp3Frame) -> &[Resp3Frame] {
-    let stream = frame::items(reply).and_then(|streams| frame::items(streams.first()?));
-    stream.and_then(|pair| frame::items(pair.get(1)?)).unwrap_or_default()
+    frame::first_value(reply).ok().flatten().and_then(frame::items).unwrap_or_default()
 }

@@ -58,7 +58,8 @@ impl Inspector {
     /// Asked one by one: all together would bring the server's passwords along.
     async fn setting(&self, name: &'static str) -> Result<Option<String>, InspectError> {
         let reply = if_allowed(self.ask("CONFIG", &["GET", name]).await)?;
-        let value = reply.and_then(|reply| frame::at(&reply, 1, frame::text).ok().map(str::to_owned));
+        let value =
+            reply.and_then(|reply| frame::field(&reply, name).and_then(frame::text).map(str::to_owned));
         Ok(value)
     }
 }

@@ -110,7 +110,6 @@ fn remedy(refusal: &str) -> &'static str {
         "NOAUTH" | "WRONGPASS" => {
             "give user and password in the URL of --redis, or the password in --redis-password-file"
         }
-        "MISCONF" => "make room on its disk, and look at its log",
         "LOADING" => "wait until it has read its data",
         _ if refusal.contains("max number of clients") => "raise maxclients of Redis",
         _ => "see what Redis says of it",
