@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 # Arguments of `weir serve` for `make run`.
 ARGS ?=
-# Cases of `make bench`: all, fanout, redis, idle.
+# Cases of `make bench`: all, fanout, redis, idle, storm, stalled.
 BENCH ?= all
 # The build that `make upgrade-test` runs beside this one, as a git ref: the one before, where none is given.
 FROM ?=
@@ -78,7 +78,7 @@ soak: ## three instances under every fault for SOAK_SECONDS (600), judged by the
 	cargo build --locked -p weir -p weir-testkit --bins
 	cargo run --locked --quiet -p weir-testkit --bin weir-soak -- --seconds $(SOAK_SECONDS) --seed "$(SOAK_SEED)"
 
-bench: ## measure end to end (BENCH=fanout, redis, idle for one case), then each step of the core
+bench: ## measure end to end (BENCH=fanout, redis, idle, storm, stalled for one case), then each step of the core
 	@.ci/setup bench
 	cargo build --release --locked -p weir -p weir-benches
 	cargo run --release --locked --quiet -p weir-benches --bin weir-bench -- $(BENCH)

@@ -17,7 +17,7 @@ use crate::sequence::{Arrival, Sequence};
 const CONNECT_BATCH: usize = 200;
 
 /// Connections per source address, well below the number of ports that an address has.
-const PER_SOURCE: usize = 10_000;
+pub(crate) const PER_SOURCE: usize = 10_000;
 
 /// How long a server may take to answer a batch of subscribes.
 const CONNECT_TIMEOUT_NS: u64 = 20 * SECOND_NS;
@@ -26,7 +26,7 @@ const CONNECT_TIMEOUT_NS: u64 = 20 * SECOND_NS;
 const LATENCY_MAX_NS: u64 = 60 * SECOND_NS;
 
 /// Room for what one read takes from a socket.
-const READ_BYTES: usize = 64 * 1024;
+pub(crate) const READ_BYTES: usize = 64 * 1024;
 
 /// How many connect, and to how many sessions.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +130,14 @@ impl Audience {
         &self.tally.latency
     }
 
+    /// The latency so far, which counts from nothing again.
+    ///
+    /// # Errors
+    /// There is no memory for another histogram.
+    pub fn take_latency(&mut self) -> anyhow::Result<Histogram<u64>> {
+        Ok(std::mem::replace(&mut self.tally.latency, histogram()?))
+    }
+
     /// When the last event came, by [`now_ns`].
     pub fn last_ns(&self) -> u64 {
         self.tally.last_ns
@@ -202,7 +210,7 @@ impl Subscriber {
 
 impl Tally {
     fn new() -> anyhow::Result<Self> {
-        let latency = Histogram::new_with_bounds(1_000, LATENCY_MAX_NS, 3)?;
+        let latency = histogram()?;
         Ok(Self { arrivals: Arrivals::default(), connected: 0, refused: 0, latency, last_ns: 0 })
     }
 
@@ -221,8 +229,12 @@ impl Tally {
     }
 }
 
+fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1_000, LATENCY_MAX_NS, 3)?)
+}
+
 /// Connects from a loopback address of its own for each `PER_SOURCE` connections, because ports are short.
-fn open(server: SocketAddr, source: usize) -> anyhow::Result<TcpStream> {
+pub(crate) fn open(server: SocketAddr, source: usize) -> anyhow::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
     if let (SocketAddr::V4(_), 1..) = (server, source) {
         let last = u8::try_from(source + 1).context("too many connections for the loopback network")?;

@@ -5,6 +5,7 @@
 //! - [`scan`]: finds stamps in the bytes of a response
 //! - [`sequence`]: what of a session's events arrived, and how
 //! - [`poller`], [`audience`], [`publisher`], [`load`]: holds connections and publishes, on one thread
+//! - [`storm`]: clients that come back at once beside it, and the [`commands`] that Redis ran meanwhile
 //! - [`floor`]: what the kernel alone costs
 //! - [`process`], [`child`]: the processes under test
 //! - [`cases`], [`report`]: what is measured, and how it is told
@@ -14,6 +15,7 @@ pub mod audience;
 pub mod cases;
 pub mod child;
 pub mod clock;
+pub mod commands;
 pub mod floor;
 pub mod load;
 pub mod poller;
@@ -24,3 +26,4 @@ pub mod scan;
 pub mod selftest;
 pub mod sequence;
 pub mod stamp;
+pub mod storm;

@@ -21,8 +21,40 @@ const PUBLISH_TICK_NS: u64 = MS_NS / 4;
 /// How long to wait for what has not arrived, after the last arrival or publish. Then it is missing.
 const QUIET_NS: u64 = 3 * SECOND_NS;
 
-/// The publisher's token; subscribers' tokens are indices.
+/// The publisher's token.
 const PUBLISHER: u64 = u64::MAX;
+
+/// Tokens from here on are those of [`Beside`]; below are subscribers' indices.
+pub const OTHERS: u64 = 1 << 32;
+
+/// What goes on beside publishing and listening, on the same thread.
+pub trait Beside {
+    /// Does a little, and says whether there is more to do at once.
+    ///
+    /// # Errors
+    /// What it does failed.
+    fn step(&mut self, poller: &Poller, audience: &mut Audience) -> anyhow::Result<bool>;
+
+    /// Reads what one of its sockets has.
+    ///
+    /// # Errors
+    /// The server broke the protocol.
+    fn read(&mut self, token: u64) -> anyhow::Result<()>;
+}
+
+/// Nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Nothing;
+
+impl Beside for Nothing {
+    fn step(&mut self, _: &Poller, _: &mut Audience) -> anyhow::Result<bool> {
+        Ok(false)
+    }
+
+    fn read(&mut self, token: u64) -> anyhow::Result<()> {
+        bail!("nobody has the token {token}")
+    }
+}
 
 /// What is published, and how fast.
 #[derive(Clone, Copy, Debug)]
@@ -75,15 +107,30 @@ pub fn run(
     publisher: &mut dyn Publisher,
     schedule: Schedule,
 ) -> anyhow::Result<Outcome> {
+    run_beside(poller, audience, publisher, (schedule, &mut Nothing))
+}
+
+/// [`run`] with something else beside it.
+///
+/// # Errors
+/// As [`run`], and those of what is beside it.
+pub fn run_beside(
+    poller: &Poller,
+    audience: &mut Audience,
+    publisher: &mut dyn Publisher,
+    (schedule, beside): (Schedule, &mut dyn Beside),
+) -> anyhow::Result<Outcome> {
     poller.add(publisher.socket(), PUBLISHER)?;
     let mut run = Run::new(schedule, audience);
     let mut ready = Vec::new();
     while !run.done(audience, publisher) {
         run.publish_due(publisher).context("publish")?;
-        poller.wait(run.pause(), &mut ready)?;
+        let pause = if beside.step(poller, audience)? { Duration::ZERO } else { run.pause() };
+        poller.wait(pause, &mut ready)?;
         for token in ready.drain(..) {
             match token {
                 PUBLISHER => publisher.collect().context("answers to publishes")?,
+                token if token >= OTHERS => beside.read(token)?,
                 token => audience.read(poller, token)?,
             }
         }

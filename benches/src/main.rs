@@ -40,6 +40,8 @@ enum Command {
     Redis,
     /// 15,000 idle connections: memory.
     Idle,
+    /// 10,000 clients that come back at once: what those who stayed notice of it.
+    Storm,
     /// The generator against a floor that drops, doubles and swaps events.
     Selftest,
 }
@@ -49,10 +51,13 @@ type RunCase = fn(&Bench) -> anyhow::Result<Case>;
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let (name, cases): (_, &[RunCase]) = match args.command {
-        Command::All => ("end-to-end", &[cases::fanout::run, cases::redis::run, cases::idle::run]),
+        Command::All => {
+            ("end-to-end", &[cases::fanout::run, cases::redis::run, cases::idle::run, cases::storm::run])
+        }
         Command::Fanout => ("fanout", &[cases::fanout::run]),
         Command::Redis => ("redis", &[cases::redis::run]),
         Command::Idle => ("idle", &[cases::idle::run]),
+        Command::Storm => ("storm", &[cases::storm::run]),
         Command::Selftest => ("selftest", &[]),
     };
     selftest::run().context("the generator is wrong, so it measures nothing")?;

@@ -1,0 +1,75 @@
+//! How often Redis ran each of its commands.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::Context;
+
+/// How long Redis may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Calls of each command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commands(BTreeMap<String, u64>);
+
+impl Commands {
+    /// As Redis has counted so far. Asking counts, too.
+    ///
+    /// # Errors
+    /// No answer, or one that is none.
+    pub fn of(redis: SocketAddr) -> anyhow::Result<Self> {
+        let mut stream = TcpStream::connect(redis)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.write_all(b"INFO commandstats\r\n")?;
+        let mut reader = BufReader::new(stream);
+        let mut length = String::new();
+        reader.read_line(&mut length)?;
+        let length = length.trim().strip_prefix('$').context("the answer is a bulk string")?.parse()?;
+        let mut text = vec![0; length];
+        reader.read_exact(&mut text)?;
+        Ok(Self::parse(std::str::from_utf8(&text)?))
+    }
+
+    fn parse(text: &str) -> Self {
+        let lines = text.lines().filter_map(|line| {
+            let (name, facts) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            Some((name.to_owned(), facts.split(',').next()?.parse().ok()?))
+        });
+        Self(lines.collect())
+    }
+
+    /// What was called since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let calls = self.0.iter().map(|(name, calls)| (name.clone(), calls - earlier.calls(name)));
+        Self(calls.filter(|(_, calls)| *calls > 0).collect())
+    }
+
+    /// Calls of commands that `usual` does not know.
+    pub fn beyond(&self, usual: &Self) -> u64 {
+        self.0.iter().filter(|(name, _)| usual.calls(name) == 0).map(|(_, calls)| calls).sum()
+    }
+
+    fn calls(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_new_is_told_from_what_is_usual() {
+        let earlier = Commands::parse(
+            "# Commandstats\r\ncmdstat_xadd:calls=3,usec=9\r\ncmdstat_get:calls=1,usec=1\r\n",
+        );
+        let later = Commands::parse(
+            "cmdstat_xadd:calls=5,usec=9\r\ncmdstat_get:calls=1,usec=1\r\ncmdstat_xrange:calls=2\r\n",
+        );
+        let since = later.since(&earlier);
+        assert_eq!(since, Commands::parse("cmdstat_xadd:calls=2,\r\ncmdstat_xrange:calls=2,"));
+        assert_eq!((since.beyond(&earlier), since.beyond(&since)), (2, 0));
+    }
+}
