@@ -8,6 +8,7 @@ use crate::process::Cores;
 pub mod fanout;
 pub mod idle;
 pub mod redis;
+pub mod stalled;
 pub mod storm;
 
 /// What all cases share.

@@ -42,6 +42,8 @@ enum Command {
     Idle,
     /// 10,000 clients that come back at once: what those who stayed notice of it.
     Storm,
+    /// 1,000 subscribers without and with 10 that do not read: what those cost the others.
+    Stalled,
     /// The generator against a floor that drops, doubles and swaps events.
     Selftest,
 }
@@ -51,13 +53,21 @@ type RunCase = fn(&Bench) -> anyhow::Result<Case>;
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let (name, cases): (_, &[RunCase]) = match args.command {
-        Command::All => {
-            ("end-to-end", &[cases::fanout::run, cases::redis::run, cases::idle::run, cases::storm::run])
-        }
+        Command::All => (
+            "end-to-end",
+            &[
+                cases::fanout::run,
+                cases::stalled::run,
+                cases::redis::run,
+                cases::idle::run,
+                cases::storm::run,
+            ],
+        ),
         Command::Fanout => ("fanout", &[cases::fanout::run]),
         Command::Redis => ("redis", &[cases::redis::run]),
         Command::Idle => ("idle", &[cases::idle::run]),
         Command::Storm => ("storm", &[cases::storm::run]),
+        Command::Stalled => ("stalled", &[cases::stalled::run]),
         Command::Selftest => ("selftest", &[]),
     };
     selftest::run().context("the generator is wrong, so it measures nothing")?;
