@@ -70,15 +70,16 @@ impl<'a> Follow<'a> {
         self.place.at = connection.opened;
         self.lanes = connection.sessions.iter().map(|session| (*session, 0)).collect();
         match connection.resume {
-            Resume::Live | Resume::Earliest => self.begin_at(None),
             Resume::After(id) if self.told == Some(id) => {}
             Resume::After(id) => self.begin_at(Some(id)),
+            Resume::Live | Resume::Earliest => self.begin_at(None),
         }
         self.find_lanes();
     }
 
     /// A position that the client chose: what was before does not count.
     fn begin_at(&mut self, position: Option<EventId>) {
+        self.report.restarts += usize::from(self.told.is_some());
         (self.settled, self.told) = (position, position);
         self.gaps.clear();
         self.reset = false;

@@ -36,6 +36,8 @@ pub struct Report {
     pub superseded: usize,
     /// Events that came again after a gap `unknown-id` had taken the client back.
     pub repeated: usize,
+    /// Connections that began at a position of the client's own choice: what lies between is not judged.
+    pub restarts: usize,
     /// Gaps by reason.
     pub gaps: BTreeMap<&'static str, usize>,
     /// Of these, those where nothing was missing.
@@ -96,7 +98,7 @@ impl Report {
         };
         format!(
             "{} acknowledged, {} refused, {} unknown ({} of them seen); {} clients, {} connections, {} deliveries, \
-             {} announced missing, {} superseded, {} repeated; gaps: {}; needless: {}; {} markers, the slowest after {} ms; \
+             {} announced missing, {} superseded, {} repeated, {} restarts; gaps: {}; needless: {}; {} markers, the slowest after {} ms; \
              {} violations",
             self.acknowledged,
             self.refused,
@@ -108,6 +110,7 @@ impl Report {
             self.announced,
             self.superseded,
             self.repeated,
+            self.restarts,
             by_reason(&self.gaps),
             by_reason(&self.false_gaps),
             self.markers,

@@ -4,7 +4,10 @@ use std::fmt;
 
 use weir_core::EventId;
 
-use super::history::{Balance, Gap, Invariant, Millis, Session, Value};
+use super::history::{Balance, Gap, History, Invariant, Millis, Session, Value};
+
+/// How many facts on each side of a violation are shown as evidence.
+const SHOWN: usize = 8;
 
 /// Where something was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +156,47 @@ impl Violation {
             Self::OffBalance(balance) => balance.invariant,
             Self::Dirty { .. } => Invariant::Wire,
         }
+    }
+}
+
+impl Violation {
+    /// Where it was seen, where that is one place.
+    pub fn at(&self) -> Option<&At> {
+        match self {
+            Self::OutOfOrder { at, .. }
+            | Self::WentBack { at, .. }
+            | Self::Hole { at, .. }
+            | Self::Twice { at, .. }
+            | Self::Altered { at, .. }
+            | Self::Foreign { at, .. }
+            | Self::Phantom { at, .. }
+            | Self::Miscounted { at, .. }
+            | Self::Dirty { at, .. } => Some(at),
+            Self::TwoValues { .. } | Self::Multiplied { .. } | Self::Deaf { .. } | Self::OffBalance(_) => {
+                None
+            }
+        }
+    }
+
+    /// What the client was told around it, for whoever has to find out why.
+    pub fn evidence(&self, history: &History) -> String {
+        let Some(at) = self.at() else { return String::new() };
+        let Some(client) = history.clients.iter().find(|client| client.name == at.client) else {
+            return String::new();
+        };
+        let mut told = String::new();
+        let near = at.connection.saturating_sub(2)..=at.connection + 1;
+        for (nth, connection) in client.connections.iter().enumerate().filter(|(nth, _)| near.contains(nth)) {
+            let (instance, resume, ended) = (connection.instance, connection.resume, connection.ended);
+            told.push_str(&format!(
+                "connection {nth} to instance {instance} at {} ms, {resume:?}, ended {ended:?}\n",
+                connection.opened
+            ));
+            let here = connection.seen.partition_point(|seen| seen.at < at.at);
+            let shown = connection.seen.iter().skip(here.saturating_sub(SHOWN)).take(2 * SHOWN);
+            told.extend(shown.map(|seen| format!("    {} ms {:?}\n", seen.at, seen.fact)));
+        }
+        told
     }
 }
 

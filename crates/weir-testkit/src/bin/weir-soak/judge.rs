@@ -21,18 +21,23 @@ pub(crate) async fn judge(
     failed: Option<anyhow::Error>,
 ) -> anyhow::Result<String> {
     let measured = if failed.is_none() { at_rest(&world, &mut crowd).await } else { Ok(()) };
-    let report = checker::check(&world.ledger.history(crowd.logs().await));
+    let history = world.ledger.history(crowd.logs().await);
+    let report = checker::check(&history);
     if let Some(error) = failed {
         println!("{report}");
         return Err(error);
     }
     if !report.is_clean() {
+        for violation in report.violations.iter().take(5) {
+            println!("{violation}\n{}", violation.evidence(&history));
+        }
         for slot in &world.slots {
             let log = slot.instance.lock().await.log();
             println!("the end of a log:\n{}", log[log.len().saturating_sub(20)..].join("\n"));
         }
     }
     report.ensure_clean()?;
+    ensure!(report.restarts == 0, "a client did not come back where it was: {report}");
     measured?;
     Ok(report.summary())
 }
