@@ -63,6 +63,8 @@ pub enum Habit {
     Naps(Duration),
     /// It leaves and comes back, on average after so many events.
     Restless(u32),
+    /// It leaves now and then, and comes back after so long.
+    Away(Duration),
 }
 
 /// Running clients.
@@ -169,8 +171,12 @@ impl Run {
                     self.log.connections.pop();
                 }
             }
+            let pause = match (ended, self.follower.habit) {
+                (Ended::Left, Habit::Away(long)) => long,
+                _ => PAUSE,
+            };
             tokio::select! {
-                () = sleep(PAUSE.mul_f64(0.5 + self.rng.f64())) => {}
+                () = sleep(pause.mul_f64(0.5 + self.rng.f64())) => {}
                 _ = stop.wait_for(|stop| *stop) => return self.log,
             }
         }
@@ -293,6 +299,7 @@ impl Run {
                 false
             }
             Habit::Restless(events) => self.rng.u32(0..events.max(1)) == 0,
+            Habit::Away(_) => self.rng.u32(0..100) == 0,
         }
     }
 }

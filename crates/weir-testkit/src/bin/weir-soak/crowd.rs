@@ -22,6 +22,15 @@ pub(crate) struct Crowd {
     members: Vec<Follower>,
 }
 
+/// For whom to wait. Everyone is judged in the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Who {
+    /// Those who are always there.
+    Attentive,
+    /// Those who nap and go away, too.
+    Everyone,
+}
+
 /// Starts so many clients.
 pub(crate) fn gather(world: &World, clients: u32, rng: &mut fastrand::Rng) -> Crowd {
     let members: Vec<Follower> = (0..clients).map(|nth| member(nth, rng)).collect();
@@ -43,7 +52,8 @@ fn member(nth: u32, rng: &mut fastrand::Rng) -> Follower {
         7 => (2, How::Stream("disconnect"), Habit::Slow(ms(3))),
         8 => (2, How::Conflated(200), Habit::Eager),
         9 => (1, catch_up, Habit::Naps(ms(if nth / 12 % 8 == 1 { 12_000 } else { 2_500 }))),
-        10 => (1, catch_up, Habit::Restless(30)),
+        10 if (nth / 12).is_multiple_of(2) => (1, catch_up, Habit::Away(ms(15_000))),
+        10 => (2, catch_up, Habit::Restless(30)),
         _ => (2, catch_up, Habit::Restless(80)),
     };
     let first = nth / 12 + nth;
@@ -61,15 +71,15 @@ impl Crowd {
                 let value = world.producer.probe(|| world.places.choose(&mut rng).1, session, HEALED).await?;
                 sent.push((session, value));
             }
-            // Long enough for the longest nap.
-            eventually(Duration::from_secs(15), async || self.have_come(world, &sent)).await
+            // Those who nap and go away have come by then, too: they begin as everybody does.
+            eventually(Duration::from_secs(5), async || self.have_come(world, &sent, Who::Attentive)).await
         })
         .await
     }
 
-    /// Sends an event to every session and waits until every client has it. Where one does not come, others are sent: it
-    /// may rightly have been announced missing, such as with a log that was replaced. That is for the checker to judge.
-    pub(crate) async fn is_reached(&self, world: &World) -> anyhow::Result<()> {
+    /// Sends an event to every session and waits until clients have it. Where one does not come, others are sent: it may
+    /// rightly have been announced missing, such as with a log that was replaced. That is for the checker to judge.
+    pub(crate) async fn is_reached(&self, world: &World, who: Who) -> anyhow::Result<()> {
         let mut rng = fastrand::Rng::with_seed(2);
         for _ in 0..ROUNDS {
             let mut sent = Vec::new();
@@ -77,7 +87,7 @@ impl Crowd {
                 let value = world.producer.mark(|| world.places.choose(&mut rng).1, session, HEALED).await?;
                 sent.push((session, value));
             }
-            match eventually(HEALED / ROUNDS, async || self.have_come(world, &sent)).await {
+            match eventually(HEALED / ROUNDS, async || self.have_come(world, &sent, who)).await {
                 Ok(()) => return Ok(()),
                 Err(error) => println!("{:>7} ms, {error:#}", world.ledger.now()),
             }
@@ -85,12 +95,17 @@ impl Crowd {
         Ok(())
     }
 
-    fn have_come(&self, world: &World, sent: &[(Session, Value)]) -> anyhow::Result<()> {
-        sent.iter().try_for_each(|(session, value)| self.has_come(world, *session, *value))
+    fn have_come(&self, world: &World, sent: &[(Session, Value)], who: Who) -> anyhow::Result<()> {
+        sent.iter().try_for_each(|(session, value)| self.has_come(world, (*session, *value), who))
     }
 
-    fn has_come(&self, world: &World, session: Session, value: Value) -> anyhow::Result<()> {
-        let clients = self.members.iter().filter(|member| member.sessions.contains(&session)).count();
+    fn has_come(&self, world: &World, (session, value): (Session, Value), who: Who) -> anyhow::Result<()> {
+        let awaited = |member: &&Follower| match who {
+            Who::Everyone => true,
+            Who::Attentive => !matches!(member.habit, Habit::Naps(_) | Habit::Away(_)),
+        };
+        let members = self.members.iter().filter(awaited);
+        let clients = members.filter(|member| member.sessions.contains(&session)).count();
         let came = world.ledger.arrivals(value);
         ensure!(came >= clients, "{came} of {clients} clients of session {} have value {value}", session.0);
         Ok(())

@@ -26,7 +26,7 @@ return last";
 /// Adds events one after the other and says where they stand.
 const BURST: &str = "local ids = {}
 for n = 2, #ARGV do
-    ids[#ids + 1] = redis.call('XADD', KEYS[1], 'MAXLEN', '~', '3000', '*', 'session', ARGV[1], 'data', ARGV[n], 'key', tostring(n % 8))
+    ids[#ids + 1] = redis.call('XADD', KEYS[1], 'MAXLEN', '~', '2000', '*', 'session', ARGV[1], 'data', ARGV[n], 'key', tostring(n % 8))
 end
 return ids";
 
@@ -43,7 +43,7 @@ pub(crate) enum Fault {
     ClientLink(usize, Weather, Duration),
     /// Entries that are no events, and events that are too large.
     Junk(u32),
-    /// Very many events of one session.
+    /// Very many events of four sessions, from this one on.
     Burst(u32),
 }
 
@@ -73,7 +73,7 @@ pub(crate) enum Weather {
 }
 
 /// How often each kind comes, as `roll` numbers them.
-const KINDS: [u32; 10] = [0, 0, 0, 1, 1, 2, 2, 3, 4, 5];
+const KINDS: [u32; 11] = [0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 5];
 
 /// One fault, or two of different kinds at once.
 pub(crate) fn choose(rng: &mut fastrand::Rng) -> Vec<Fault> {
@@ -143,7 +143,7 @@ impl Fault {
                 Ok(())
             }
             Self::Junk(session) => junk(world, Session(session)).await,
-            Self::Burst(session) => burst(world, Session(session)).await,
+            Self::Burst(first) => burst(world, first).await,
         };
         struck.context(name)
     }
@@ -278,9 +278,9 @@ async fn junk(world: &World, session: Session) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn burst(world: &World, session: Session) -> anyhow::Result<()> {
-    let name = weir_testkit::workload::session_name(session);
-    for _ in 0..6 {
+async fn burst(world: &World, first: u32) -> anyhow::Result<()> {
+    for session in (first..first + 4).map(|nth| Session(nth % SESSIONS)) {
+        let name = weir_testkit::workload::session_name(session);
         let values: Vec<_> = (2..302).map(|nth| world.ledger.begin(session, Some(nth % 8))).collect();
         let data: Vec<String> = values.iter().map(|value| payload(*value)).collect();
         let mut command: Vec<&[u8]> =
@@ -314,7 +314,7 @@ impl fmt::Display for Fault {
                 write!(f, "clients to instance {} {weather:?} ({} ms)", slot + 1, time.as_millis())
             }
             Self::Junk(session) => write!(f, "junk for session {session}"),
-            Self::Burst(session) => write!(f, "a burst for session {session}"),
+            Self::Burst(first) => write!(f, "a burst for four sessions from {first} on"),
         }
     }
 }

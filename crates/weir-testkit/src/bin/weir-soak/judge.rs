@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use weir_testkit::checker::{self, Balance, Invariant};
 use weir_testkit::{Instance, eventually, expect};
 
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, Who};
 use crate::fault::groups;
 use crate::world::{self, HEALED, STREAM, Slot, World};
 
@@ -45,9 +45,9 @@ pub(crate) async fn judge(
 /// Takes the sums: with everybody there and nothing on its way, and then with everybody gone.
 async fn at_rest(world: &World, crowd: &mut Crowd) -> anyhow::Result<()> {
     world.heal().await?;
-    crowd.is_reached(world).await?;
+    crowd.is_reached(world, Who::Everyone).await?;
     let before = reading(world).await?;
-    crowd.is_reached(world).await?;
+    crowd.is_reached(world, Who::Everyone).await?;
     for slot in &world.slots {
         books(world, slot).await?;
     }

@@ -97,7 +97,7 @@ async fn cycle_once(world: &World, crowd: &crowd::Crowd, faults: Vec<fault::Faul
     fault::provoke(world, faults).await?;
     let healed = Instant::now();
     world.heal().await?;
-    crowd.is_reached(world).await?;
+    crowd.is_reached(world, crowd::Who::Attentive).await?;
     world.sample().await?;
     println!("{:>7} ms, everyone was reached after {} ms", world.ledger.now(), healed.elapsed().as_millis());
     Ok(())

@@ -15,7 +15,7 @@ use weir_testkit::{Instance, eventually};
 pub(crate) const STREAM: &str = "weir:events";
 
 /// How long anything may take to be well again.
-pub(crate) const HEALED: Duration = Duration::from_secs(60);
+pub(crate) const HEALED: Duration = Duration::from_secs(90);
 
 /// Everything that a fault can hit.
 pub(crate) struct World {
@@ -127,7 +127,7 @@ async fn launch(weir: &str, number: u16, to_redis: &Proxy) -> anyhow::Result<Ins
     let flags = [
         ["--redis", &url],
         ["--instance", &name],
-        ["--maxlen", "3000"],
+        ["--maxlen", "2000"],
         ["--read-block", "1s"],
         ["--heartbeat", "1s"],
         ["--retry", "200ms"],
