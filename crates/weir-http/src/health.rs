@@ -53,7 +53,7 @@ pub fn readiness(app: &App) -> Readiness {
     let (status, waiting_for) = if app.draining.is_cancelled() {
         (Status::Draining, Some("clients to leave".to_owned()))
     } else if !app.broker.is_loaded() {
-        (Status::Starting, Some("the first window load: is the log reachable?".to_owned()))
+        (Status::Starting, Some(format!("the first window load{}", trouble(app))))
     } else if let Some(since) = app.broker.degraded() {
         away(app, now.saturating_duration_since(since.now))
     } else {
@@ -72,15 +72,21 @@ fn away(app: &App, time: Duration) -> (Status, Option<String>) {
     } else {
         Status::LogAway
     };
-    (status, Some(format!("the log, away for {} s", time.as_secs())))
+    (status, Some(format!("the log, away for {} s{}", time.as_secs(), trouble(app))))
+}
+
+/// What the log itself says about why it cannot be read.
+fn trouble(app: &App) -> String {
+    app.log.facts().trouble.map(|why| format!(": {why}")).unwrap_or_default()
 }
 
 fn reading(app: &App, silent: Duration) -> (Status, Option<String>) {
     let facts = app.log.facts();
     if silent <= app.config.reader_patience || !facts.up {
         // Nothing is missing to clients, so that it is ready all the same.
+        let lacks = facts.lacks.map(|rights| format!("rights in Redis: {rights}"));
         let group = facts.group_refused.map(|why| format!("a reader group, which Redis refuses: {why}"));
-        return (Status::Ready, group);
+        return (Status::Ready, lacks.or(group));
     }
     (Status::ReaderStuck, Some(format!("the reader, which returned nothing for {} s", silent.as_secs())))
 }

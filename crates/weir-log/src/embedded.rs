@@ -164,6 +164,8 @@ impl EventLog for EmbeddedLog {
             groups: None,
             group: None,
             group_refused: None,
+            trouble: None,
+            lacks: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the blocking read, one for everything else, so that nothing waits behind a block.
 //!
 //! - `access`, `config`: how it is reached, and what it is told
-//! - `link`, `fault`, `frame`: one connection, what goes wrong on it, and what comes over it
+//! - `link`, `fault`, `advice`, `frame`: one connection, what goes wrong on it and what to do then, what comes over it
 //! - `home`, `connector`: which server has the stream now, and connections to it
 //! - `keys`, `scripts`: what stands in Redis, and what runs there
 //! - `append`: adding events
@@ -15,6 +15,7 @@
 //! - [`inspect`]: a look from outside, for operators
 
 mod access;
+mod advice;
 mod append;
 mod backoff;
 mod codec;
@@ -145,11 +146,15 @@ impl EventLog for RedisLog {
     }
 
     fn facts(&self) -> LogFacts {
-        let (group, group_refused, read) = {
-            let reading = self.context.reading.lock();
-            (reading.group.clone(), reading.refused.clone(), reading.cursor)
-        };
-        LogFacts { group, group_refused, read, ..self.context.facts.lock().clone() }
+        let facts = self.context.facts.lock().clone();
+        let reading = self.context.reading.lock();
+        LogFacts {
+            group: reading.group.clone(),
+            group_refused: reading.refused.clone(),
+            trouble: reading.trouble.clone(),
+            read: reading.cursor,
+            ..facts
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The Redis log passes the suite of every log, takes what foreign producers write, and survives what happens to
 //! connections, groups and servers.
 
+#[path = "redis/access.rs"]
+mod access;
 #[path = "redis/cluster.rs"]
 mod cluster;
 #[path = "redis/degraded.rs"]
@@ -13,6 +15,8 @@ mod foreign;
 mod groups;
 #[path = "redis/load.rs"]
 mod load;
+#[path = "redis/rights.rs"]
+mod rights;
 #[path = "redis/sentinel.rs"]
 mod sentinel;
 #[path = "redis/sentinel_words.rs"]

@@ -1,5 +1,7 @@
 //! What `redis.rs` shows on Redis holds on Valkey too.
 
+#[path = "redis/access.rs"]
+mod access;
 #[path = "redis/cluster.rs"]
 mod cluster;
 #[path = "redis/degraded.rs"]
@@ -12,6 +14,8 @@ mod foreign;
 mod groups;
 #[path = "redis/load.rs"]
 mod load;
+#[path = "redis/rights.rs"]
+mod rights;
 #[path = "redis/sentinel.rs"]
 mod sentinel;
 #[path = "redis/sentinel_words.rs"]

@@ -28,9 +28,8 @@ async fn an_instance_on_a_replica_delivers_and_says_what_it_lacks() -> anyhow::R
     assert_eq!((ready.status(), body["status"].as_str(), body["group"].as_str()), (200, Some("ready"), None));
     let waiting = body["waitingFor"].as_str().unwrap_or_default();
     assert!(waiting.starts_with("a reader group, which Redis refuses: READONLY"), "{body}");
-    let said = weir
-        .logged("redis takes no writes: reading without a group")
-        .expect("a line for whoever operates it");
+    let said =
+        weir.logged("redis makes no group: reading without one").expect("a line for whoever operates it");
     assert!(said.to_string().contains("point --redis at the master"), "{said}");
     let metrics = weir.metrics().await?;
     assert_eq!(metrics.value("weir_reader_without_group", &[]), Some(1.0));

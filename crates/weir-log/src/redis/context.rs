@@ -39,6 +39,8 @@ pub(super) struct Reading {
     pub(super) groups: Vec<String>,
     /// Why Redis made no group, while reading goes on without one.
     pub(super) refused: Option<String>,
+    /// Why nothing can be read, while that is so.
+    pub(super) trouble: Option<String>,
     /// Everything up to here was handed out or announced as lost.
     pub(super) cursor: Option<EventId>,
     /// How many entries were added up to there.

@@ -22,6 +22,7 @@ use super::fault::Fault;
 use super::link::Link;
 use super::pacing::{Gather, PageSize};
 use super::position::{Continuity, Hole, Place, Position};
+use weir_metrics::ReaderError;
 
 /// How long reading goes on without a group before one is tried again. It bounds how long an instance is missing in what
 /// Redis tells of its readers, and how long it reads from a server that is no longer the master.
@@ -48,6 +49,8 @@ pub(super) struct Reader {
     replaced: bool,
     /// The owner was told that the log cannot be read.
     down: bool,
+    /// Which reasons the log of this process has for the present outage.
+    told: Vec<ReaderError>,
     backoff: Backoff,
     connections: u64,
     groups: u64,
@@ -95,6 +98,7 @@ impl Reader {
             due: VecDeque::new(),
             replaced: false,
             down: false,
+            told: Vec::new(),
             backoff: Backoff::default(),
             connections: 0,
             groups: 0,
@@ -134,11 +138,23 @@ impl Reader {
         self.replaced |= fault.stream_is_gone();
         self.leave();
         tracing::debug!(%fault, failures = self.backoff.failures(), "reading failed");
-        if !self.down && self.is_outage() {
-            self.down = true;
-            tracing::warn!(%fault, "the log cannot be read; trying again until it can");
-            self.due.push_back(Feed::Down(fault.to_string()));
+        if self.down || self.is_outage() {
+            self.tell(fault);
         }
+    }
+
+    /// Announces an outage once, and writes each kind of reason for it into the log once.
+    fn tell(&mut self, fault: &Fault) {
+        let why = fault.told();
+        if !self.told.contains(&fault.kind()) {
+            self.told.push(fault.kind());
+            tracing::warn!(reason = why, "the log cannot be read; trying again until it can");
+        }
+        if !self.down {
+            self.down = true;
+            self.due.push_back(Feed::Down(why.clone()));
+        }
+        self.context.reading.lock().trouble = Some(why);
     }
 
     /// A connection that is simply made anew is none, and neither is one that had to be made twice.

@@ -2,6 +2,7 @@
 
 use fred::error::{Error, ErrorKind};
 
+use super::advice;
 use weir_metrics::ReaderError;
 
 /// Why a command has no result.
@@ -57,6 +58,15 @@ impl Fault {
         }
     }
 
+    /// For whoever operates the instance: what happened, and what can be done about it.
+    pub(super) fn told(&self) -> String {
+        let text = self.to_string();
+        match advice::on(&text) {
+            Some(advice) => format!("{text} ({advice})"),
+            None => text,
+        }
+    }
+
     /// Whether it proves that the stream itself is gone, and not only the group.
     pub(super) fn stream_is_gone(&self) -> bool {
         matches!(self, Self::Refused(text) if text.starts_with("UNBLOCKED the stream key no longer exists"))
@@ -66,17 +76,6 @@ impl Fault {
 /// Whether a refusal says that this server is not the master.
 pub(super) fn says_readonly(refusal: &str) -> bool {
     refusal.starts_with("READONLY")
-}
-
-/// What an operator can do about a refusal to write.
-pub(super) fn advice(refusal: &str) -> &'static str {
-    match refusal.split(' ').next().unwrap_or_default() {
-        "READONLY" => "this server is a replica: point --redis at the master, or at the Sentinels",
-        "NOREPLICAS" => "too few replicas follow: bring them back or lower min-replicas-to-write",
-        "MISCONF" => "the last snapshot to disk failed: look at the disk and the log of Redis",
-        "OOM" => "its memory is full: raise maxmemory or remove what fills it",
-        _ => "see what it says",
-    }
 }
 
 /// The metric label of a refusal: Redis puts a code before the text of an error.

@@ -30,6 +30,11 @@ impl Keys {
         format!("{}:snapshot:{session}", self.prefix)
     }
 
+    /// A key like those of all snapshots.
+    pub(super) fn a_snapshot(&self) -> String {
+        format!("{}:snapshot:", self.prefix)
+    }
+
     /// A publish remembered by the digest of its scope and key.
     pub(super) fn idempotency(&self, fingerprint: [u8; 32]) -> String {
         format!("{}:idem:{}", self.prefix, hex(fingerprint))

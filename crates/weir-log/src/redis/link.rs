@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::advice;
 use super::fault::Fault;
 use weir_metrics::{Metrics, Operation};
 
@@ -101,7 +102,8 @@ impl Dialer {
     }
 
     async fn open(&self, config: Config, terms: Terms, over: CancellationToken) -> Result<Arc<Link>, Fault> {
-        let away = |error: &fred::error::Error| Fault::Away(error.details().to_owned());
+        let tls = config.tls.is_some();
+        let away = |error: &fred::error::Error| Fault::Away(advice::no_connection(error, tls));
         let client = builder(config).build().map_err(|error| away(&error))?;
         let mut driver = Driver(client.connect());
         tokio::select! {

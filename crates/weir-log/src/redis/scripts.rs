@@ -9,15 +9,19 @@ use super::fault::Fault;
 use super::frame;
 
 /// Proves continuity: the state of the stream.
-pub(super) const CHECK: &str = concat!(include_str!("lua/state.lua"), include_str!("lua/check.lua"));
+pub(super) const CHECK: &str =
+    concat!(include_str!("lua/rights.lua"), include_str!("lua/state.lua"), include_str!("lua/check.lua"));
 /// Creates a group at the newest id and destroys old ones.
-pub(super) const JOIN: &str = concat!(include_str!("lua/state.lua"), include_str!("lua/join.lua"));
+pub(super) const JOIN: &str =
+    concat!(include_str!("lua/rights.lua"), include_str!("lua/state.lua"), include_str!("lua/join.lua"));
 /// Renews the lease, reaps, trims, and collects facts.
-pub(super) const UPKEEP: &str = concat!(include_str!("lua/state.lua"), include_str!("lua/upkeep.lua"));
+pub(super) const UPKEEP: &str =
+    concat!(include_str!("lua/rights.lua"), include_str!("lua/state.lua"), include_str!("lua/upkeep.lua"));
 /// Appends all events or none.
-pub(super) const APPEND: &str = include_str!("lua/append.lua");
+pub(super) const APPEND: &str = concat!(include_str!("lua/rights.lua"), include_str!("lua/append.lua"));
 /// Tells the groups, and destroys orphans where that is asked for.
-pub(super) const GROUPS: &str = concat!(include_str!("lua/state.lua"), include_str!("lua/groups.lua"));
+pub(super) const GROUPS: &str =
+    concat!(include_str!("lua/rights.lua"), include_str!("lua/state.lua"), include_str!("lua/groups.lua"));
 /// Destroys groups.
 pub(super) const LEAVE: &str = include_str!("lua/leave.lua");
 

@@ -17,6 +17,7 @@ use weir_metrics::Operation;
 /// Keeps the shared connection, and tends the stream on it. It never returns; its owner cancels it.
 pub(super) async fn run(context: Arc<Context>) {
     let mut backoff = Backoff::default();
+    let mut lacks = Lacks::default();
     let mut links = 0;
     // A link that still answers stays in use until there is another.
     let mut held = None;
@@ -27,7 +28,7 @@ pub(super) async fn run(context: Arc<Context>) {
                 context.metrics.redis().reconnects.inc_by(u64::from(links > 1));
                 let seat = Published::new(&context, Arc::clone(&link));
                 drop(held.take());
-                match tend(&context, &link, &mut backoff).await {
+                match tend(&context, &link, (&mut backoff, &mut lacks)).await {
                     Ended::Demoted if link.is_open() => held = Some(seat),
                     Ended::Demoted => {}
                     Ended::Fault(fault) if backoff.failures() == 0 => {
@@ -77,19 +78,43 @@ impl Drop for Published<'_> {
     }
 }
 
-async fn tend(context: &Context, link: &Link, backoff: &mut Backoff) -> Ended {
+/// What the user may not do, as the log of this process has it.
+#[derive(Debug, Default)]
+struct Lacks(Option<String>);
+
+impl Lacks {
+    /// Writes it into the log where it has changed.
+    fn tell(&mut self, now: Option<&str>) {
+        if self.0.as_deref() == now {
+            return;
+        }
+        match now {
+            Some(rights) => tracing::warn!(
+                rights,
+                "the user of redis lacks rights; what needs them does not work: see docs/redis.md"
+            ),
+            None => tracing::info!("the user of redis has all rights now"),
+        }
+        self.0 = now.map(str::to_owned);
+    }
+}
+
+async fn tend(context: &Context, link: &Link, (backoff, lacks): (&mut Backoff, &mut Lacks)) -> Ended {
     loop {
         match round(context, link).await {
             Ok(Round { facts, refused }) => {
+                lacks.tell(facts.lacks.as_deref());
                 *context.facts.lock() = facts;
                 if refused.is_some_and(|refused| fault::says_readonly(&refused)) {
                     return Ended::Demoted;
                 }
             }
             // Redis answers, so the connection is good; what it refuses is unknown.
-            Err(fault @ Fault::Refused(_)) if link.is_open() => {
-                tracing::debug!(%fault, "upkeep is refused");
-                *context.facts.lock() = LogFacts { up: true, ..LogFacts::default() };
+            Err(Fault::Refused(reason)) if link.is_open() => {
+                tracing::debug!(reason, "upkeep is refused");
+                let denied = reason.starts_with("NOPERM").then_some(reason);
+                lacks.tell(denied.as_deref());
+                *context.facts.lock() = LogFacts { up: true, lacks: denied, ..LogFacts::default() };
             }
             Err(fault) => return Ended::Fault(fault),
         }
@@ -122,6 +147,8 @@ async fn round(context: &Context, link: &Link) -> Result<Round, Fault> {
         Value::Integer(millis(config.pace.upkeep * 3 / 4).max(1)),
         Value::Integer(i64::try_from(config.maxlen).unwrap_or(i64::MAX)),
         Value::Integer(age),
+        Value::from(keys.a_snapshot()),
+        Value::from(keys.idempotency([0; 32])),
     ];
     let reply = link.run(Operation::Upkeep, UPKEEP, &[&keys.stream, &keys.leases, &keys.lock], args).await?;
     let reaped = frame::at(&reply, 5, frame::number)?;
@@ -139,7 +166,7 @@ fn facts(context: &Context, reply: &Resp3Frame, group: Option<String>) -> Result
     let behind = state.added.zip(read).map(|(added, read)| added.saturating_sub(read));
     Ok(LogFacts {
         up: true,
-        length: Some(state.length),
+        length: u64::try_from(frame::at(frame::at(reply, 0, Some)?, 2, frame::number)?).ok(),
         oldest: state.first,
         newest: Some(state.last),
         read: None,
@@ -149,6 +176,8 @@ fn facts(context: &Context, reply: &Resp3Frame, group: Option<String>) -> Result
         groups: known(4)?,
         group,
         group_refused: None,
+        trouble: None,
+        lacks: Some(frame::at(reply, 7, frame::text)?.to_owned()).filter(|rights| !rights.is_empty()),
     })
 }
 

@@ -68,8 +68,8 @@ fn tell(app: &App, feed: &Feed) {
         Feed::Reset { after, through } => {
             tracing::warn!(%after, %through, "the log was emptied or replaced: clients are told reset");
         }
-        Feed::Down(reason) => tracing::warn!(reason, "the log cannot be read: trying again"),
-        Feed::Restored => tracing::info!("the log is read again"),
+        // The log itself says so, with every new reason.
+        Feed::Down(_) | Feed::Restored => {}
     }
 }
 

@@ -8,6 +8,7 @@ use weir_core::entry::{Content, Entry};
 use weir_core::id::EventId;
 use weir_core::log::{Feed, Load};
 
+use super::super::advice;
 use super::super::codec::{self, Print};
 use super::super::fault::{self, Fault};
 use super::super::frame;
@@ -106,8 +107,8 @@ impl Reader {
         reading.groups.retain(|known| known != group);
         reading.group = None;
         if reading.refused.as_deref() != Some(refused) {
-            let advice = fault::advice(refused);
-            tracing::warn!(reason = refused, advice, "redis takes no writes: reading without a group");
+            let advice = advice::on(refused);
+            tracing::warn!(reason = refused, advice, "redis makes no group: reading without one");
         }
         reading.refused = Some(refused.to_owned());
         drop(reading);
@@ -145,6 +146,8 @@ impl Reader {
     fn welcome(&mut self) {
         if self.down && self.seat.is_some() {
             self.down = false;
+            self.told.clear();
+            self.context.reading.lock().trouble = None;
             tracing::info!("the log is read again");
             self.due.push_front(Feed::Restored);
         }

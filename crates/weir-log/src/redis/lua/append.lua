@@ -2,6 +2,14 @@
 -- ARGV: maxlen, seconds to remember (0: not at all), digest, then for each event: count of field parts, place of its
 -- snapshot key in KEYS (0: none), seconds of the snapshot, and the field parts.
 -- Everything is written or nothing: what can be refused is refused at the first write.
+local function may(...)
+  if lacks(...) then return no_right(string.lower((...)), (select(2, ...))) end
+end
+local denied = may('XADD', KEYS[1], '*', 'a', 'b')
+  or ARGV[2] ~= '0' and (may('GET', KEYS[2]) or may('SET', KEYS[2], '1'))
+for i = 3, #KEYS do denied = denied or may('SET', KEYS[i], '1') end
+if denied then return denied end
+
 if ARGV[2] ~= '0' then
   local known = redis.call('GET', KEYS[2])
   if known then

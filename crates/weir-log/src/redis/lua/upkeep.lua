@@ -1,14 +1,45 @@
--- KEYS: stream, leases, lock. ARGV: own group or '', lease in ms, lock in ms, maxlen, age in ms or -1.
--- Returns { state, pending, age of the oldest pending in ms, lag, groups, reaped, why nothing can be written or '' }; -1 is
--- unknown.
+-- KEYS: stream, leases, lock. ARGV: own group or '', lease in ms, lock in ms, maxlen, age in ms or -1, a snapshot's key, a
+-- publish's key.
+-- Returns { state, pending, age of the oldest pending in ms, lag, groups, reaped, why nothing can be written or '', the rights
+-- that are missing or '' }; -1 is unknown.
 -- Whatever Redis refuses (a replica, no memory) leaves out that part only.
 local stream, leases, own = KEYS[1], KEYS[2], ARGV[1]
+local needs = {
+  { 'xadd', stream, 'XADD', stream, '*', 'a', 'b' },
+  { 'xreadgroup', stream, 'XREADGROUP', 'GROUP', 'g', 'reader', 'STREAMS', stream, '>' },
+  { 'xread', stream, 'XREAD', 'STREAMS', stream, '0' },
+  { 'xack', stream, 'XACK', stream, 'g', '0-1' },
+  { 'xrange', stream, 'XRANGE', stream, '-', '+' },
+  { 'xrevrange', stream, 'XREVRANGE', stream, '+', '-' },
+  { 'xinfo|stream', stream, 'XINFO', 'STREAM', stream },
+  { 'xinfo|groups', stream, 'XINFO', 'GROUPS', stream },
+  { 'xgroup|create', stream, 'XGROUP', 'CREATE', stream, 'g', '0' },
+  { 'xgroup|destroy', stream, 'XGROUP', 'DESTROY', stream, 'g' },
+  { 'xpending', stream, 'XPENDING', stream, 'g' },
+  { 'xtrim', stream, 'XTRIM', stream, 'MAXLEN', '1' },
+  { 'zadd', leases, 'ZADD', leases, '1', 'g' },
+  { 'zscore', leases, 'ZSCORE', leases, 'g' },
+  { 'zrem', leases, 'ZREM', leases, 'g' },
+  { 'zremrangebyscore', leases, 'ZREMRANGEBYSCORE', leases, '0', '1' },
+  { 'set', KEYS[3], 'SET', KEYS[3], '1' },
+  { 'set', ARGV[6], 'SET', ARGV[6], '1' },
+  { 'get', ARGV[6], 'GET', ARGV[6] },
+  { 'set', ARGV[7], 'SET', ARGV[7], '1' },
+  { 'get', ARGV[7], 'GET', ARGV[7] },
+}
+local missing = {}
+for _, need in ipairs(needs) do
+  if lacks(unpack(need, 3)) then missing[#missing + 1] = '+' .. need[1] .. ' on ' .. need[2] end
+end
+
 local now, lease = now_ms(), tonumber(ARGV[2])
 
 if own ~= '' then redis.pcall('ZADD', leases, now, own) end
 
 local function reap(group)
   local stamp = redis.pcall('ZSCORE', leases, group)
+  -- Without leases nobody can tell the living from the dead.
+  if lacks('ZADD', leases, '1', group) then return 0 end
   if not stamp then
     -- Without a lease it may belong to somebody who is just joining.
     redis.pcall('ZADD', leases, now, group)
@@ -24,6 +55,7 @@ end
 local locked = redis.pcall('SET', KEYS[3], '1', 'NX', 'PX', ARGV[3])
 local janitor = type(locked) == 'table' and locked.ok ~= nil
 local refused = type(locked) == 'table' and locked.err or ''
+if lacks('SET', KEYS[3], '1') then refused = '' end
 if janitor then
   -- LIMIT 0 lifts the default limit of a call, which a fast producer outruns.
   redis.pcall('XTRIM', stream, 'MAXLEN', '~', ARGV[4], 'LIMIT', 0)
@@ -64,4 +96,4 @@ end
 
 local state, failed = stream_state(stream)
 if not state then return failed end
-return { state, pending, oldest, lag, count - reaped, reaped, refused }
+return { state, pending, oldest, lag, count - reaped, reaped, refused, table.concat(missing, ', ') }
