@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use weir_core::entry::Entry;
 use weir_core::id::EventId;
 use weir_core::log::Feed;
 
@@ -58,6 +59,8 @@ pub(super) struct Reader {
     gather: Gather,
     /// The last read was full, so there is more.
     behind: bool,
+    /// The last read had to wait, so the next one will, too.
+    waits: bool,
     /// When a read last returned something other than a fault.
     last_read: Instant,
     /// When continuity was last proved.
@@ -105,6 +108,7 @@ impl Reader {
             page: PageSize::default(),
             gather: Gather::new(Instant::now()),
             behind: false,
+            waits: true,
             last_read: Instant::now(),
             last_proof: Instant::now(),
         }
@@ -175,13 +179,20 @@ impl Reader {
     }
 
     /// Hands out a position that was proved, with what was found missing, and the entries at their place.
-    fn settle(&mut self, position: Position, continuity: Continuity, batch: Option<Feed>) {
+    fn settle(&mut self, position: Position, continuity: Continuity, batch: Option<Vec<Entry>>) {
         match continuity {
-            Continuity::Intact => self.due.extend(batch),
-            Continuity::Lost(hole) => match hole.place {
-                Place::BeforeBatch => self.due.extend([Some(lost(hole)), batch].into_iter().flatten()),
-                Place::AfterBatch => self.due.extend([batch, Some(lost(hole))].into_iter().flatten()),
-            },
+            Continuity::Intact => self.due.extend(batch.map(Feed::Batch)),
+            Continuity::Lost(hole) => {
+                let cursor = self.position.map_or(EventId::ZERO, |before| before.cursor);
+                let side = hole.before(cursor, batch.as_deref().unwrap_or_default());
+                let batch = batch.map(Feed::Batch);
+                match hole.place {
+                    Place::BeforeBatch => self.due.extend([Some(lost(hole)), batch].into_iter().flatten()),
+                    Place::AfterBatch => {
+                        self.due.extend([side.map(lost), batch, Some(lost(hole))].into_iter().flatten());
+                    }
+                }
+            }
             Continuity::Replaced => {
                 // What was read belongs to the new stream, and comes again with its load.
                 self.replaced = true;

@@ -45,6 +45,19 @@ pub(super) struct Hole {
     pub(super) place: Place,
 }
 
+impl Hole {
+    /// What may be a part of the hole before the entries that were just read, where those are gone themselves and nobody
+    /// can tell.
+    pub(super) fn before(&self, cursor: EventId, batch: &[Entry]) -> Option<Self> {
+        let (first, last) = (batch.first()?, batch.last()?);
+        if self.place == Place::BeforeBatch || self.after < last.id {
+            return None;
+        }
+        let through = first.id.prev();
+        (cursor < through).then_some(Self { after: cursor, through, count: None, place: Place::BeforeBatch })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     BeforeBatch,
@@ -260,6 +273,25 @@ mod tests {
         let (before, batch) = (position, entries(21..=25));
         position.pass(&batch, None);
         assert_eq!(position.prove(&stream(30, 21), &before, &batch), Continuity::Intact);
+    }
+
+    #[test]
+    fn where_the_batch_is_gone_itself_the_hole_may_lie_on_both_sides() {
+        let batch = entries(14..=16);
+        let before = Position::at_head(&stream(10, 1), None);
+        let mut position = before;
+        position.pass(&batch, None);
+        let Continuity::Lost(hole) = position.prove(&stream(30, 21), &before, &batch) else {
+            panic!("a loss")
+        };
+        assert_eq!((hole.place, hole.after, hole.count), (Place::AfterBatch, id(16), Some(7)));
+        let (after, through) = (id(10), id(14).prev());
+        let side = Hole { after, through, count: None, place: Place::BeforeBatch };
+        assert_eq!(hole.before(before.cursor, &batch), Some(side));
+        // Not where the batch joins on, nor where the hole is known to lie before it.
+        assert_eq!(hole.before(id(14).prev(), &batch), None);
+        assert_eq!(side.before(before.cursor, &batch), None);
+        assert_eq!(Hole { after: id(12), ..hole }.before(before.cursor, &batch), None);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::types::Value;
 use tokio::time::Instant;
-use weir_core::log::Feed;
 
 use super::super::codec::{self, Chunk};
 use super::super::fault::Fault;
@@ -19,12 +18,10 @@ use weir_metrics::{Operation, ReaderError};
 /// stands still, or a network that swallows everything, goes unnoticed.
 const READ_MARGIN: Duration = Duration::from_secs(2);
 
-/// A pause between reads after which continuity is proved before anything is handed out: this process stood still.
-const STOOD_STILL: Duration = Duration::from_secs(1);
-
-/// How often continuity is proved on a stream whose reads are neither full nor empty. It bounds how late a loss is seen
-/// that left no other trace.
-const PROVE_EVERY: Duration = Duration::from_secs(5);
+/// How often continuity is proved at most. Everything that is read so much later than the last proof is proved before it is
+/// handed out, so that a loss is announced where it was; on a faster stream one that nothing else shows is announced so much
+/// later. It bounds what proving costs: half a thousand looks a second.
+const PROVE_EVERY: Duration = Duration::from_millis(2);
 
 /// Name of the one consumer of a group.
 const CONSUMER: &str = "reader";
@@ -40,17 +37,22 @@ impl Reader {
             Value::from_static_str("COUNT"),
             integer(count),
         ];
-        let reply = seat.link.call(Operation::Range, "XRANGE", args).await?;
+        let (reply, seen) = tokio::join! {
+            biased;
+            seat.link.call(Operation::Range, "XRANGE", args),
+            self.look(&seat.link),
+        };
+        let (reply, seen) = (reply?, seen?);
         let chunk = codec::chunk(&reply, &self.context.config.decode)?;
         let done =
             chunk.entries.len() < count || chunk.entries.last().is_some_and(|last| last.id >= goal.through);
         let mut position = self.passed(before, &chunk);
-        let continuity = position.prove(&self.look(&seat.link).await?, &before, &chunk.entries);
+        let continuity = position.prove(&seen, &before, &chunk.entries);
         if done {
             position.reach(goal.through, goal.added);
             self.catching_up = None;
         }
-        let batch = (!chunk.entries.is_empty()).then(|| Feed::Batch(chunk.entries));
+        let batch = (!chunk.entries.is_empty()).then_some(chunk.entries);
         self.settle(position, continuity, batch);
         Ok(())
     }
@@ -58,11 +60,8 @@ impl Reader {
     /// Reads by the group. The acknowledgement of the last batch goes ahead on the same connection: asking for more says
     /// that it has passed the hub, and it never waits behind the block.
     pub(super) async fn read(&mut self, seat: &Seat, before: Position) -> Result<(), Fault> {
-        if self.last_proof.elapsed() >= PROVE_EVERY && self.lost_unseen(seat, before).await? {
-            return Ok(());
-        }
         self.gather.pause().await;
-        let stood_still = self.last_read.elapsed() >= STOOD_STILL;
+        let start = Instant::now();
         let most = self.context.config.read_count.min(self.context.config.maxlen);
         let count = self.page.count(most);
         let acknowledged = std::mem::take(&mut self.unacked);
@@ -82,32 +81,24 @@ impl Reader {
         let mut position = self.passed(before, &chunk);
         self.behind = chunk.entries.len() >= count;
         let seen = match seen {
-            None if self.behind || chunk.entries.is_empty() || stood_still => {
-                Some(self.look(&seat.link).await?)
-            }
+            None if self.last_proof.elapsed() >= PROVE_EVERY => Some(self.look(&seat.link).await?),
             along => along.transpose()?,
         };
-        let continuity =
-            seen.map_or(Continuity::Intact, |state| position.prove(&state, &before, &chunk.entries));
-        if seen.is_some() {
-            self.last_proof = Instant::now();
-        }
+        self.waits = start.elapsed() >= PROVE_EVERY;
+        let continuity = match seen {
+            Some(state) => {
+                self.last_proof = Instant::now();
+                position.prove(&state, &before, &chunk.entries)
+            }
+            None => Continuity::Intact,
+        };
         self.backoff.succeeded();
         self.last_read = Instant::now();
         if let By::Group(_) = seat.by {
             self.unacked = chunk.raw_ids;
         }
-        self.settle(position, continuity, Some(Feed::Batch(chunk.entries)));
+        self.settle(position, continuity, Some(chunk.entries));
         Ok(())
-    }
-
-    /// Looks for a loss between two reads.
-    async fn lost_unseen(&mut self, seat: &Seat, before: Position) -> Result<bool, Fault> {
-        let mut position = before;
-        let continuity = position.prove(&self.look(&seat.link).await?, &before, &[]);
-        self.last_proof = Instant::now();
-        self.settle(position, continuity, None);
-        Ok(continuity != Continuity::Intact)
     }
 
     fn passed(&mut self, before: Position, chunk: &Chunk) -> Position {
@@ -122,10 +113,10 @@ impl Reader {
         StreamState::parse(&reply)
     }
 
-    /// A look that is sent together with a read that is expected to be full, which spares it a way to Redis and back.
-    /// Should the read block after all, the look waits with it.
+    /// A look that is sent together with a read, which spares it a way to Redis and back, and shows the stream as it was
+    /// when the read was answered. Where the read blocks, the look waits with it.
     async fn look_along(&self, link: &Link) -> Option<Result<StreamState, Fault>> {
-        if !self.behind {
+        if !(self.behind || self.waits || self.last_proof.elapsed() >= PROVE_EVERY) {
             return None;
         }
         let patience = self.context.config.read_block + READ_MARGIN;
