@@ -12,6 +12,8 @@ mod faults;
 mod foreign;
 #[path = "redis/groups.rs"]
 mod groups;
+#[path = "redis/limits.rs"]
+mod limits;
 #[path = "redis/load.rs"]
 mod load;
 #[path = "redis/rights.rs"]

@@ -146,6 +146,8 @@ labels! {
         Loading = "loading",
         /// Wrong password or missing rights.
         Auth = "auth",
+        /// The server has as many clients as it takes.
+        MaxClients = "max_clients",
         /// The key of the stream holds something else.
         WrongType = "wrong_type",
         /// An answer that makes no sense.

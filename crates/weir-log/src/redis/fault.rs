@@ -5,6 +5,9 @@ use fred::error::{Error, ErrorKind};
 use super::advice;
 use weir_metrics::ReaderError;
 
+/// What a server says that has as many clients as it takes.
+const FULL: &str = "max number of clients";
+
 /// Why a command has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
@@ -49,7 +52,12 @@ impl Fault {
     /// The metric label it counts under where reading failed by it.
     pub(super) fn kind(&self) -> ReaderError {
         match self {
+            // What Redis says to a greeting is the reason why there is no connection.
             Self::Away(text) if is_auth(text) => ReaderError::Auth,
+            Self::Away(text) if text.contains(FULL) => ReaderError::MaxClients,
+            Self::Away(text) if ["LOADING", "CLUSTERDOWN"].iter().any(|code| text.contains(code)) => {
+                ReaderError::Loading
+            }
             Self::Away(_) => ReaderError::Connect,
             Self::Refused(text) => refusal(text),
             Self::Late => ReaderError::Timeout,
@@ -84,7 +92,9 @@ pub(super) fn refusal(text: &str) -> ReaderError {
         "NOGROUP" | "UNBLOCKED" => ReaderError::NoGroup,
         "READONLY" | "NOREPLICAS" | "MISCONF" => ReaderError::ReadOnly,
         "OOM" => ReaderError::OutOfMemory,
-        "LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" => ReaderError::Loading,
+        "LOADING" | "BUSY" | "TRYAGAIN" | "ASK" | "MOVED" | "CLUSTERDOWN" | "MASTERDOWN" => {
+            ReaderError::Loading
+        }
         "WRONGTYPE" => ReaderError::WrongType,
         _ if is_auth(text) => ReaderError::Auth,
         _ => ReaderError::Refused,

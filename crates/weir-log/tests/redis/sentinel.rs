@@ -115,6 +115,8 @@ async fn a_master_that_stands_still_is_left() {
     let watched = Watched::start().await;
     let mut config = watched.config();
     config.read_block = Duration::from_secs(30);
+    // So that the connection for publishing does not find out first.
+    config.pace.upkeep = Duration::from_secs(60);
     let Joined { log, mut reader, .. } = open(config);
     ready(&log).await;
     loaded(&mut *reader).await;
