@@ -157,9 +157,10 @@ impl Storm {
     /// It is not over.
     pub fn outcome(self) -> anyhow::Result<Outcome> {
         let Plan { clients, events, .. } = self.plan;
-        let Tally { replayed, wrong, .. } = self.tally;
-        let [calm, rough] = <[Phase; 2]>::try_from(self.phases)
-            .map_err(|_| anyhow!("{replayed} of {clients} clients got what they had missed"))?;
+        let (came, Tally { answered, replayed, wrong }) = (self.guests.len(), self.tally);
+        let [calm, rough] = <[Phase; 2]>::try_from(self.phases).map_err(|_| {
+            anyhow!("of {clients} clients {came} came, {answered} were answered and {replayed} got what they had missed")
+        })?;
         let missing = self.guests.iter().map(|guest| guest.sequence.missing(events)).sum();
         Ok(Outcome { calm, rough, wrong, missing })
     }

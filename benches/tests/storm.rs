@@ -84,5 +84,5 @@ fn one_fault_is_seen() {
         storm(|nth| if nth == 7 { &[0, 1, 2, 3, 3] } else { &[0, 1, 2, 3, 4] }).expect("enough came");
     assert_eq!((outcome.wrong, outcome.missing), (1, 1), "one came twice, one never");
     let error = storm(|nth| if nth == 7 { &[0, 1, 2, 3] } else { &[0, 1, 2, 3, 4] }).expect_err("one waits");
-    assert_eq!(error.to_string(), "39 of 40 clients got what they had missed");
+    assert_eq!(error.to_string(), "of 40 clients 40 came, 40 were answered and 39 got what they had missed");
 }

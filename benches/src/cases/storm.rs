@@ -1,7 +1,8 @@
 //! Ten thousand clients come back at once and are replayed what they missed: what those who stayed notice of it, and
 //! what it costs Redis.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::audience::{Audience, Plan};
 use crate::cases::Bench;
@@ -71,7 +72,6 @@ fn measure(bench: &Bench) -> anyhow::Result<Round> {
     let args = ["--redis", &url, "--stream", STREAM, "--maxlen", &MAXLEN.to_string()].map(str::to_owned);
     let weir = Running::weir(&bench.binaries, bench.cores, &args)?;
     let poller = Poller::new()?;
-    let position = format!("{}-0", SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis());
     let plan = storm::Plan {
         clients: RETURNING,
         first_session: STAYING,
@@ -79,6 +79,11 @@ fn measure(bench: &Bench) -> anyhow::Result<Round> {
         events: MISSED,
         after_ns: SECONDS / 2 * SECOND_NS,
     };
+    // What came before the log began is nobody's to know, so it begins before the position that all come back with.
+    let first = storm::Plan { sessions: 1, events: 1, first_session: STAYING + MISSED_SESSIONS, ..plan };
+    first.publish(&mut RedisPublisher::connect(redis.address, STREAM, MAXLEN)?)?;
+    thread::sleep(Duration::from_millis(2));
+    let position = format!("{}-0", SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis());
     plan.publish(&mut RedisPublisher::connect(redis.address, STREAM, MAXLEN)?)?;
     let stay = Plan { connections: STAYING as usize, sessions: STAYING };
     let mut audience = Audience::connect(&poller, weir.address, stay)?;
