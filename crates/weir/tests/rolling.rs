@@ -234,3 +234,37 @@ async fn nginx_alone_tells_browsers_to_come_back() -> anyhow::Result<()> {
 async fn haproxy_alone_tells_browsers_to_come_back() -> anyhow::Result<()> {
     alone(Kind::HaProxy).await
 }
+
+/// A balancer that takes in for its clients what they do not read would hide from weir who is slow, without bound.
+async fn pass_on_slowness(kind: Kind) -> anyhow::Result<()> {
+    let fleet = Fleet::start(kind, &["--stall-timeout", "2s"]).await?;
+    let client = fleet.client();
+    let mut stalled = client.events("s").receive_buffer(4096).subscribe().await?;
+    stalled.next_event().await?;
+    // Far more than the buffers of four sockets take.
+    let line = format!("{{\"session\":\"s\",\"data\":\"{}\"}}\n", "x".repeat(64 * 1024));
+    for _ in 0..6 {
+        let batch = client.post("/v1/events").header("content-type", "application/x-ndjson");
+        assert_eq!(batch.body(line.repeat(60)).send().await?.status(), 201);
+    }
+    eventually(DEADLINE * 2, async || {
+        let mut ended = 0.0;
+        for nth in 0..3 {
+            let metrics = fleet.instance(nth)?.metrics().await?;
+            ended += metrics.sum("weir_disconnections_total", &[("reason", "stalled")]);
+        }
+        ensure!(ended == 1.0, "{ended} clients are known to be stalled");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn nginx_does_not_hide_who_is_slow() -> anyhow::Result<()> {
+    pass_on_slowness(Kind::Nginx).await
+}
+
+#[tokio::test]
+async fn haproxy_does_not_hide_who_is_slow() -> anyhow::Result<()> {
+    pass_on_slowness(Kind::HaProxy).await
+}
