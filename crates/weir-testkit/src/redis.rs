@@ -126,6 +126,27 @@ impl RedisServer {
         self.try_command(&args).await.expect("redis answers")
     }
 
+    /// Waits until a replica has everything that was written so far. `WAIT` knows only what its own connection wrote.
+    ///
+    /// # Panics
+    /// Where none has in time.
+    pub async fn replicated(&self) {
+        let mut want = None;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let info = self.cli(&["INFO", "replication"]).await;
+            let offset = |name: &str| -> Option<u64> {
+                info.split(name).nth(1)?.split([',', '\r', '\n']).next()?.parse().ok()
+            };
+            let want = *want.get_or_insert(offset("master_repl_offset:"));
+            if offset(",offset=").is_some() && offset(",offset=") >= want {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no replica came up: {info}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Stops the process where it stands (`SIGSTOP`): sockets stay open, nothing answers.
     ///
     /// # Panics

@@ -85,7 +85,7 @@ async fn clients_do_not_notice_a_failover() -> anyhow::Result<()> {
     let (one, two) = tokio::try_join!(start(&url, &[]), start(&url, &[]))?;
     let mut streams = [one.client().subscribe("s").await?, two.client().subscribe("s").await?];
     publish(&one.client(), "before").await?;
-    watched.master.cli(&["WAIT", "1", "5000"]).await;
+    watched.master.replicated().await;
     watched.master.stop();
     let (to_one, to_two) = (one.client(), two.client());
     let publishing = async {
@@ -119,7 +119,7 @@ async fn a_failover_that_lost_entries_is_told_once() -> anyhow::Result<()> {
     publish(&client, "kept").await?;
     assert_eq!(told(&mut stream, "kept").await?, ["kept"]);
     let kept = stream.last_event_id().to_owned();
-    watched.master.cli(&["WAIT", "1", "5000"]).await;
+    watched.master.replicated().await;
     watched.replica.pause();
     watched.master.cli(&["CLIENT", "KILL", "TYPE", "replica"]).await;
     let ahead = kept.split('-').next().and_then(|ms| ms.parse::<u64>().ok()).context("an id")? + 3_600_000;

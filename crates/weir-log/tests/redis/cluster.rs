@@ -124,7 +124,7 @@ async fn a_replica_that_takes_over() {
     loaded(&mut *reader).await;
     write_numbers(&*log, 0..5).await;
     events(&mut *reader, 5).await;
-    cluster.nodes[owner].cli(&["WAIT", "1", "5000"]).await;
+    cluster.nodes[owner].replicated().await;
 
     cluster.nodes[owner].stop();
     let feed = next_news(&mut *reader).await;

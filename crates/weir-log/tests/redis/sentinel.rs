@@ -61,7 +61,7 @@ async fn a_killed_master_is_replaced() {
     let Joined { log, mut reader, metrics } = watched.instance().await;
     write_numbers(&*log, 0..5).await;
     events(&mut *reader, 5).await;
-    watched.master.cli(&["WAIT", "1", "5000"]).await;
+    watched.master.replicated().await;
     watched.master.stop();
     let load = Load::start(&log);
     let failover = async {
@@ -88,7 +88,7 @@ async fn a_switched_master_is_followed() {
     let Joined { log, mut reader, .. } = watched.instance().await;
     write_numbers(&*log, 0..5).await;
     events(&mut *reader, 5).await;
-    watched.master.cli(&["WAIT", "1", "5000"]).await;
+    watched.master.replicated().await;
     watched.sentinels.fail_over().await;
     let elected = watched.elected().await;
     // Until both connections have moved, a publish may be refused.
@@ -122,7 +122,7 @@ async fn a_master_that_stands_still_is_left() {
     loaded(&mut *reader).await;
     write_numbers(&*log, 0..5).await;
     events(&mut *reader, 5).await;
-    watched.master.cli(&["WAIT", "1", "5000"]).await;
+    watched.master.replicated().await;
     watched.master.pause();
     let read = async {
         loop {
@@ -153,7 +153,7 @@ async fn a_replica_that_missed_entries_is_a_reset() {
     let Joined { log, mut reader, .. } = watched.instance().await;
     let last = write_numbers(&*log, 0..3).await.pop().unwrap();
     events(&mut *reader, 3).await;
-    watched.master.cli(&["WAIT", "1", "5000"]).await;
+    watched.master.replicated().await;
     watched.replica.pause();
     watched.master.cli(&["CLIENT", "KILL", "TYPE", "replica"]).await;
     let ahead = EventId::new(last.ms + 3_600_000, 0);
