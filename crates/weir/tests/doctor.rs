@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::Value;
-use weir_testkit::redis::RedisServer;
+use weir_testkit::redis::{Options, RedisCluster, RedisServer, Sentinels, Software};
 use weir_testkit::{DEADLINE, Instance, eventually};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -71,7 +71,11 @@ impl Report {
 const OF_THE_MACHINE: [&str; 6] = ["files", "backlog", "conntrack", "memory", "clock", "round-trip"];
 
 fn doctor(redis: &RedisServer, flags: &[&str]) -> Report {
-    Report::of(weir(&[&["doctor", "--json", "--redis", &redis.url()], flags].concat()))
+    doctor_at(&redis.url(), flags)
+}
+
+fn doctor_at(url: &str, flags: &[&str]) -> Report {
+    Report::of(weir(&[&["doctor", "--json", "--redis", url], flags].concat()))
 }
 
 async fn set(redis: &RedisServer, name: &str, value: &str) {
@@ -468,6 +472,42 @@ async fn a_redis_that_cannot_be_used_ends_it_within_a_bounded_time() {
         report.assert("connect", "fail", says);
         assert_eq!((report.status, report.check("version")), (Some(1), None), "{report:#?}");
     }
+}
+
+#[tokio::test]
+async fn a_cluster_is_reached_as_one() {
+    let cluster = RedisCluster::start(Software::Redis).await;
+    let report = doctor_at(&cluster.url(1), &[]);
+    assert_eq!((report.status, report.troubles()), (Some(0), vec!["persistence"]), "{report:#?}");
+    report.assert("cluster", "ok", "is reached as one");
+    report.assert("hash-tag", "ok", "share the slot");
+    let report = doctor_at(&cluster.url(0), &["--stream", "a}b"]);
+    report.assert("hash-tag", "fail", "such as {weir}:events");
+    assert_eq!((report.status, report.check("round-trip")), (Some(1), None), "nothing can work: {report:#?}");
+    let owner = cluster.owner(STREAM).await;
+    doctor(&cluster.nodes[owner], &[]).assert("cluster", "warn", "begin the URL with redis-cluster://");
+}
+
+#[tokio::test]
+async fn sentinels_lead_to_the_master() {
+    let master = RedisServer::start().await;
+    let sentinels = Sentinels::watch(Software::Redis, master.port(), 0).await;
+    let report = doctor_at(&sentinels.url(), &[]);
+    assert_eq!((report.status, report.troubles()), (Some(0), vec!["persistence"]), "{report:#?}");
+    report.assert("role", "ok", "a master");
+    let nobody = sentinels.url().replace("sentinelServiceName=", "sentinelServiceName=no");
+    assert_eq!(doctor_at(&nobody, &[]).check("connect").unwrap().0, "fail");
+}
+
+#[tokio::test]
+async fn valkey_is_known() {
+    let valkey = RedisServer::start_with(Options::from(Software::Valkey)).await;
+    let report = doctor(&valkey, &[]);
+    report.assert("version", "ok", "Valkey ");
+    assert_eq!((report.status, report.troubles()), (Some(0), vec!["persistence"]), "{report:#?}");
+    valkey.cli(&["ACL", "SETUSER", "w", "reset", "on", ">secret1", "~weir:events", "+@all", "-xtrim"]).await;
+    let report = doctor_at(&format!("redis://w:secret1@127.0.0.1:{}", valkey.port()), &[]);
+    report.assert("rights", "fail", "w lacks +xtrim ~<stream>*");
 }
 
 /// It answers at first, and then stands still.

@@ -162,6 +162,22 @@ async fn reaping_takes_orphans_alone() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Instances that may not renew their leases look dead, and whoever has no more rights than they must not believe it.
+#[tokio::test]
+async fn without_the_right_to_leases_nothing_is_reaped() {
+    let redis = RedisServer::start().await;
+    forge(&redis, "weir:alive:1111111111111111", Duration::from_secs(3600)).await;
+    for right in ["zadd", "zrem", "zscore", "xinfo|groups", "xgroup|destroy"] {
+        let rules = ["ACL", "SETUSER", "w", "reset", "on", ">secret1", "~*", "+@all", &format!("-{right}")];
+        redis.cli(&rules).await;
+        let url = format!("redis://w:secret1@127.0.0.1:{}", redis.port());
+        let (status, out, err) = run(weir(&["groups", "--reap", "--redis", &url]));
+        assert_eq!((status, out.as_str(), err.lines().count()), (Some(1), "", 1), "{right}: {err}");
+        assert!(err.contains(&format!("may not run {right} on ")), "{err}");
+    }
+    assert!(redis.cli(&["XINFO", "GROUPS", STREAM]).await.contains("weir:alive:1111111111111111"));
+}
+
 #[tokio::test]
 async fn what_is_not_there_is_said() {
     let redis = RedisServer::start().await;

@@ -72,6 +72,11 @@ pub struct RedisClock {
     pub took: Duration,
 }
 
+/// What can be done about a refusal or a failed connection, where that is known.
+pub fn advice(text: &str) -> Option<&'static str> {
+    super::advice::on(text)
+}
+
 impl Inspector {
     /// Connects, within a bounded time.
     ///
@@ -123,7 +128,7 @@ impl From<Fault> for InspectError {
         match fault {
             // What Redis says to the client's greeting comes as the reason why there is no connection.
             Fault::Away(text) | Fault::Broken(text) if has_code(&text) => Self::Refused(text),
-            Fault::Away(text) | Fault::Broken(text) => Self::Away(plain(&text).to_owned()),
+            Fault::Away(text) | Fault::Broken(text) => Self::Away(text.trim_end_matches('.').to_owned()),
             Fault::Refused(text) => Self::Refused(text),
             Fault::Late => Self::Late,
             Fault::Garbled(what) => Self::Garbled(what),
@@ -135,13 +140,6 @@ impl From<Fault> for InspectError {
 fn has_code(text: &str) -> bool {
     let code = text.split(' ').next().unwrap_or_default();
     code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase())
-}
-
-/// The client shows errors of the system as its own programmers want them: `Os { …, message: "Connection refused" }`.
-fn plain(text: &str) -> &str {
-    let quoted =
-        ["message: \"", "error: \""].iter().find_map(|name| text.split_once(name)?.1.split_once('"'));
-    quoted.map_or(text, |(message, _)| message).trim_end_matches('.')
 }
 
 /// What was asked for, where Redis lets this user know it.
@@ -162,10 +160,6 @@ mod tests {
         let of = |text: &str| InspectError::from(Fault::Away(text.to_owned()));
         let refused = InspectError::Refused("MISCONF Redis is".to_owned());
         assert_eq!(of("MISCONF Redis is"), refused);
-        let os = "Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }";
-        assert_eq!(of(os), InspectError::Away("Connection refused".to_owned()));
-        let custom = "Custom { kind: Uncategorized, error: \"failed to lookup address information\" }";
-        assert_eq!(of(custom), InspectError::Away("failed to lookup address information".to_owned()));
         assert_eq!(of("Request timed out."), InspectError::Away("Request timed out".to_owned()));
     }
 }

@@ -5,6 +5,15 @@
 local stream, leases = KEYS[1], KEYS[2]
 local lease, reap, now = tonumber(ARGV[1]), ARGV[2] == '1', now_ms()
 
+if lacks('XINFO', 'GROUPS', stream) then return no_right('xinfo|groups', stream) end
+if lacks('ZSCORE', leases, 'g') then return no_right('zscore', leases) end
+if reap then
+  -- Without leases nobody can tell the living from the dead: who may not write them finds instances that may not either.
+  if lacks('ZADD', leases, '1', 'g') then return no_right('zadd', leases) end
+  if lacks('ZREM', leases, 'g') then return no_right('zrem', leases) end
+  if lacks('XGROUP', 'DESTROY', stream, 'g') then return no_right('xgroup|destroy', stream) end
+end
+
 local function standing(group)
   if string.sub(group, 1, 5) ~= 'weir:' then return 'foreign', -1 end
   local stamp = redis.call('ZSCORE', leases, group)

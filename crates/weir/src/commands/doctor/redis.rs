@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weir_log::redis::inspect::groups::Orphans;
 use weir_log::redis::inspect::rights::Rights;
-use weir_log::redis::inspect::{InspectError, Inspector, RedisClock};
+use weir_log::redis::inspect::{InspectError, Inspector, RedisClock, advice};
 use weir_log::{Pace, RedisAccess, WallClock};
 
 use super::super::amount;
@@ -18,6 +18,9 @@ const CLOCKS_APART: Duration = Duration::from_secs(1);
 
 /// A way there and back above which pages feel it.
 const SLOW: Duration = Duration::from_millis(100);
+
+/// What to do where nobody says what is wrong.
+const NO_WAY: &str = "see that Redis runs, and that --redis and the network lead to it";
 
 /// Checks what can be reached; what cannot is a finding too.
 ///
@@ -64,8 +67,13 @@ async fn look(
         report.tell(finding).await?;
     }
     let in_cluster = told.as_ref().is_some_and(|server| server.cluster);
-    if let Some(finding) = hash_tag(inspector.keys_share_a_slot(), in_cluster) {
+    let shared = inspector.keys_share_a_slot();
+    if let Some(finding) = hash_tag(shared, in_cluster) {
         report.tell(finding).await?;
+    }
+    if in_cluster && !shared {
+        // One connection leads to one node, so nothing further can be asked.
+        return Ok(());
     }
     report.tell(rights(&inspector.rights().await?)).await?;
     let facts = refused(inspector.stream().await)?;
@@ -97,22 +105,9 @@ fn unreachable(error: &InspectError) -> Finding {
     match error {
         // It says itself what to do.
         InspectError::Access(_) => finding,
-        InspectError::Refused(text) => finding.advise(remedy(text)),
-        InspectError::Away(_) | InspectError::Late | InspectError::Garbled(_) => {
-            finding.advise("see that Redis runs, and that --redis and the network lead to it")
-        }
-    }
-}
-
-/// What to do about a refusal that leaves no way in.
-fn remedy(refusal: &str) -> &'static str {
-    match refusal.split(' ').next().unwrap_or_default() {
-        "NOAUTH" | "WRONGPASS" => {
-            "give user and password in the URL of --redis, or the password in --redis-password-file"
-        }
-        "LOADING" => "wait until it has read its data",
-        _ if refusal.contains("max number of clients") => "raise maxclients of Redis",
-        _ => "see what Redis says of it",
+        InspectError::Refused(text) => finding.advise(advice(text).unwrap_or("see what Redis says of it")),
+        InspectError::Away(text) => finding.advise(advice(text).unwrap_or(NO_WAY)),
+        InspectError::Late | InspectError::Garbled(_) => finding.advise(NO_WAY),
     }
 }
 
@@ -168,7 +163,8 @@ async fn round_trip(inspector: &Inspector) -> Result<Finding, InspectError> {
         }
         Err(InspectError::Refused(text)) => {
             let finding = format!("Redis refuses to take an entry, or to give it to a reader: {text}");
-            return Ok(Finding::fail("round-trip", finding).advise("mend what failed above"));
+            return Ok(Finding::fail("round-trip", finding)
+                .advise(advice(&text).unwrap_or("mend what failed above")));
         }
         Err(other) => return Err(other),
     };
