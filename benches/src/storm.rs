@@ -109,6 +109,8 @@ pub struct Storm {
     plan: Plan,
     servers: Servers,
     position: String,
+    /// The first of their addresses.
+    source: usize,
     guests: Vec<Guest>,
     tally: Tally,
     buffer: Vec<u8>,
@@ -143,6 +145,7 @@ impl Storm {
             plan,
             servers,
             position,
+            source: fresh_source()?,
             guests: Vec::with_capacity(plan.clients),
             tally: Tally::default(),
             buffer: vec![0; READ_BYTES],
@@ -178,8 +181,7 @@ impl Storm {
         let index = self.guests.len();
         let session = self.plan.first_session + u32::try_from(index)? % self.plan.sessions;
         let Servers { weir, .. } = self.servers;
-        // From other addresses than those who stayed, because ports are short.
-        let mut stream = open(weir, 1 + index / PER_SOURCE)?;
+        let mut stream = open(weir, self.source + index / PER_SOURCE)?;
         let position = &self.position;
         let head = format!(
             "GET /v1/sessions/s{session}/events HTTP/1.1\r\nHost: {weir}\r\nLast-Event-ID: {position}\r\n\r\n"
@@ -191,6 +193,12 @@ impl Storm {
         self.guests.push(Guest { stream, scanner, session, sequence, arrived: 0 });
         Ok(())
     }
+}
+
+/// Addresses that nobody has used for a minute. The kernel keeps a closed connection for so long, and to look for a free port
+/// among thousands of them would be what is measured. Each storm has four addresses.
+fn fresh_source() -> anyhow::Result<usize> {
+    Ok(1 + 4 * usize::try_from(now_ns() / SECOND_NS % 60)?)
 }
 
 impl Beside for Storm {
