@@ -26,6 +26,10 @@ const NOT_SENT_BYTES: u32 = 16 * 1024;
 /// there but have closed their window.
 const USER_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// Connections accepted before all that is open gets a turn. Each brings a request with it, and many clients that come back
+/// at once are many requests: live events would wait for all of them.
+const ACCEPT_TURN: usize = 4;
+
 /// How long accepting rests where no file descriptor is left. Jittered.
 const ACCEPT_REST: Duration = Duration::from_millis(75);
 
@@ -106,7 +110,10 @@ impl Server {
 
     /// Accepts until the server closes.
     pub async fn accept(self, listener: Listener) {
-        loop {
+        for nth in 1_usize.. {
+            if nth.is_multiple_of(ACCEPT_TURN) {
+                tokio::task::yield_now().await;
+            }
             let accepted = tokio::select! {
                 accepted = listener.tcp.accept() => accepted,
                 () = self.closing.cancelled() => return,
