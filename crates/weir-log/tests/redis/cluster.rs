@@ -88,8 +88,10 @@ async fn a_node_that_is_away() {
     let owner = cluster.owner(STREAM).await;
     // The seed is the one that goes, so that the others must be known from the answer of an earlier time.
     let seed = (owner + 1) % 3;
-    let Joined { log, mut reader, .. } = instance(&cluster, seed).await;
+    let alone = format!("redis-cluster://127.0.0.1:{}", cluster.nodes[seed].port());
+    let Joined { log, mut reader, .. } = open(config_of(alone, Limits::default()));
     loaded(&mut *reader).await;
+    ready(&log).await;
     write_numbers(&*log, 0..2).await;
     events(&mut *reader, 2).await;
 
