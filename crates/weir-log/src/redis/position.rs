@@ -124,8 +124,10 @@ impl Position {
                 let deleted = state.deleted.is_some_and(|deleted| deleted > before.cursor);
                 Continuity::Lost(self.fall_into(&gap, (!deleted).then_some(count)))
             }
-            // Only a batch that does not join on is suspicious.
-            Count::Untold if gap.is_before_batch() => Continuity::Lost(self.fall_into(&gap, None)),
+            // Only a batch that does not join on is suspicious, and the first one of a stream joins on to nothing.
+            Count::Untold if gap.is_before_batch() && before.cursor > EventId::ZERO => {
+                Continuity::Lost(self.fall_into(&gap, None))
+            }
             Count::Untold => Continuity::Intact,
         }
     }
@@ -346,6 +348,11 @@ mod tests {
         let continuity = position.prove(&old(stream(30, 14)), &before, &batch);
         assert!(matches!(continuity, Continuity::Lost(Hole { count: None, .. })), "{continuity:?}");
         assert_eq!(position.prove(&old(stream(30, 2)), &before, &batch), Continuity::Intact);
+
+        let before = Position::at_head(&old(stream(0, 1)), None);
+        let (mut position, batch) = (before, entries(1..=4));
+        position.pass(&batch, None);
+        assert_eq!(position.prove(&old(stream(4, 1)), &before, &batch), Continuity::Intact);
     }
 
     /// A stream of entries `1, 2, …`, of which the oldest go.
