@@ -1,6 +1,7 @@
 //! How Redis is reached: address, password, and whom to trust.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use fred::error::Error;
 use fred::types::RespVersion;
@@ -16,6 +17,9 @@ pub struct RedisAccess {
     pub url: String,
     /// Stands in for the password of the URL.
     pub password: Option<String>,
+    /// Where the password stands. It is read anew for every connection, so that it can be changed while instances run; what
+    /// cannot be read leaves the one of before.
+    pub password_file: Option<PathBuf>,
     /// For the URLs that ask for TLS.
     pub tls: RedisTls,
 }
@@ -91,6 +95,15 @@ impl RedisAccess {
     }
 }
 
+/// The password in a file; a line end at its end is no part of it.
+pub(super) async fn password_in(file: &Path) -> Option<String> {
+    let file = file.to_owned();
+    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(file)).await;
+    let text = read.ok()?.ok()?;
+    let password = text.trim_end_matches(['\n', '\r']);
+    (!password.is_empty()).then(|| password.to_owned())
+}
+
 impl RedisTls {
     fn is_empty(&self) -> bool {
         self.ca.is_none() && self.identity.is_none()
@@ -156,7 +169,8 @@ mod tests {
     use super::*;
 
     fn access(url: &str) -> RedisAccess {
-        RedisAccess { url: url.to_owned(), password: Some("hidden".to_owned()), tls: RedisTls::default() }
+        let password = Some("hidden".to_owned());
+        RedisAccess { url: url.to_owned(), password, password_file: None, tls: RedisTls::default() }
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Connector {
     ) -> Result<Self, BadRedisAccess> {
         let config = access.client()?;
         let home = Home::of(&config);
-        let dialer = Dialer::new(config, stream, metrics, tasks);
+        let dialer = Dialer::new((config, access.password_file.clone()), stream, metrics, tasks);
         Ok(Self { dialer, home, stay: Mutex::new(None) })
     }
 

@@ -4,6 +4,7 @@
 //! the entries of the first answer, and an append that is sent twice adds a second entry. Whoever needs a new connection
 //! makes one, and thereby knows that it is new.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::access::password_in;
 use super::advice;
 use super::fault::Fault;
 use weir_metrics::{Metrics, Operation};
@@ -41,6 +43,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Dialer {
     config: Config,
+    password_file: Option<PathBuf>,
     stream: String,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
@@ -71,8 +74,13 @@ pub(super) struct Link {
 }
 
 impl Dialer {
-    pub(super) fn new(config: Config, stream: &str, metrics: Arc<Metrics>, tasks: TaskTracker) -> Self {
-        Self { config, stream: stream.to_owned(), metrics, tasks }
+    pub(super) fn new(
+        (config, password_file): (Config, Option<PathBuf>),
+        stream: &str,
+        metrics: Arc<Metrics>,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { config, password_file, stream: stream.to_owned(), metrics, tasks }
     }
 
     /// Connects to the server, or to the one of the URL. The connection ends when `over` is cancelled.
@@ -82,9 +90,15 @@ impl Dialer {
         terms: Terms,
         over: CancellationToken,
     ) -> Result<Arc<Link>, Fault> {
+        let mut config = self.config.clone();
+        if let Some(file) = &self.password_file
+            && let Some(password) = password_in(file).await
+        {
+            config.password = Some(password);
+        }
         match server {
-            None => self.open(self.config.clone(), terms, over).await,
-            Some(server) => self.dial_as(&self.config, server, terms, over).await,
+            None => self.open(config, terms, over).await,
+            Some(server) => self.dial_as(&config, server, terms, over).await,
         }
     }
 

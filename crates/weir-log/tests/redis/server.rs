@@ -40,7 +40,7 @@ pub(crate) fn config(server: &RedisServer, limits: Limits) -> RedisConfig {
 
 pub(crate) fn config_of(url: String, limits: Limits) -> RedisConfig {
     RedisConfig {
-        access: RedisAccess { url, password: None, tls: RedisTls::default() },
+        access: RedisAccess { url, password: None, password_file: None, tls: RedisTls::default() },
         stream: STREAM.to_owned(),
         maxlen: limits.maxlen,
         max_age: None,

@@ -109,6 +109,7 @@ pub(crate) fn access(args: &RedisArgs) -> Result<Option<RedisAccess>, BadRedis> 
     Ok(Some(RedisAccess {
         url: url.expose().to_owned(),
         password: password.read(|file| read_password(url, file))?,
+        password_file: args.redis_password_file.clone(),
         tls: RedisTls { ca: ca.read(all)?, identity },
     }))
 }

@@ -307,6 +307,7 @@ mod tests {
         let at = |url: &str| RedisAccess {
             url: url.to_owned(),
             password: None,
+            password_file: None,
             tls: weir_log::RedisTls::default(),
         };
         let mut redis = server("Redis", Version(7, 0, 0), Version(7, 0, 0));
