@@ -8,7 +8,7 @@
 //! - [`client`]: requests and answers, and [`stream`]: subscriptions; with the [`head`] and the [`body`] of an answer
 //! - [`raw`]: bare connections for hostile clients
 //! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
-//! - [`usage`]: what a process uses
+//! - [`usage`]: what a process uses and does
 //! - [`checker`]: what every client was owed, against what it got
 //! - [`balancer`]: a real load balancer in front of instances, whose addresses ([`loopback`]) outlive them
 //! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]

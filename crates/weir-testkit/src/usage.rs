@@ -1,9 +1,12 @@
-//! What a process uses, as the system sees it.
+//! What a process uses and does, as the system sees it.
 
 use std::fs;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::deadline::{DEADLINE, eventually};
 
 /// Processor time that a process has used.
 ///
@@ -36,6 +39,24 @@ pub fn open_files(pid: u32) -> anyhow::Result<u64> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64)
 }
 
+/// Stops a process where it stands (`SIGSTOP`) and waits until none of its threads runs any more, which is a moment later.
+///
+/// # Errors
+/// It is gone, or still runs after [`DEADLINE`].
+pub async fn stop(pid: u32) -> anyhow::Result<()> {
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).context("process id")?;
+    kill_process(process, Signal::STOP)?;
+    eventually(DEADLINE, async || {
+        for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let stat = fs::read_to_string(thread?.path().join("stat"))?;
+            let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+            ensure!(state == Some('T'), "a thread of {pid} is {state:?}");
+        }
+        Ok(())
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +75,16 @@ mod tests {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
         assert!(cpu(u32::MAX).is_err());
+    }
+    #[tokio::test]
+    async fn a_process_that_is_stopped_does_nothing() {
+        let mut child = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        stop(child.id()).await.unwrap();
+        let then = cpu(child.id()).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(cpu(child.id()).unwrap(), then);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(stop(u32::MAX).await.is_err());
     }
 }

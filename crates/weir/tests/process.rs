@@ -32,7 +32,7 @@ async fn standing_still_is_no_fault_of_the_clients() -> anyhow::Result<()> {
     assert_eq!(batch.body(line.repeat(EVENTS)).send().await?.status(), 201);
     // Nobody reads at first; then they read all the time, and what they wait for is the instance.
     expect::has_read(&weir, EVENTS as u32).await?;
-    weir.signal(Signal::STOP)?;
+    usage::stop(weir.pid()).await?;
     let stand = async {
         tokio::time::sleep(STOOD).await;
         weir.signal(Signal::CONT)

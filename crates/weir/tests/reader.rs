@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use futures_util::future::try_join_all;
 use serde_json::Value;
 use weir_testkit::redis::RedisServer;
-use weir_testkit::{DEADLINE, Instance, Signal, SseStream, eventually, expect};
+use weir_testkit::{DEADLINE, Instance, Signal, SseStream, eventually, expect, usage};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -103,7 +103,7 @@ async fn what_was_trimmed_while_the_instance_stood_still_is_counted_exactly() ->
         assert_eq!(stream.next_data(10).await?.last().map(String::as_str), Some("9"));
         stream.last_event_id().clone_into(&mut before);
     }
-    pair.weir.signal(Signal::STOP)?;
+    usage::stop(pair.weir.pid()).await?;
     for part in 0..9 {
         pair.add(10 + part * CAP / 3, CAP / 3, CAP).await;
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use weir_testkit::redis::RedisServer;
-use weir_testkit::{DEADLINE, Instance, Signal, eventually};
+use weir_testkit::{DEADLINE, Instance, Signal, eventually, usage};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -65,7 +65,7 @@ async fn what_a_killed_instance_leaves_is_removed() -> anyhow::Result<()> {
     let mut stream = stays.client().subscribe("s").await?;
     let leaked = group(&killed).await?;
     // It stands still with an open read, which takes what comes now and never gets to acknowledge it.
-    killed.signal(Signal::STOP)?;
+    usage::stop(killed.pid()).await?;
     for nth in 0..20 {
         redis.cli(&["XADD", STREAM, "*", "session", "s", "data", &nth.to_string()]).await;
     }
@@ -99,7 +99,7 @@ async fn an_instance_that_was_taken_for_dead_goes_on() -> anyhow::Result<()> {
     redis.cli(&["XADD", STREAM, "*", "session", "s", "data", "before"]).await;
     assert_eq!(stream.next_data(1).await?, ["before"]);
     let reaped = group(&paused).await?;
-    paused.signal(Signal::STOP)?;
+    usage::stop(paused.pid()).await?;
     expire(&redis, &reaped).await;
     eventually(DEADLINE, async || {
         ensure!(!groups(&redis).await.contains(&reaped), "not reaped yet");
