@@ -232,11 +232,16 @@ impl<'a> Follow<'a> {
 
     fn announced(&mut self, session: Session, known: Known) {
         self.report.announced += 1;
-        if let Some(marker) = self.truth.marker(known.value) {
-            self.markers.entry(known.value).or_insert(marker.sent);
-        }
+        self.excuse(known.value);
         let key = self.truth.publish(known.value).and_then(|publish| publish.key);
         self.note_newest(session, key, known.id);
+    }
+
+    /// A marker that does not have to come any more.
+    fn excuse(&mut self, value: Value) {
+        if let Some(marker) = self.truth.marker(value) {
+            self.markers.entry(value).or_insert(marker.sent);
+        }
     }
 
     fn missing(&mut self, known: Known, violation: Violation) {
@@ -269,7 +274,10 @@ impl<'a> Follow<'a> {
             let publish = self.truth.publish(known.value);
             let newest = publish.and_then(|publish| self.newest.get(&(publish.session, publish.key)));
             match newest {
-                Some(newest) if *newest > known.id => self.report.superseded += 1,
+                Some(newest) if *newest > known.id => {
+                    self.report.superseded += 1;
+                    self.excuse(known.value);
+                }
                 Some(_) | None => self.report.violations.push(violation),
             }
         }

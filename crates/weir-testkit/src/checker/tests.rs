@@ -357,6 +357,9 @@ fn the_newest_of_a_key_stands_for_the_others() {
     verdict(&history, &[Invariant::I2; 6]);
     history.clients[0].keeping = Keeping::Newest;
     assert_eq!(verdict(&history, &[]).superseded, 6);
+    // A marker that was replaced by what came after it is not missed.
+    history.markers = vec![Marker { value: 5, sent: 0, within: 1 }];
+    verdict(&history, &[]);
     history.published[7].key = Some(9);
     verdict(&history, &[Invariant::I2]);
 }
