@@ -299,7 +299,7 @@ impl Run {
                 false
             }
             Habit::Restless(events) => self.rng.u32(0..events.max(1)) == 0,
-            Habit::Away(_) => self.rng.u32(0..100) == 0,
+            Habit::Away(_) => self.rng.u32(0..300) == 0,
         }
     }
 }

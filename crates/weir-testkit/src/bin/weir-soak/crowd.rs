@@ -13,7 +13,7 @@ use crate::world::{HEALED, World};
 pub(crate) const SESSIONS: u32 = 10;
 
 /// How often an event is sent to every session before clients that did not get it are left to the checker.
-const ROUNDS: u32 = 5;
+const ROUNDS: u32 = 9;
 
 /// All clients.
 pub(crate) struct Crowd {
