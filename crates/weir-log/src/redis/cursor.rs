@@ -139,6 +139,9 @@ impl Reader {
     fn fail(&mut self, fault: &Fault) {
         self.context.metrics.redis().reader_errors.inc(fault.kind());
         self.backoff.failed();
+        if matches!(fault, Fault::Broken(_)) {
+            self.page.shrink();
+        }
         self.replaced |= fault.stream_is_gone();
         self.leave();
         tracing::debug!(%fault, failures = self.backoff.failures(), "reading failed");

@@ -23,6 +23,12 @@ impl PageSize {
     pub(super) fn note(&mut self, entries: usize, bytes: usize) {
         self.average = bytes.checked_div(entries).unwrap_or(self.average);
     }
+
+    /// A connection ended under a read: the answer may have been more than Redis buffers for a client, so the next one is
+    /// asked for less.
+    pub(super) fn shrink(&mut self) {
+        self.average = (self.average * 4).min(REPLY_BYTES);
+    }
 }
 
 impl Default for PageSize {
@@ -85,6 +91,12 @@ mod tests {
         assert_eq!(page.count(200), 1);
         page.note(100, 100 * 200);
         assert_eq!(page.count(500), 500);
+        page.note(1, 4096);
+        let counts = [(); 6].map(|()| {
+            page.shrink();
+            page.count(200)
+        });
+        assert_eq!(counts, [64, 16, 4, 1, 1, 1]);
     }
 
     #[test]

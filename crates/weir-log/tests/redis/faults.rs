@@ -262,6 +262,31 @@ async fn a_full_server_refuses_appends() {
     assert_eq!(numbers(&events(&mut *reader, 3).await), [5, 6, 7]);
 }
 
+/// A reply larger than what Redis buffers for a client ends the connection; less is asked for until it passes.
+#[tokio::test]
+async fn replies_beyond_the_output_buffer_are_asked_for_in_parts() {
+    let shared = Shared::new().await;
+    let mut joined = shared.instance().await;
+    loaded(&mut *joined.reader).await;
+    shared.add_numbers(0..3).await;
+    events(&mut *joined.reader, 3).await;
+    shared.server.cli(&["CONFIG", "SET", "client-output-buffer-limit", "normal 1mb 0 0"]).await;
+    // All at once, so that the first reply is as large as it gets.
+    let fill = "for n = 3, 99 do \
+                  redis.call('XADD', KEYS[1], '*', 'session', 's', 'data', n, 'more', string.rep('x', 100000)) end";
+    shared.server.cli(&["EVAL", fill, "1", STREAM]).await;
+    let mut got = Vec::new();
+    while got.len() < 97 {
+        match next_news(&mut *joined.reader).await {
+            Feed::Batch(batch) => got.extend(batch.into_iter().map(event)),
+            Feed::Down(_) | Feed::Restored => {}
+            feed @ (Feed::Loaded(_) | Feed::Lost { .. } | Feed::Reset { .. }) => panic!("{feed:?}"),
+        }
+    }
+    assert_eq!(numbers(&got), (3..100).collect::<Vec<_>>());
+    assert!(joined.metrics.redis().reader_errors.get(ReaderError::Disconnected) > 0);
+}
+
 /// A reader that stood still past the cap is told exactly what it lost, after what its open read still got.
 #[tokio::test]
 async fn a_loss_behind_an_open_read_is_exact() {
