@@ -41,6 +41,44 @@ async fn publish(client: &Client, session: &str, from: usize, count: usize) -> a
     Ok(())
 }
 
+/// How often Redis ran each of the commands that read entries or values.
+async fn reads(redis: &RedisServer) -> Vec<String> {
+    let stats = redis.cli(&["INFO", "commandstats"]).await;
+    let names = ["cmdstat_xrange:", "cmdstat_xrevrange:", "cmdstat_get:", "cmdstat_xread:"];
+    let calls = stats.lines().filter(|line| names.iter().any(|name| line.starts_with(name)));
+    calls.map(|line| line.split(',').next().unwrap_or_default().to_owned()).collect()
+}
+
+/// A thousand come back at once, each with a position of its own: all get what they missed, and Redis is asked for none of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_resumes_costs_redis_nothing() -> anyhow::Result<()> {
+    const STORM: usize = 1000;
+    allow_files()?;
+    let redis = RedisServer::start().await;
+    let weir = Instance::start(WEIR, &["--redis", &redis.url(), "--max-connections", "3000"]).await?;
+    let client = weir.client();
+    let mut first = client.subscribe("s").await?;
+    publish(&client, "s", 0, 100).await?;
+    let mut ids = Vec::new();
+    for _ in 0..100 {
+        ids.push(first.next_published().await?.last_event_id);
+    }
+    let before = reads(&redis).await;
+    let resumes = (0..STORM).map(|nth| {
+        let (at, id) = (nth % 90, ids[nth % 90].clone());
+        let request = client.events("s").header("last-event-id", id).deadline(DEADLINE * 3);
+        async move {
+            let mut stream = request.subscribe().await?;
+            counts(&mut stream, at + 1, 99 - at).await
+        }
+    });
+    try_join_all(resumes).await?;
+    assert_eq!(reads(&redis).await, before);
+    let resumed = weir.metrics().await?.value("weir_resumes_total", &[("result", "complete")]);
+    assert_eq!(resumed, Some(STORM as f64));
+    Ok(())
+}
+
 /// Three thousand connect at the same moment. All are served, and who was there before notices nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_connects_is_served() -> anyhow::Result<()> {

@@ -1,6 +1,5 @@
 //! `docs/faults.md` has a verdict on every fault of the catalogue, and each test that it names is there.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,12 +8,6 @@ const FAULTS: usize = 78;
 
 /// How many of them a test must show.
 const SHOWN: usize = 60;
-
-/// Rows that wait for a test. A row leaves this list with the mark on the page.
-const TO_COME: [usize; 1] = [52];
-
-/// Stands in a row that waits.
-const MARK: &str = "(to come)";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -67,17 +60,15 @@ fn every_test_that_is_named_is_there() {
     }
 }
 
-/// A row is shown by a test, argued, or waits; never two of the last two, and waiting only where it is known here.
+/// A row is shown by tests or argued, never both.
 #[test]
-fn enough_is_shown_and_what_waits_is_known() {
+fn enough_is_shown_and_the_rest_is_argued() {
     let page = page();
     let rows = rows(&page);
     let shown = rows.iter().filter(|(_, cells)| !tests(cells[4]).is_empty()).count();
     assert!(shown >= SHOWN, "{shown} rows are shown by a test");
-    let waits = rows.iter().filter(|(_, cells)| cells[4].contains(MARK)).map(|(number, _)| *number);
-    assert_eq!(waits.collect::<BTreeSet<_>>(), BTreeSet::from(TO_COME));
     for (number, cells) in &rows {
-        let argued = tests(cells[4]).is_empty() && !cells[4].contains(MARK);
+        let argued = tests(cells[4]).is_empty();
         assert_eq!(argued, cells[4] == "argued", "row {number}: {}", cells[4]);
     }
 }
