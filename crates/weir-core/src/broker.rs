@@ -202,7 +202,8 @@ impl Broker {
     }
 
     /// Forgets the log that was. Says up to where both are known to be one, and after which position what the new one holds
-    /// is new to everybody: there, or else above everything that the old one had.
+    /// is new to everybody: there, or else above everything that the old one had. Entries of the old one may have gone
+    /// unread, so the position is the highest one before the first that is new, as long as that is not doubtful itself.
     fn replace(
         &self,
         window: &mut Window,
@@ -212,7 +213,11 @@ impl Broker {
         let common = window.common(&load.entries).unwrap_or_default().max(after);
         window.reset(common, through);
         self.snapshots.lock().clear();
-        (common, if common > EventId::ZERO { common } else { through.next() })
+        let known = common > EventId::ZERO;
+        let seen = if known { common } else { through };
+        let new = load.entries.iter().map(|entry| entry.id).find(|id| *id > seen);
+        let before = new.map(EventId::prev).filter(|before| *before > through);
+        (common, before.unwrap_or(if known { common } else { through.next() }))
     }
 
     /// Takes a part of a batch. When this is done, it has passed the hub.

@@ -193,17 +193,21 @@ fn after_a_reset_everything_that_is_new_follows() {
     let (instance, [live, behind]) = start();
     let ours = vec![event("5-0", "room", "a"), event("6-0", "room", "b"), event("8-0", "room", "d")];
     instance.reset(("0-0", "7-0"), "4-0", ours, "8-0");
-    assert_eq!(instance.pull(&live), ["gap reset - - (6-0, -)", "ping 6-0", "8-0 d"]);
-    assert_eq!(instance.pull(&behind), ["gap reset - - (5-0, -)", "ping 6-0", "8-0 d"]);
+    // Entries of the old log that nobody had read lie below the position, too.
+    let told = "ping 7-18446744073709551615";
+    assert_eq!(instance.pull(&live), ["gap reset - - (6-0, -)", told, "8-0 d"]);
+    assert_eq!(instance.pull(&behind), ["gap reset - - (5-0, -)", told, "8-0 d"]);
+    assert_eq!(instance.first(from("room", "7-18446744073709551615"))[1..], ["8-0 d"]);
     assert_eq!(instance.first(from("room", "5-0")), ["connected 5-0", "6-0 b", "8-0 d"]);
     assert_eq!(instance.first(from("room", "7-0"))[1], "gap reset - - (7-0, -)");
     // The log was emptied: only what lies above all that was seen is certainly new.
     let (instance, [live, behind]) = start();
     let ours = vec![event("5-0", "room", "other"), event("6-0", "room", "b2"), event("9-0", "room", "e")];
     instance.reset(("0-0", "7-0"), "4-0", ours, "9-0");
-    assert_eq!(instance.pull(&live), ["gap reset - - (0-0, -)", "ping 7-1", "9-0 e"]);
-    assert_eq!(instance.pull(&behind), ["gap reset - - (5-0, -)", "ping 7-1", "9-0 e"]);
-    assert_eq!(instance.first(from("room", "7-1")), ["connected 7-1", "9-0 e"]);
+    let told = "ping 8-18446744073709551615";
+    assert_eq!(instance.pull(&live), ["gap reset - - (0-0, -)", told, "9-0 e"]);
+    assert_eq!(instance.pull(&behind), ["gap reset - - (5-0, -)", told, "9-0 e"]);
+    assert_eq!(instance.first(from("room", "8-18446744073709551615"))[1..], ["9-0 e"]);
 }
 
 #[test]

@@ -65,8 +65,8 @@ pub(crate) struct Naive {
     resting: Vec<Session>,
     forgotten: Option<EventId>,
     doubts: Vec<(EventId, EventId)>,
-    /// Up to here the newest reset leaves nothing new.
-    seen: EventId,
+    /// Up to the first both logs of the newest reset are known to be one; the second is the head of the old one.
+    replaced: (EventId, EventId),
     /// The head of the newest load.
     loaded_to: EventId,
     snapshots: HashMap<Session, Arc<Event>>,
@@ -85,7 +85,7 @@ impl Naive {
             resting: Vec::new(),
             forgotten: None,
             doubts: Vec::new(),
-            seen: EventId::ZERO,
+            replaced: (EventId::ZERO, EventId::ZERO),
             loaded_to: EventId::ZERO,
             snapshots: HashMap::new(),
         }
@@ -105,15 +105,19 @@ impl Naive {
         };
         let common = self.held.iter().filter(same).map(|held| self.items[*held].id).max();
         let after = common.unwrap_or_default().max(after);
-        let seen = if after > EventId::ZERO { after } else { through.next() };
         let doubts = self.doubts.iter().copied().chain([(after, through)]).collect();
         let (items, epoch) = (std::mem::take(&mut self.items), self.epoch + 1);
-        *self = Self { items, epoch, doubts, seen, ..Self::new(self.bounds) };
+        *self = Self { items, epoch, doubts, replaced: (after, through), ..Self::new(self.bounds) };
     }
 
     /// Where whoever is told of the newest reset goes on.
     pub(crate) fn restart(&self) -> EventId {
-        self.seen.min(self.loaded_to)
+        let (common, through) = self.replaced;
+        let seen = if common > EventId::ZERO { common } else { through };
+        let loaded = self.log(self.epoch).filter(|item| item.id > seen && item.id <= self.loaded_to);
+        let before_new = loaded.map(|item| item.id.prev()).min().filter(|before| *before > through);
+        let otherwise = if common > EventId::ZERO { common } else { through.next() };
+        before_new.unwrap_or(otherwise).min(self.loaded_to)
     }
 
     pub(crate) fn load(&mut self, floor: EventId, items: &[usize], head: EventId) {
