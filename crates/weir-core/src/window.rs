@@ -276,7 +276,9 @@ impl Window {
 
     /// What a client that stands after `position` can be given of these sessions.
     pub fn resume(&self, sessions: &[Session], position: EventId) -> Resume {
-        if self.doubts.iter().any(|(after, through)| *after < position && position <= *through) {
+        // Whoever was told to go on from here after the newest reset means this log.
+        let told = position == self.restart.id && self.reset > Seq(0);
+        if !told && self.doubts.iter().any(|(after, through)| *after < position && position <= *through) {
             return Resume::Broken { cause: Broken::Reset, from: self.head };
         }
         if position > self.head.id {

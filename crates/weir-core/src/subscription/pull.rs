@@ -170,10 +170,16 @@ impl Subscription {
             };
             self.gap(gap, out);
             self.at = mark;
+            // Where this pull came before the announcement, what the client was owed is of the log that is no more.
+            let early = self.seen < mark.seq;
+            let head = window.head().seq;
+            let owed = early.then(|| window.count(scope(&self.wants, &[]), mark.seq, head));
             if let Mode::Behind(behind) = &mut self.mode {
                 (behind.cursor, behind.starts) = (mark.seq, Box::default());
                 behind.snapshots.clear();
+                behind.owed = owed.unwrap_or(behind.owed);
             }
+            self.seen = if early { head } else { self.seen };
             // What is new may have left the window already.
             return self.tell_lost(window, view, out);
         }

@@ -200,7 +200,8 @@ impl Naive {
     }
 
     pub(crate) fn resume(&self, sessions: &[Session], position: EventId) -> Expect {
-        if self.doubts.iter().any(|(after, through)| *after < position && position <= *through) {
+        let told = self.epoch > 0 && position == self.restart();
+        if !told && self.doubts.iter().any(|(after, through)| *after < position && position <= *through) {
             return Expect::Reset;
         }
         if position > self.head {
