@@ -10,6 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::link::PATIENCE;
+
 /// Where a Redis is and how it is convinced to answer.
 #[derive(Clone)]
 pub struct RedisAccess {
@@ -98,8 +100,9 @@ impl RedisAccess {
 /// The password in a file; a line end at its end is no part of it.
 pub(super) async fn password_in(file: &Path) -> Option<String> {
     let file = file.to_owned();
-    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(file)).await;
-    let text = read.ok()?.ok()?;
+    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(file));
+    // A file system that hangs must not keep an instance from Redis.
+    let text = tokio::time::timeout(PATIENCE, read).await.ok()?.ok()?.ok()?;
     let password = text.trim_end_matches(['\n', '\r']);
     (!password.is_empty()).then(|| password.to_owned())
 }

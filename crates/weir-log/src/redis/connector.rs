@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use fred::types::config::Server;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::{BadRedisAccess, RedisAccess};
 use super::fault::Fault;
 use super::frame;
+use super::home::sentinel::Word;
 use super::home::{Home, sentinel};
 use super::link::{Dialer, Link};
 use weir_metrics::Metrics;
@@ -18,6 +20,10 @@ use weir_metrics::Metrics;
 /// How often the Sentinels are asked whether the master is still the same. It bounds how long connections stay with one
 /// that was replaced without closing them: a machine that stands still, or that nobody reaches any more.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// For how long after a change of the master an older word is not believed: Sentinels learn of a failover one after the
+/// other. Later it is, because somebody may have set them up anew.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// Makes connections. A Sentinel or a cluster is asked anew for each of them, so that a connection that is made again is
 /// one to the server that counts now.
@@ -33,6 +39,9 @@ pub(super) struct Connector {
 #[derive(Debug)]
 struct Stay {
     server: Server,
+    /// Of the word that named it.
+    epoch: i64,
+    since: Instant,
     over: CancellationToken,
 }
 
@@ -60,12 +69,17 @@ impl Connector {
                 dialed.map_err(|fault| fault.away(format_args!("the node {owner}")))
             }
             Home::Watched(sentinels) => {
-                let master = sentinels.master(&self.dialer).await?;
-                let over = self.stay_at(&master);
+                let word = sentinels.master(&self.dialer).await?;
+                let (master, over) = (word.master.clone(), self.token_of(&word.master));
                 tokio::select! {
                     link = self.dialer.dial(Some(&master), terms, over.clone()) => {
                         let link = link.map_err(|fault| fault.away(format_args!("the master {master}")))?;
                         must_be_master(&link, &master).await?;
+                        // Only now: a word alone ends no good connection.
+                        self.stay_at(word, &over);
+                        if over.is_cancelled() {
+                            return Err(Fault::Away("the Sentinels tell of a master of before".to_owned()));
+                        }
                         Ok(link)
                     }
                     () = over.cancelled() => Err(Fault::Away("the master has just changed".to_owned())),
@@ -79,25 +93,38 @@ impl Connector {
         let Home::Watched(sentinels) = &self.home else { return std::future::pending().await };
         loop {
             tokio::time::sleep(LOOK.mul_f64(0.8 + fastrand::f64() * 0.4)).await;
-            if let Some(master) = sentinels.agreed_master(&self.dialer).await {
-                self.stay_at(&master);
+            if let Some(word) = sentinels.agreed_master(&self.dialer).await {
+                let over = self.token_of(&word.master);
+                self.stay_at(word, &over);
             }
         }
     }
 
-    /// Says where connections belong from now on, and ends those that are elsewhere.
-    fn stay_at(&self, server: &Server) -> CancellationToken {
+    /// What ends connections to this server.
+    fn token_of(&self, server: &Server) -> CancellationToken {
+        let stay = self.stay.lock();
+        let there = stay.as_ref().filter(|stay| stay.server == *server);
+        there.map_or_else(CancellationToken::new, |stay| stay.over.clone())
+    }
+
+    /// Says where connections belong from now on, and ends those that are elsewhere; those to the server of an older word
+    /// end themselves.
+    fn stay_at(&self, word: Word, over: &CancellationToken) {
         let mut stay = self.stay.lock();
-        if let Some(old) = stay.as_ref() {
-            if old.server == *server {
-                return old.over.clone();
+        if let Some(old) = stay.as_mut() {
+            if old.server == word.master {
+                old.epoch = old.epoch.max(word.epoch);
+                return;
             }
-            tracing::warn!(from = %old.server, to = %server, "the master of redis has changed");
+            if word.epoch < old.epoch && old.since.elapsed() < SETTLE {
+                over.cancel();
+                return;
+            }
+            tracing::warn!(from = %old.server, to = %word.master, "the master of redis has changed");
             old.over.cancel();
         }
-        let over = CancellationToken::new();
-        *stay = Some(Stay { server: server.clone(), over: over.clone() });
-        over
+        let Word { master, epoch } = word;
+        *stay = Some(Stay { server: master, epoch, since: Instant::now(), over: over.clone() });
     }
 }
 

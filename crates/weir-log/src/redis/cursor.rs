@@ -142,7 +142,9 @@ impl Reader {
         if matches!(fault, Fault::Broken(_)) {
             self.page.shrink();
         }
-        self.replaced |= fault.stream_is_gone();
+        // Where nothing was read there is nothing to forget, and what comes is read on from the beginning.
+        let read = self.position.is_some_and(|position| position.cursor > EventId::ZERO);
+        self.replaced |= read && fault.stream_is_gone();
         self.leave();
         tracing::debug!(%fault, failures = self.backoff.failures(), "reading failed");
         if self.down || self.is_outage() {

@@ -11,6 +11,8 @@ pub(super) struct Keys {
     pub(super) leases: String,
     /// Held by the instance that reaps and trims.
     pub(super) lock: String,
+    /// Since when leases have been written without interruption.
+    pub(super) since: String,
     prefix: String,
 }
 
@@ -21,6 +23,7 @@ impl Keys {
             stream: stream.to_owned(),
             leases: format!("{prefix}:leases"),
             lock: format!("{prefix}:janitor"),
+            since: format!("{prefix}:janitor:since"),
             prefix,
         }
     }
@@ -75,7 +78,7 @@ mod tests {
             let keys = Keys::new(stream);
             let slot = fred::util::redis_keyslot(stream.as_bytes());
             let snapshot = keys.snapshot(&Session::parse("{other}").unwrap());
-            for key in [&keys.leases, &keys.lock, &keys.idempotency([7; 32]), &snapshot] {
+            for key in [&keys.leases, &keys.lock, &keys.since, &keys.idempotency([7; 32]), &snapshot] {
                 assert_eq!(fred::util::redis_keyslot(key.as_bytes()), slot, "{key} of {stream}");
             }
         }

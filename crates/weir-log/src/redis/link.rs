@@ -4,6 +4,7 @@
 //! the entries of the first answer, and an append that is sent twice adds a second entry. Whoever needs a new connection
 //! makes one, and thereby knows that it is new.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +41,6 @@ const MOST_WAITING: usize = 1 << 14;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Makes connections to one server.
-#[derive(Debug)]
 pub(super) struct Dialer {
     config: Config,
     password_file: Option<PathBuf>,
@@ -71,6 +71,13 @@ pub(super) struct Link {
     room: Semaphore,
     ended: CancellationToken,
     _close: DropGuard,
+}
+
+impl fmt::Debug for Dialer {
+    /// Without the configuration, because it holds passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer").field("stream", &self.stream).finish_non_exhaustive()
+    }
 }
 
 impl Dialer {

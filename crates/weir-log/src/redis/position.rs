@@ -124,8 +124,9 @@ impl Position {
                 let deleted = state.deleted.is_some_and(|deleted| deleted > before.cursor);
                 Continuity::Lost(self.fall_into(&gap, (!deleted).then_some(count)))
             }
-            // Only a batch that does not join on is suspicious, and the first one of a stream joins on to nothing.
-            Count::Untold if gap.is_before_batch() && before.cursor > EventId::ZERO => {
+            // Only a batch that does not join on, or is gone itself, is suspicious, and the first one of a stream joins on to
+            // nothing.
+            Count::Untold if !batch.is_empty() && before.cursor > EventId::ZERO => {
                 Continuity::Lost(self.fall_into(&gap, None))
             }
             Count::Untold => Continuity::Intact,

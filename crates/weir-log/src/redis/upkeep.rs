@@ -14,36 +14,57 @@ use super::link::{Link, text};
 use super::scripts::{StreamState, UPKEEP};
 use weir_metrics::Operation;
 
+/// How long a server that takes no writes, because it is not the master, is kept before the master is looked up again.
+const DEMOTED: Duration = Duration::from_secs(1);
+
 /// Keeps the shared connection, and tends the stream on it. It never returns; its owner cancels it.
 pub(super) async fn run(context: Arc<Context>) {
     let mut backoff = Backoff::default();
     let mut lacks = Lacks::default();
-    let mut links = 0;
+    let mut lost = false;
     // A link that still answers stays in use until there is another.
-    let mut held = None;
+    let mut held: Option<Published<'_>> = None;
     loop {
         match context.connector.connect().await {
             Ok(link) => {
-                links += 1;
-                context.metrics.redis().reconnects.inc_by(u64::from(links > 1));
+                context.metrics.redis().reconnects.inc_by(u64::from(lost));
                 let seat = Published::new(&context, Arc::clone(&link));
                 drop(held.take());
-                match tend(&context, &link, (&mut backoff, &mut lacks)).await {
-                    Ended::Demoted if link.is_open() => held = Some(seat),
-                    Ended::Demoted => {}
-                    Ended::Fault(fault) if backoff.failures() == 0 => {
-                        tracing::warn!(%fault, "the connection to redis for publishing ended");
+                lost = match tend(&context, &link, (&mut backoff, &mut lacks)).await {
+                    Ended::Demoted => {
+                        held = Some(seat);
+                        false
                     }
-                    Ended::Fault(fault) => tracing::debug!(%fault, "redis still refuses upkeep"),
-                }
+                    Ended::Fault(fault) => {
+                        tell(&fault, backoff, "the connection to redis for publishing ended");
+                        true
+                    }
+                };
             }
-            Err(fault) if backoff.failures() == 0 => {
-                tracing::warn!(%fault, "redis cannot be reached for publishing")
-            }
-            Err(fault) => tracing::debug!(%fault, "redis still cannot be reached for publishing"),
+            Err(fault) => tell(&fault, backoff, "redis cannot be reached for publishing"),
         }
         backoff.failed();
-        backoff.pause().await;
+        rest(backoff, &mut held).await;
+    }
+}
+
+/// One line for each time that something goes wrong, not for each try.
+fn tell(fault: &Fault, backoff: Backoff, what: &'static str) {
+    if backoff.failures() == 0 {
+        tracing::warn!(%fault, "{what}");
+    } else {
+        tracing::debug!(%fault, "{what}, again");
+    }
+}
+
+/// Until the next try. A link that is held in the meantime is let go as soon as it is over, with what it told.
+async fn rest(backoff: Backoff, held: &mut Option<Published<'_>>) {
+    let Some(seat) = held.as_ref() else { return backoff.pause().await };
+    // Nobody waits for it, and every try is a connection.
+    let pause = DEMOTED.mul_f64(0.8 + fastrand::f64() * 0.4);
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = seat.link.ended() => *held = None,
     }
 }
 
@@ -150,7 +171,9 @@ async fn round(context: &Context, link: &Link) -> Result<Round, Fault> {
         Value::from(keys.a_snapshot()),
         Value::from(keys.idempotency([0; 32])),
     ];
-    let reply = link.run(Operation::Upkeep, UPKEEP, &[&keys.stream, &keys.leases, &keys.lock], args).await?;
+    let reply = link
+        .run(Operation::Upkeep, UPKEEP, &[&keys.stream, &keys.leases, &keys.lock, &keys.since], args)
+        .await?;
     let reaped = frame::at(&reply, 5, frame::number)?;
     context.metrics.redis().groups_reaped.inc_by(reaped.unsigned_abs());
     let refused = frame::at(&reply, 6, frame::text)?;

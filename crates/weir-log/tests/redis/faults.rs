@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use weir_core::id::EventId;
 use weir_core::log::{AppendError, EventLog, Feed, LogReader};
 use weir_metrics::ReaderError;
@@ -75,6 +77,39 @@ async fn what_a_dead_socket_took_comes_again() {
     assert_eq!(numbers(&events(&mut *joined.reader, 10).await), (0..10).collect::<Vec<_>>());
 }
 
+/// A socket that only this side believes dead stays blocked on its group in Redis, where it would take the next entry.
+#[tokio::test]
+async fn an_old_socket_that_is_still_blocked_takes_nothing() {
+    let shared = Shared::new().await;
+    let mut joined = shared.instance().await;
+    loaded(&mut *joined.reader).await;
+    let group = shared.groups().await.remove(0);
+    let mut old = TcpStream::connect(("127.0.0.1", shared.server.port())).await.unwrap();
+    let read = format!("CLIENT ID\r\nXREADGROUP GROUP {group} reader BLOCK 0 STREAMS {STREAM} >\r\n");
+    old.write_all(read.as_bytes()).await.unwrap();
+    let mut said = vec![0; 64];
+    let length = old.read(&mut said).await.unwrap();
+    let own = String::from_utf8(said[1..length].to_vec()).unwrap().trim().to_owned();
+    let blocked = async || {
+        let clients = shared.server.cli(&["CLIENT", "LIST"]).await;
+        let readers = clients.lines().filter(|line| line.contains("cmd=xreadgroup"));
+        readers.map(|line| line.split([' ', '=']).nth(1).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // The reader runs only while it is asked.
+    let (again, ()) = tokio::join!(events(&mut *joined.reader, 3), async {
+        eventually("both in their read", async || blocked().await.len() == 2).await;
+        for id in blocked().await.into_iter().filter(|id| *id != own) {
+            shared.server.cli(&["CLIENT", "KILL", "ID", &id]).await;
+        }
+        eventually("another group", async || shared.groups().await.iter().any(|other| *other != group)).await;
+        shared.add_numbers(0..3).await;
+    });
+    assert_eq!(numbers(&again), [0, 1, 2]);
+    said.fill(0);
+    old.read_exact(&mut said[..5]).await.unwrap();
+    assert!([&b"-NOGR"[..], b"-UNBL"].contains(&&said[..5]), "{:?}", String::from_utf8_lossy(&said));
+}
+
 /// A server that stands still is noticed by the read's deadline; afterwards nothing is missing.
 #[tokio::test]
 async fn a_server_that_stands_still_is_noticed() {
@@ -128,6 +163,32 @@ async fn an_emptied_log_is_a_reset() {
         shared.server.cli(&["XADD", STREAM, next_id, "session", "s", "data", "8"]).await;
         assert_eq!(numbers(&events(&mut *joined.reader, 1).await), [8]);
     }
+}
+
+/// A stream that was deleted before anything was read from it is no loss: what comes after is read from its beginning.
+#[tokio::test]
+async fn an_empty_stream_that_is_deleted_costs_nothing() {
+    let shared = Shared::new().await;
+    let mut joined = shared.instance().await;
+    loaded(&mut *joined.reader).await;
+    let (got, ()) = tokio::join!(events(&mut *joined.reader, 6), async {
+        for round in 0..3 {
+            // One step, so that the read that is unblocked by it finds the entries already there.
+            let again = format!(
+                "redis.call('DEL', KEYS[1]) \
+                 for n = 0, 1 do redis.call('XADD', KEYS[1], '*', 'session', 's', 'data', {round} * 2 + n) end"
+            );
+            if round == 0 {
+                let blocked =
+                    async || shared.server.cli(&["CLIENT", "LIST"]).await.contains("cmd=xreadgroup");
+                eventually("a read under way", blocked).await;
+                shared.server.cli(&["EVAL", &again, "1", STREAM]).await;
+            } else {
+                shared.add_numbers(round * 2..round * 2 + 2).await;
+            }
+        }
+    });
+    assert_eq!(numbers(&got), [0, 1, 2, 3, 4, 5]);
 }
 
 /// The same ids with other content are another log.

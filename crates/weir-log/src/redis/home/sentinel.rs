@@ -1,5 +1,6 @@
 //! Asking Sentinels for the master.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,6 @@ use super::super::link::{Dialer, Link, Terms, text};
 pub(in super::super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The Sentinels of the URL.
-#[derive(Debug)]
 pub(in super::super) struct Sentinels {
     /// How they are reached; their users are not those of Redis.
     config: Config,
@@ -35,10 +35,18 @@ struct Sentinel {
 }
 
 /// What one of them says.
-struct Word {
-    master: Server,
+#[derive(Clone, Debug)]
+pub(in super::super) struct Word {
+    pub(in super::super) master: Server,
     /// Grows with every failover. One that was cut off still tells of an older one.
-    epoch: i64,
+    pub(in super::super) epoch: i64,
+}
+
+impl fmt::Debug for Sentinels {
+    /// Without the configuration, because it holds passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sentinels").field("service", &self.service).finish_non_exhaustive()
+    }
 }
 
 impl Sentinels {
@@ -48,13 +56,13 @@ impl Sentinels {
     }
 
     /// The master as the newest word has it.
-    pub(in super::super) async fn master(&self, dialer: &Dialer) -> Result<Server, Fault> {
+    pub(in super::super) async fn master(&self, dialer: &Dialer) -> Result<Word, Fault> {
         let (words, fault) = self.words(dialer).await;
         newest(words).ok_or_else(|| fault.unwrap_or_else(|| Fault::Away("no Sentinel is given".to_owned())))
     }
 
     /// The master, where most of them answer.
-    pub(in super::super) async fn agreed_master(&self, dialer: &Dialer) -> Option<Server> {
+    pub(in super::super) async fn agreed_master(&self, dialer: &Dialer) -> Option<Word> {
         let (words, _) = self.words(dialer).await;
         if words.len() >= self.majority() { newest(words) } else { None }
     }
@@ -113,8 +121,8 @@ impl Sentinels {
     }
 }
 
-fn newest(words: Vec<Word>) -> Option<Server> {
-    words.into_iter().max_by_key(|word| word.epoch).map(|word| word.master)
+fn newest(words: Vec<Word>) -> Option<Word> {
+    words.into_iter().max_by_key(|word| word.epoch)
 }
 
 /// A server from a reply.

@@ -14,6 +14,11 @@ if reap then
   if lacks('XGROUP', 'DESTROY', stream, 'g') then return no_right('xgroup|destroy', stream) end
 end
 
+-- While Redis takes no writes the living cannot renew their leases, and look dead.
+local written = lacks('ZADD', leases, '1', 'g') and {} or redis.pcall('ZADD', leases, 'XX', now, '')
+local refused = type(written) == 'table' and written.err
+if reap and refused then return written end
+
 local function standing(group)
   if string.sub(group, 1, 5) ~= 'weir:' then return 'foreign', -1 end
   local stamp = redis.call('ZSCORE', leases, group)
@@ -24,6 +29,7 @@ local function standing(group)
   end
   local age = math.max(0, now - tonumber(stamp))
   if age <= lease then return 'alive', age end
+  if refused then return 'unleased', -1 end
   if not reap then return 'orphaned', age end
   redis.call('XGROUP', 'DESTROY', stream, group)
   redis.call('ZREM', leases, group)

@@ -1,4 +1,4 @@
--- KEYS: stream, leases, lock. ARGV: own group or '', lease in ms, lock in ms, maxlen, age in ms or -1, a snapshot's key, a
+-- KEYS: stream, leases, lock, since. ARGV: own group or '', lease in ms, lock in ms, maxlen, age in ms or -1, a snapshot's key, a
 -- publish's key.
 -- Returns { state, pending, age of the oldest pending in ms, lag, groups, reaped, why nothing can be written or '', the rights
 -- that are missing or '' }; -1 is unknown.
@@ -36,6 +36,16 @@ local now, lease = now_ms(), tonumber(ARGV[2])
 
 if own ~= '' then redis.pcall('ZADD', leases, now, own) end
 
+-- After a time in which nobody could write a lease everybody looks dead, until all have had their turn.
+local judges = false
+local function judge()
+  local grace = 3 * tonumber(ARGV[3])
+  local since = redis.pcall('GET', KEYS[4])
+  if type(since) ~= 'string' then since = string.format('%.0f', now) end
+  local kept = redis.pcall('SET', KEYS[4], since, 'PX', 2 * grace)
+  judges = type(kept) == 'table' and kept.ok ~= nil and now - tonumber(since) > grace
+end
+
 local function reap(group)
   local stamp = redis.pcall('ZSCORE', leases, group)
   -- Without leases nobody can tell the living from the dead.
@@ -45,7 +55,7 @@ local function reap(group)
     redis.pcall('ZADD', leases, now, group)
     return 0
   end
-  if type(stamp) == 'table' or now - tonumber(stamp) <= lease then return 0 end
+  if type(stamp) == 'table' or now - tonumber(stamp) <= lease or not judges then return 0 end
   local destroyed = redis.pcall('XGROUP', 'DESTROY', stream, group)
   if type(destroyed) == 'table' then return 0 end
   redis.pcall('ZREM', leases, group)
@@ -57,6 +67,7 @@ local janitor = type(locked) == 'table' and locked.ok ~= nil
 local refused = type(locked) == 'table' and locked.err or ''
 if lacks('SET', KEYS[3], '1') then refused = '' end
 if janitor then
+  judge()
   -- LIMIT 0 lifts the default limit of a call, which a fast producer outruns.
   redis.pcall('XTRIM', stream, 'MAXLEN', '~', ARGV[4], 'LIMIT', 0)
   if ARGV[5] ~= '-1' then

@@ -73,10 +73,11 @@ fn version(server: &Server) -> Finding {
 fn role(server: &Server) -> Finding {
     match &server.replica_of {
         None => Finding::ok("role", "a master"),
-        Some(master) => {
-            Finding::fail("role", format!("a replica of {master}: it takes no writes, and reading is one"))
-                .advise("point --redis at the master, or at Sentinels")
-        }
+        Some(master) => Finding::fail(
+            "role",
+            format!("a replica of {master}: publishes are refused, reading goes on without a group"),
+        )
+        .advise("point --redis at the master, or at Sentinels"),
     }
 }
 
@@ -190,8 +191,11 @@ fn replicas(server: &Server, settings: &Settings) -> Option<Finding> {
     let good = server.good_replicas.unwrap_or_default();
     let finding = format!("{good} replicas keep up, and min-replicas-to-write is {wanted}");
     Some(if good < wanted {
-        Finding::fail("replicas", format!("{finding}: Redis refuses writes (NOREPLICAS), and reading is one"))
-            .advise("bring the replicas back, or lower the setting")
+        Finding::fail(
+            "replicas",
+            format!("{finding}: publishes are refused (NOREPLICAS), reading goes on without a group"),
+        )
+        .advise("bring the replicas back, or lower the setting")
     } else if good == wanted {
         Finding::warn("replicas", format!("{finding}: one less, and it stops")).advise("add a replica")
     } else {
