@@ -196,7 +196,8 @@ async fn a_client_that_lost_its_power_is_gone_in_time() -> anyhow::Result<()> {
         Command::new("unshare").args(own_network).arg("true").output().context("unshare (util-linux)")?;
     ensure!(
         allowed.status.success(),
-        "no network of its own: run as root, or `sysctl kernel.apparmor_restrict_unprivileged_userns=0` ({})",
+        "no network of its own: run as root, in a container with --cap-add SYS_ADMIN --cap-add NET_ADMIN, or after \
+         `sysctl kernel.apparmor_restrict_unprivileged_userns=0` ({})",
         String::from_utf8_lossy(&allowed.stderr).trim()
     );
     let mut again = Command::new("unshare");

@@ -15,6 +15,9 @@ const STREAM: &str = "weir:events";
 /// How long an election and what follows may take. It bounds a broken instance, not a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A few times what it takes on a machine that has nothing else to do, which is half a second.
+const RESUMED: Duration = Duration::from_secs(6);
+
 async fn start(url: &str, flags: &[&str]) -> anyhow::Result<Instance> {
     let common = ["--redis", url, "--heartbeat", "500ms"];
     Instance::start(WEIR, &[&common, flags].concat()).await
@@ -100,11 +103,9 @@ async fn clients_do_not_notice_a_failover() -> anyhow::Result<()> {
         want.extend((0..20).map(|nth| nth.to_string()));
         assert_eq!(told(stream, "19").await?, want);
     }
-    println!(
-        "20 events were published {:?} after the election",
-        published.saturating_duration_since(elected)
-    );
-    assert!(published < elected + PATIENCE / 2);
+    let took = published.saturating_duration_since(elected);
+    println!("20 events were published {took:?} after the election");
+    assert!(took < RESUMED, "{took:?}");
     Ok(())
 }
 
@@ -134,9 +135,7 @@ async fn a_failover_that_lost_entries_is_told_once() -> anyhow::Result<()> {
     let mut late = client.events("s").header("last-event-id", &ahead).subscribe().await?;
     publish(&client, "live").await?;
     assert_eq!(told(&mut stream, "live").await?, ["live"]);
-    let mut said = told(&mut late, "live").await?;
-    said.retain(|what| what != "kept" && what != "after");
-    assert_eq!(said, ["[reset]", "live"]);
+    assert_eq!(told(&mut late, "live").await?, ["[reset]", "live"]);
     Ok(())
 }
 

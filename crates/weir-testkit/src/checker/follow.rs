@@ -70,6 +70,10 @@ impl<'a> Follow<'a> {
         self.place.at = connection.opened;
         self.lanes = connection.sessions.iter().map(|session| (*session, 0)).collect();
         match connection.resume {
+            // What an empty log told it means the beginning of any other: everything that is held there comes, again or not.
+            Resume::After(id) if self.told == Some(id) && id == EventId::ZERO => {
+                self.repeats_to = self.repeats_to.max(self.settled.take());
+            }
             Resume::After(id) if self.told == Some(id) => {}
             Resume::After(id) => self.begin_at(Some(id)),
             Resume::Live | Resume::Earliest => self.begin_at(None),
