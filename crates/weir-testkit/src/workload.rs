@@ -8,7 +8,7 @@ pub mod follower;
 pub mod ledger;
 pub mod producer;
 
-pub use follower::{Follower, Followers, Habit, How, Places};
+pub use follower::{Follower, Followers, Habit, How, PROXIED, Places};
 pub use ledger::Ledger;
 pub use producer::Producer;
 

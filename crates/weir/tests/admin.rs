@@ -39,7 +39,7 @@ async fn it_says_that_it_waits_for_redis_and_is_ready_when_that_comes() -> anyho
         (&said["ready"], &said["status"], &said["group"]),
         (&json!(false), &json!("starting"), &Value::Null)
     );
-    assert!(said["waitingFor"].as_str().is_some_and(|what| what.contains("log")), "{said}");
+    assert!(said["waitingFor"].as_str().is_some_and(|what| what.contains("window load")), "{said}");
     // The public need not know what is wrong.
     let public = weir.client().get("/readyz").send().await?;
     assert_eq!((public.status(), public.text()?), (503, "not ready\n"));

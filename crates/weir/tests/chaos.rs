@@ -196,7 +196,7 @@ async fn redis_stands_still() -> anyhow::Result<()> {
         .under_load(async || {
             for_a_while(500).await;
             world.redis.pause();
-            for_a_while(2000).await;
+            for_a_while(4000).await;
             world.redis.resume();
             for_a_while(500).await;
             Ok(())

@@ -22,6 +22,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// The pause before a client comes back.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Numbers from here on are instances behind a proxy.
+pub const PROXIED: u16 = 10;
+
 /// Where instances are at the moment, by their numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Places(Arc<Mutex<Vec<(u16, SocketAddr)>>>);
@@ -225,6 +228,7 @@ impl Run {
     async fn stream(&mut self, request: Request) -> Ended {
         let Ok(mut stream) = request.subscribe().await else { return Ended::Refused };
         loop {
+            let comments = stream.comments();
             match stream.next().await {
                 Ok(Next::Item(item)) => {
                     if let Some(fact) = fact(&item) {
@@ -239,6 +243,11 @@ impl Run {
                 Err(error) => {
                     // An end that is no end of HTTP, or silence. Anything else the server should not have said.
                     let text = format!("{error:#}");
+                    // Nobody stands between this client and its instance: a stream without a sign of life is deaf.
+                    let direct = self.log.connections.last().is_some_and(|last| last.instance < PROXIED);
+                    if direct && text.contains("nothing within") && stream.comments() == comments {
+                        self.take(Fact::Dirty("not even a heartbeat".into()));
+                    }
                     if error.downcast_ref::<std::io::Error>().is_none() && !text.contains("nothing within") {
                         self.take(Fact::Dirty(text.into()));
                     }

@@ -83,3 +83,91 @@ fn count(app: &App, entries: &[Entry]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
+    use weir_core::log::{BoxFuture, Load};
+    use weir_core::mailbox::{MailboxBounds, Overflow};
+    use weir_core::window::WindowBounds;
+    use weir_core::{Broker, BrokerBounds, EventId};
+    use weir_http::app::{AnonymousAccess, HttpConfig, Refuse};
+    use weir_log::{EmbeddedConfig, EmbeddedLog};
+    use weir_metrics::{BuildInfo, Metrics};
+
+    use super::*;
+
+    /// Hands out its feeds, and notes how far the hub was each time it was asked for another.
+    #[derive(Debug)]
+    struct Scripted {
+        app: Arc<App>,
+        feeds: VecDeque<Feed>,
+        heads: Vec<EventId>,
+        stop: CancellationToken,
+    }
+
+    impl LogReader for Scripted {
+        fn next(&mut self) -> BoxFuture<'_, Feed> {
+            self.heads.push(self.app.broker.head());
+            match self.feeds.pop_front() {
+                Some(feed) => Box::pin(std::future::ready(feed)),
+                None => {
+                    assert_eq!(self.heads, [0, 1, 70].map(|ms| EventId::new(ms, 0)));
+                    self.stop.cancel();
+                    Box::pin(std::future::pending())
+                }
+            }
+        }
+
+        fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    fn app() -> App {
+        let broker = Broker::new(BrokerBounds {
+            window: WindowBounds { events: 100, bytes: 1 << 20, age: None, remembered_sessions: 10 },
+            mailbox: MailboxBounds { events: 10, bytes: 1 << 20 },
+            snapshot_bytes: 1 << 20,
+        });
+        let log = EmbeddedLog::open(EmbeddedConfig {
+            maxlen: 10,
+            max_age: None,
+            max_bytes: 1 << 20,
+            read_count: 10,
+            read_block: Duration::from_secs(1),
+        });
+        let metrics = Arc::new(Metrics::new(BuildInfo { version: "test", revision: "test" }, &[]));
+        let second = Duration::from_secs(1);
+        let config = HttpConfig {
+            heartbeat: second,
+            retry: second,
+            stall_timeout: second,
+            overflow: Overflow::CatchUp,
+            max_event_bytes: 1 << 16,
+            max_connections: 10,
+            max_sessions_per_connection: 10,
+            max_connection_age: None,
+            refuse: Refuse::Soft,
+            anonymous: AnonymousAccess::Local,
+            ready_grace: second,
+            reader_patience: second,
+        };
+        App::new(broker, log, metrics, config)
+    }
+
+    /// Asking for more acknowledges what came before, so it must have passed the hub, also where it goes through in parts.
+    #[tokio::test]
+    async fn more_is_asked_for_when_everything_has_passed_the_hub() {
+        let (app, stop) = (Arc::new(app()), CancellationToken::new());
+        let head = EventId::new(1, 0);
+        let load = Feed::Loaded(Load { entries: Vec::new(), floor: head, head });
+        let entries =
+            (2..=70).map(|ms| Entry { id: EventId::new(ms, 0), content: Content::Internal }).collect();
+        let feeds = VecDeque::from([load, Feed::Batch(entries)]);
+        let reader = Scripted { app: Arc::clone(&app), feeds, heads: Vec::new(), stop: stop.clone() };
+        run(app, Box::new(reader), (10, stop)).await;
+    }
+}

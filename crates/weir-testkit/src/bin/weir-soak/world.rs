@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use tokio::sync::{Mutex, RwLock};
 use weir_testkit::chaos::Proxy;
 use weir_testkit::redis::RedisServer;
-use weir_testkit::workload::{Ledger, Places, Producer};
+use weir_testkit::workload::{Ledger, PROXIED, Places, Producer};
 use weir_testkit::{Instance, eventually};
 
 /// The key of the stream.
@@ -144,7 +144,7 @@ async fn launch(weir: &str, number: u16, to_redis: &Proxy) -> anyhow::Result<Ins
 /// Half of the clients come through the proxy.
 fn announce(places: &Places, number: u16, instance: &Instance, to_clients: &Proxy) {
     places.set(number, instance.public());
-    places.set(number + 10, to_clients.addr());
+    places.set(PROXIED + number, to_clients.addr());
 }
 
 /// Open files of a process.
