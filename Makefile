@@ -16,10 +16,12 @@ FROM ?=
 # Seconds of faults of `make soak`, and the seed that chooses them; one is chosen, and printed first, where it is empty.
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
+# Clients of `make crowd`.
+CROWD ?= 3000
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test upgrade-test check fmt fmt-check lint doc deny sizes soak bench fuzz clean
+.PHONY: help run test upgrade-test check fmt fmt-check lint doc deny sizes soak crowd bench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +79,10 @@ soak: ## three instances under every fault for SOAK_SECONDS (600), judged by the
 	@.ci/setup soak
 	cargo build --locked -p weir -p weir-testkit --bins
 	cargo run --locked --quiet -p weir-testkit --bin weir-soak -- --seconds $(SOAK_SECONDS) --seed "$(SOAK_SEED)"
+
+crowd: ## rolling deploys behind nginx and HAProxy, and the end of an instance, with CROWD (3000) clients
+	@.ci/setup test
+	WEIR_TEST_CLIENTS=$(CROWD) cargo test --locked -p weir --test rolling --test shutdown -- --test-threads=1 rolls survives_a_crash never_read
 
 bench: ## measure end to end (BENCH=fanout, redis, idle, storm, stalled for one case), then each step of the core
 	@.ci/setup bench

@@ -37,6 +37,9 @@ pub(crate) async fn judge(
         }
     }
     report.ensure_clean()?;
+    // What this instance dropped itself it can count, so nothing else may be announced in its place.
+    let needless = ["overflow", "oversize"].iter().any(|reason| report.false_gaps.contains_key(reason));
+    ensure!(!needless, "losses were announced that were none: {report}");
     ensure!(report.restarts == 0, "a client did not come back where it was: {report}");
     measured?;
     Ok(report.summary())

@@ -61,6 +61,9 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Seconds that a cycle may take on average.
+const LONGEST_CYCLE: u64 = 30;
+
 async fn stopped() -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -86,6 +89,10 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         failed = cycle_once(&world, &crowd, faults).await.with_context(|| format!("in cycle {cycle}")).err();
     }
     load.stop().await;
+    // A run that was stuck in a few faults has tried too little to be believed.
+    if failed.is_none() && cycle < args.time.as_secs() / LONGEST_CYCLE {
+        failed = Some(anyhow::anyhow!("only {cycle} cycles in {} s", args.time.as_secs()));
+    }
     judge::judge(world, crowd, failed)
         .await
         .inspect(|summary| println!("soak: {cycle} cycles; {summary}"))
