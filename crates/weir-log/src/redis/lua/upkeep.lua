@@ -93,7 +93,7 @@ if not groups.err then
   end
 end
 -- Leases whose groups are gone.
-if janitor then redis.pcall('ZREMRANGEBYSCORE', leases, '-inf', now - lease - 1) end
+if judges then redis.pcall('ZREMRANGEBYSCORE', leases, '-inf', now - lease - 1) end
 
 local pending, oldest = -1, -1
 if own ~= '' then
