@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::deadline::{DEADLINE, eventually};
 use crate::metrics::Metrics;
-use crate::program::{Output, Program, Signal};
+use crate::program::{Output, Program, Signal, without_settings};
 
 /// A free port of the loopback, chosen by the kernel.
 const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
@@ -54,10 +54,7 @@ impl Instance {
     /// For a start that needs more than flags.
     pub fn builder(binary: &str) -> Builder {
         let mut command = Command::new(binary);
-        // The environment of whoever runs the tests must not configure what they test.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
-            command.env_remove(name);
-        }
+        without_settings(&mut command);
         command.stdout(Stdio::null());
         Builder { command, readiness: Readiness::Ready, listen: ANY_PORT, flags: Vec::new() }
     }

@@ -28,6 +28,14 @@ pub enum Output {
     Stderr,
 }
 
+/// Takes the environment of whoever runs the tests out of a command: it must not configure what they test.
+pub fn without_settings(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
 impl Program {
     /// Starts `command` without input.
     ///

@@ -2,6 +2,7 @@
 //!
 //! Real instances and a real Redis, a proxy between them that fails on command, producers and clients that write down what
 //! they are told, and the checker over all of it.
+// sizes: one world, and one fault after the other in it
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -6,13 +6,12 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use weir_testkit::program::without_settings;
+
 /// A weir with nothing of the tester's own environment that could matter.
 fn weir(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
-        command.env_remove(name);
-    }
-    command.args(args);
+    without_settings(&mut command).args(args);
     command
 }
 

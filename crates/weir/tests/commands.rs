@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use serde_json::Value;
+use weir_testkit::program::without_settings;
 use weir_testkit::{Client, DEADLINE, Instance, Output, Program, Signal, eventually};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -13,15 +14,7 @@ const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 /// A command at an instance.
 fn at(instance: &Instance, args: &[&str]) -> Command {
     let mut command = Command::new(WEIR);
-    without_weir(command.args(args)).env("WEIR_URL", format!("http://{}", instance.public()));
-    command
-}
-
-/// The environment of whoever runs the tests must not configure what they test.
-fn without_weir(command: &mut Command) -> &mut Command {
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
-        command.env_remove(name);
-    }
+    without_settings(command.args(args)).env("WEIR_URL", format!("http://{}", instance.public()));
     command
 }
 
@@ -193,7 +186,7 @@ async fn a_log_that_nobody_reads_does_not_stop_the_service() -> anyhow::Result<(
     let fill = "head -c 65536 /dev/zero >&2; exec \"$@\"";
     let mut command = Command::new("sh");
     command.args(["-c", fill, "sh", WEIR, "serve", "--listen", &public, "--admin-listen", &admin]);
-    without_weir(command.stderr(full));
+    without_settings(command.stderr(full));
     let mut program = Program::start(command, Output::Stdout)?;
     let client = Client::new(admin.parse()?);
     let ready = async || {

@@ -1,5 +1,6 @@
 //! `weir doctor`: each finding is provoked once, on a real Redis, and nobody notices.
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+// sizes: one finding after the other, all told by the same report
 
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::Value;
+use weir_testkit::program::without_settings;
 use weir_testkit::redis::{Options, RedisCluster, RedisServer, Sentinels, Software};
 use weir_testkit::{DEADLINE, Instance, eventually};
 
@@ -20,10 +22,7 @@ const BOUNDED: Duration = Duration::from_secs(30);
 /// A command without the environment of whoever runs the tests.
 fn weir(args: &[&str]) -> Command {
     let mut command = Command::new(WEIR);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
-        command.env_remove(name);
-    }
-    command.args(args);
+    without_settings(&mut command).args(args);
     command
 }
 

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use weir_testkit::program::without_settings;
 use weir_testkit::redis::RedisServer;
 use weir_testkit::{DEADLINE, Instance, eventually};
 
@@ -20,10 +21,7 @@ const BOUNDED: Duration = Duration::from_secs(30);
 /// A command without the environment of whoever runs the tests.
 fn weir(args: &[&str]) -> Command {
     let mut command = Command::new(WEIR);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
-        command.env_remove(name);
-    }
-    command.args(args);
+    without_settings(&mut command).args(args);
     command
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use futures_util::future::try_join_all;
+use weir_testkit::program::without_settings;
 use weir_testkit::redis::RedisServer;
 use weir_testkit::{
     Client, DEADLINE, End, Instance, Metrics, Output, Program, RawConn, Signal, eventually, expect, usage,
@@ -84,9 +85,7 @@ impl Shelled {
         let mut command = Command::new("sh");
         command.args(["-c", before, "sh", WEIR, "serve"]).args(flags);
         command.args(["--listen", &public.to_string(), "--admin-listen", &admin.to_string()]);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
-            command.env_remove(name);
-        }
+        without_settings(&mut command);
         let program = Program::start(command, Output::Stdout)?;
         let shelled = Self { program, public, admin };
         eventually(DEADLINE, async || {
