@@ -55,12 +55,13 @@ impl Seat {
         let mut inner = self.inner.lock();
         inner.changed = false;
         let deadline = inner.subscription.deadline();
-        let pulled = inner.subscription.pull(view, budget);
+        let mut pulled = inner.subscription.pull(view, budget);
         let next = inner.subscription.deadline();
         // Whoever supervises may sleep beyond the new time.
         let supervisor = if next.is_some() && next != deadline { inner.supervisor.take() } else { None };
         let nothing = pulled.is_empty() && pulled.resume.is_none() && pulled.tally == Tally::default();
-        if nothing {
+        pulled.drained = inner.subscription.is_quiet();
+        if nothing || pulled.drained {
             remember(&mut inner.puller, cx);
         }
         drop(inner);

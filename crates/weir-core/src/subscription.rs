@@ -114,6 +114,8 @@ pub struct Pulled {
     pub resume: Option<ResumeResult>,
     /// The stream ends after `items`.
     pub end: Option<End>,
+    /// There is nothing more for now, and whoever pulled is woken when there is.
+    pub drained: bool,
 }
 
 impl Pulled {

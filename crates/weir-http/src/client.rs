@@ -12,38 +12,24 @@ use weir_core::subscription::{End, Pulled, Subscription, Wants};
 use weir_metrics::{Discarded, Disconnect, Held, Rejected, Transport};
 
 use crate::app::{App, Peer};
-use crate::socket::Flight;
 
-/// How the supervisor sees that an event has left.
-#[derive(Debug)]
-pub(crate) enum Wire {
-    /// The connection is this client's alone: the kernel's count tells.
-    Own(Arc<Mutex<Flight>>),
-    /// HTTP/2: the chunk has left when hyper asks for the next.
-    Shared(Mutex<Option<Instant>>),
-}
+/// Since when the oldest event that is on its way to the kernel, and has not left completely, has been waiting.
+#[derive(Debug, Default)]
+pub(crate) struct Wire(Mutex<Option<Instant>>);
 
 impl Wire {
-    pub(crate) fn hand_over(&self, bytes: usize, oldest: Option<Instant>) {
-        match self {
-            Self::Own(flight) => flight.lock().hand_over(bytes, oldest),
-            Self::Shared(waiting) => *waiting.lock() = oldest,
-        }
+    /// What was begun could not leave at once.
+    pub(crate) fn waits(&self, oldest: Option<Instant>) {
+        *self.0.lock() = oldest;
     }
 
-    /// hyper asks for more.
-    pub(crate) fn asked(&self) {
-        match self {
-            Self::Own(_) => {}
-            Self::Shared(waiting) => *waiting.lock() = None,
-        }
+    /// All that was begun has left.
+    pub(crate) fn left(&self) {
+        *self.0.lock() = None;
     }
 
     fn oldest(&self) -> Option<Instant> {
-        match self {
-            Self::Own(flight) => flight.lock().oldest(),
-            Self::Shared(waiting) => *waiting.lock(),
-        }
+        *self.0.lock()
     }
 }
 
@@ -59,7 +45,7 @@ pub(crate) struct Client {
 }
 
 /// Times of one client.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Clock {
     /// When the last bytes were handed over.
     wrote: Instant,
@@ -108,7 +94,10 @@ impl Client {
             (subscription.oldest(), subscription.closing(), subscription.deadline(), visible)
         });
         let oldest = queued.into_iter().chain(self.wire.oldest()).min();
-        let patience = self.clock.lock().patience;
+        let Clock { patience, cut, .. } = *self.clock.lock();
+        if let Some(reason) = cut {
+            return Verdict::Cut(reason);
+        }
         let stalls = oldest.map(|since| since.max(patience) + app.config.stall_timeout);
         if stalls.is_some_and(|at| now >= at) {
             return self.cut(Disconnect::Stalled);
@@ -178,6 +167,8 @@ impl Client {
     /// The instance cuts it off at the deadline of its shutdown.
     pub(crate) fn cut_off(&self) {
         self.cut(Disconnect::Shutdown);
+        // Whoever supervises is to see it.
+        self.seat.close(End::Shutdown);
     }
 }
 
@@ -197,7 +188,7 @@ impl Seated {
         app: &Arc<App>,
         wants: Wants,
         transport: Transport,
-        (peer, wire, room): (Peer, Wire, OwnedSemaphorePermit),
+        (peer, room): (Peer, OwnedSemaphorePermit),
     ) -> Self {
         let now = app.time().now;
         let sessions = i64::try_from(wants.sessions.len()).unwrap_or(i64::MAX);
@@ -206,8 +197,8 @@ impl Seated {
         let retire =
             app.config.max_connection_age.map(|age| now + age.mul_f64(fastrand::f64().mul_add(0.2, 0.9)));
         let clock = Clock { wrote: now, beat: now, retire, ended: None, patience: now, cut: None };
-        let client =
-            Arc::new(Client { seat, peer: peer.0, transport, since: now, wire, clock: Mutex::new(clock) });
+        let (wire, clock) = (Wire::default(), Mutex::new(clock));
+        let client = Arc::new(Client { seat, peer: peer.0, transport, since: now, wire, clock });
         app.clients.insert(client.seat.id(), Arc::clone(&client));
         if app.refusing.is_cancelled() {
             // It came between the check and the moment at which all were told to go.

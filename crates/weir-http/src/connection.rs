@@ -2,10 +2,11 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -20,10 +21,13 @@ use weir_metrics::Disconnect;
 
 use crate::app::{App, Peer};
 use crate::body::Body;
+use crate::handover::Handover;
 use crate::link::{Link, Supervisor};
 use crate::server::Role;
 use crate::sniff::{Protocol, Sniffed, sniff};
 use crate::socket::Socket;
+use crate::stream::Stream;
+use crate::writer::{Framing, Writer};
 use crate::{admin, router};
 
 /// How long a client may take for its first bytes, and for the head of each request.
@@ -61,13 +65,16 @@ pub(crate) async fn serve(context: Context, mut tcp: TcpStream) {
         }
     };
     let Some((protocol, sniffed)) = first.await else { return };
+    let link = Arc::new(Link::new(protocol));
     let end = match protocol {
-        Protocol::Http1 => {
-            Box::pin(serve_http1(context, tcp, sniffed)) as Pin<Box<dyn Future<Output = End> + Send>>
-        }
-        Protocol::Http2 => Box::pin(serve_http2(context, tcp, sniffed)),
+        // Boxed, so that a stream does not keep the room that hyper needed before it.
+        Protocol::Http1 => match Box::pin(serve_http1(&context, tcp, sniffed, &link)).await {
+            Http1::End(end) => end,
+            Http1::Stream(writer) => Box::pin(stream(&context.app, writer, &link)).await,
+        },
+        Protocol::Http2 => Box::pin(serve_http2(&context, tcp, sniffed, &link)).await,
     };
-    match end.await {
+    match end {
         End::Peer => {}
         End::Error(error) => tracing::trace!(%error, "connection failed"),
         End::Cut(reason) => tracing::debug!(reason = reason.as_str(), "connection cut"),
@@ -77,28 +84,76 @@ pub(crate) async fn serve(context: Context, mut tcp: TcpStream) {
 /// How a connection ended.
 enum End {
     Peer,
-    Error(hyper::Error),
+    Error(Box<dyn Error + Send + Sync>),
     Cut(Disconnect),
 }
 
-async fn serve_http1(context: Context, tcp: TcpStream, sniffed: Sniffed) -> End {
-    let link = Arc::new(Link::new(Protocol::Http1));
-    let socket = Socket::new(tcp, sniffed, Arc::clone(&link.flight));
+/// What became of an HTTP/1.1 connection that hyper had.
+enum Http1 {
+    End(End),
+    Stream(Writer),
+}
+
+async fn serve_http1(context: &Context, tcp: TcpStream, sniffed: Sniffed, link: &Arc<Link>) -> Http1 {
+    let handover = Arc::new(Handover::default());
+    let socket = Socket::new(tcp, sniffed, Arc::clone(&handover));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER_BYTES)
-        // One copy of a small frame costs less than a write of three parts. Bodies keep their chunks small, so that the buffer
-        // this copies into stays small too.
-        .writev(false)
-        .serve_connection(socket, service(&context, &link));
-    let connection = std::pin::pin!(connection);
-    drive(connection, &context, &link, http1::Connection::graceful_shutdown).await
+        .serve_connection(socket, service(context, link, &handover));
+    let mut until_stream = UntilStream { connection, handover };
+    let close = |until_stream: Pin<&mut UntilStream<_>>| {
+        Pin::new(&mut until_stream.get_mut().connection).graceful_shutdown();
+    };
+    match drive(Pin::new(&mut until_stream), context, link, close).await {
+        Ok(None) => Http1::End(End::Peer),
+        Ok(Some((stream, framing))) => {
+            let (tcp, head) = until_stream.connection.into_parts().io.into_parts();
+            Http1::Stream(Writer::new(tcp, head, framing, stream))
+        }
+        Err(end) => Http1::End(end),
+    }
 }
 
-async fn serve_http2(context: Context, tcp: TcpStream, sniffed: Sniffed) -> End {
-    let link = Arc::new(Link::new(Protocol::Http2));
-    let socket = Socket::new(tcp, sniffed, Arc::clone(&link.flight));
+/// A connection of hyper's until its end, or until it has a stream.
+struct UntilStream<S: HttpService<Incoming>> {
+    connection: http1::Connection<Socket, S>,
+    handover: Arc<Handover>,
+}
+
+impl<S> Future for UntilStream<S>
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible, Future = Answer> + Unpin,
+{
+    type Output = hyper::Result<Option<(Stream, Framing)>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let ended = Pin::new(&mut self.connection).poll(cx);
+        match self.handover.take() {
+            None => ended.map_ok(|()| None),
+            stream @ Some(_) => Poll::Ready(Ok(stream)),
+        }
+    }
+}
+
+/// Writes a stream beside its supervisor. The writer comes first, so that the supervisor sees what it has done.
+async fn stream(app: &App, mut writer: Writer, link: &Arc<Link>) -> End {
+    let mut supervisor = Supervisor::new(app, link);
+    let written = poll_fn(|cx| match writer.poll(cx) {
+        Poll::Ready(written) => Poll::Ready(Ok(written)),
+        Poll::Pending => Pin::new(&mut supervisor).poll(cx).map(Err),
+    });
+    match written.await {
+        Ok(Ok(())) => End::Peer,
+        Ok(Err(error)) => failed(link, has_left(error.kind()), error),
+        Err(reason) => End::Cut(reason),
+    }
+}
+
+async fn serve_http2(context: &Context, tcp: TcpStream, sniffed: Sniffed, link: &Arc<Link>) -> End {
+    let handover = Arc::new(Handover::default());
+    let socket = Socket::new(tcp, sniffed, Arc::clone(&handover));
     let connection = http2::Builder::new(Tasks(context.tasks.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -106,9 +161,12 @@ async fn serve_http2(context: Context, tcp: TcpStream, sniffed: Sniffed) -> End 
         .max_header_list_size(16 * 1024)
         .keep_alive_interval(H2_KEEP_ALIVE)
         .keep_alive_timeout(H2_KEEP_ALIVE)
-        .serve_connection(socket, service(&context, &link));
+        .serve_connection(socket, service(context, link, &handover));
     let connection = std::pin::pin!(connection);
-    drive(connection, &context, &link, http2::Connection::graceful_shutdown).await
+    match drive(connection, context, link, http2::Connection::graceful_shutdown).await {
+        Ok(()) => End::Peer,
+        Err(end) => end,
+    }
 }
 
 /// hyper keeps the future of a request within the connection for as long as that lives, and ours is as large as the largest
@@ -118,26 +176,29 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + 
 fn service(
     context: &Context,
     link: &Arc<Link>,
-) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future = Answer> + use<> {
+    handover: &Arc<Handover>,
+) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future = Answer> + Unpin + use<> {
     let (app, link, peer, role) = (Arc::clone(&context.app), Arc::clone(link), context.peer, context.role);
+    let handover = Arc::clone(handover);
     service_fn(move |request: Request<Incoming>| -> Answer {
-        let (app, link) = (Arc::clone(&app), Arc::clone(&link));
+        let (app, connection) = (Arc::clone(&app), (Arc::clone(&link), Arc::clone(&handover)));
         match role {
-            Role::Public => Box::pin(router::answer(app, link, peer, request)),
+            Role::Public => Box::pin(router::answer(app, connection, peer, request)),
             Role::Admin => Box::pin(std::future::ready(admin::answer(&app, request))),
         }
     })
 }
 
-/// Runs the connection beside its supervisor. The connection comes first, so that the supervisor sees what it has done.
-async fn drive<C>(
+/// Runs a connection of hyper's beside its supervisor. The connection comes first, so that the supervisor sees what it has
+/// done.
+async fn drive<C, T>(
     mut connection: Pin<&mut C>,
     context: &Context,
     link: &Arc<Link>,
     close: impl Fn(Pin<&mut C>),
-) -> End
+) -> Result<T, End>
 where
-    C: Future<Output = hyper::Result<()>>,
+    C: Future<Output = hyper::Result<T>>,
 {
     let mut supervisor = Supervisor::new(&context.app, link);
     let mut closing = std::pin::pin!(context.closing.cancelled());
@@ -146,31 +207,35 @@ where
     loop {
         tokio::select! {
             biased;
-            result = &mut connection => return end(link, result),
-            reason = &mut supervisor => return End::Cut(reason),
+            result = &mut connection => {
+                return result.map_err(|error| failed(link, peer_left(&error), error));
+            }
+            reason = &mut supervisor => return Err(End::Cut(reason)),
             () = &mut closing, if !asked_to_close => {
                 asked_to_close = true;
                 close(connection.as_mut());
             }
-            () = &mut cut, if asked_to_close => return End::Cut(Disconnect::Shutdown),
+            () = &mut cut, if asked_to_close => return Err(End::Cut(Disconnect::Shutdown)),
         }
     }
 }
 
 /// What is dropped with the connection is counted by how it ended.
-fn end(link: &Link, result: hyper::Result<()>) -> End {
-    let Err(error) = result else { return End::Peer };
-    if !peer_left(&error) {
+fn failed(link: &Link, peer_left: bool, error: impl Error + Send + Sync + 'static) -> End {
+    if !peer_left {
         link.failed();
     }
-    End::Error(error)
+    End::Error(Box::new(error))
 }
 
 /// Whether the peer just went, as a closed tab does.
 fn peer_left(error: &hyper::Error) -> bool {
     let io = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
-    let gone = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof];
-    error.is_incomplete_message() || io.is_some_and(|kind| gone.contains(&kind))
+    error.is_incomplete_message() || io.is_some_and(has_left)
+}
+
+fn has_left(kind: io::ErrorKind) -> bool {
+    [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof].contains(&kind)
 }
 
 /// Runs the streams of HTTP/2 as tasks that the server waits for.

@@ -3,10 +3,11 @@
 //! In reading order:
 //! - [`app`]: what every request shares
 //! - [`server`]: listeners, connections, their end
-//! - `connection`, `sniff`, `socket`: one connection, HTTP/1.1 or HTTP/2, and what has left it
+//! - `connection`, `sniff`, `socket`: one connection, HTTP/1.1 or HTTP/2
 //! - `link`, `client`: the clients of a connection, and their supervision outside the response body
 //! - `router`, [`path`], `query`, `access`: which call it is, and who may make it
-//! - `subscribe`, `body`, `longpoll`: how clients get events
+//! - `subscribe`, `stream`, `longpoll`: how clients get events
+//! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
 //! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not
 //! - `admin`, [`health`]: what operators see
 //! - [`drain`]: how an instance goes away
@@ -24,6 +25,7 @@ mod batch;
 mod body;
 mod client;
 mod connection;
+mod handover;
 mod link;
 mod longpoll;
 mod problem;
@@ -34,4 +36,6 @@ mod router;
 mod snapshot;
 mod sniff;
 mod socket;
+mod stream;
 mod subscribe;
+mod writer;

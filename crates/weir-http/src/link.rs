@@ -17,7 +17,6 @@ use weir_metrics::Disconnect;
 use crate::app::App;
 use crate::client::{Client, Verdict};
 use crate::sniff::Protocol;
-use crate::socket::Flight;
 
 /// When to look at a connection that has no client.
 const NOTHING_TO_DO: Duration = Duration::from_secs(3600);
@@ -29,11 +28,9 @@ const STOOD_STILL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) protocol: Protocol,
-    pub(crate) flight: Arc<Mutex<Flight>>,
     clients: Mutex<SmallVec<[Weak<Client>; 1]>>,
     supervisor: AtomicWaker,
-    /// Whether there is something new to look at. The task of a connection is woken for every event, which is nothing to a
-    /// supervisor.
+    /// Whether there is something new to look at.
     changed: AtomicBool,
 }
 
@@ -53,7 +50,6 @@ impl Link {
     pub(crate) fn new(protocol: Protocol) -> Self {
         Self {
             protocol,
-            flight: Arc::default(),
             clients: Mutex::default(),
             supervisor: AtomicWaker::new(),
             changed: AtomicBool::new(true),
@@ -100,11 +96,23 @@ pub(crate) struct Supervisor<'a> {
     app: &'a App,
     link: &'a Arc<Link>,
     sleep: Pin<Box<Sleep>>,
+    /// Whom link and alarm wake.
+    waker: Option<Waker>,
 }
 
 impl<'a> Supervisor<'a> {
+    /// One that begins with a look.
     pub(crate) fn new(app: &'a App, link: &'a Arc<Link>) -> Self {
-        Self { app, link, sleep: Box::pin(tokio::time::sleep(NOTHING_TO_DO)) }
+        link.changed.store(true, Ordering::Release);
+        Self { app, link, sleep: Box::pin(tokio::time::sleep(NOTHING_TO_DO)), waker: None }
+    }
+
+    /// Whether there is nothing to look at, and whoever polls is woken when there is. The task of a connection is woken for
+    /// every event, and neither link nor alarm have to hear of it each time.
+    fn is_quiet(&self, cx: &Context<'_>) -> bool {
+        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+            && !self.link.changed.load(Ordering::Acquire)
+            && !self.sleep.is_elapsed()
     }
 }
 
@@ -112,7 +120,11 @@ impl Future for Supervisor<'_> {
     type Output = Disconnect;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Disconnect> {
+        if self.is_quiet(cx) {
+            return Poll::Pending;
+        }
         self.link.supervisor.register(cx.waker());
+        self.waker = Some(cx.waker().clone());
         loop {
             if self.link.changed.swap(false, Ordering::AcqRel) || self.sleep.is_elapsed() {
                 let next = match self.link.look(self.app, self.sleep.deadline().into_std()) {

@@ -15,7 +15,7 @@ use weir_core::subscription::{Budget, End, Format, Intake, Out, Pulled, Subscrip
 use weir_metrics::Transport;
 
 use crate::body::Body;
-use crate::client::{self, Seated, rejected};
+use crate::client::{Seated, rejected};
 use crate::problem::Problem;
 use crate::subscribe::{Call, refused};
 
@@ -30,8 +30,7 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Problem> {
     let app = call.app;
     let wants = Wants { intake: Intake::Window, format: Format::Json, visible_beat: false, ..wants };
-    let wire = client::Wire::Shared(parking_lot::Mutex::default());
-    let mut seated = Seated::join(app, wants, Transport::LongPoll, (call.peer, wire, room));
+    let mut seated = Seated::join(app, wants, Transport::LongPoll, (call.peer, room));
     let until = Instant::now() + wait;
     let mut answer = Answer::default();
     while !answer.full {

@@ -12,6 +12,7 @@ use weir_core::Session;
 use crate::access::settle_host;
 use crate::app::{App, Peer};
 use crate::body::Body;
+use crate::handover::Handover;
 use crate::health;
 use crate::link::Link;
 use crate::path::{NoRoute, Route};
@@ -21,13 +22,14 @@ use crate::{publish, snapshot, subscribe};
 /// Answers a call on the public listener.
 pub(crate) async fn answer(
     app: Arc<App>,
-    link: Arc<Link>,
+    (link, handover): (Arc<Link>, Arc<Handover>),
     peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (mut parts, body) = request.into_parts();
     settle_host(&mut parts);
-    let answer = route(&app, &link, peer, (&parts, body)).await;
+    let call = subscribe::Call { app: &app, link: &link, handover: &handover, parts: &parts, peer };
+    let answer = route(call, body).await;
     Ok(secure(answer.unwrap_or_else(Problem::into_response)))
 }
 
@@ -37,13 +39,8 @@ pub(crate) fn secure(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-async fn route(
-    app: &Arc<App>,
-    link: &Arc<Link>,
-    peer: Peer,
-    (parts, body): (&Parts, Incoming),
-) -> Result<Response<Body>, Problem> {
-    let call = subscribe::Call { app, link, parts, peer };
+async fn route(call: subscribe::Call<'_>, body: Incoming) -> Result<Response<Body>, Problem> {
+    let subscribe::Call { app, parts, .. } = call;
     match Route::parse(parts.uri.path()).map_err(no_route)? {
         Route::SessionEvents(session) => match parts.method {
             Method::GET => subscribe::one(call, session).await,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use http::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use tokio::sync::OwnedSemaphorePermit;
 use weir_core::Session;
@@ -17,12 +17,14 @@ use weir_metrics::{Rejected, Transport};
 use crate::access::Action;
 use crate::app::{App, Peer, Refuse};
 use crate::body::Body;
-use crate::client::{Seated, Wire, rejected};
+use crate::client::{Seated, rejected};
+use crate::handover::Handover;
 use crate::link::Link;
 use crate::longpoll;
 use crate::problem::Problem;
 use crate::query::{Defaults, Query, Subscribe};
 use crate::sniff::Protocol;
+use crate::stream::Stream;
 
 /// How long a subscribe may wait for snapshots that only the log has.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(1);
@@ -45,6 +47,7 @@ pub(crate) async fn several(call: Call<'_>) -> Result<Response<Body>, Problem> {
 pub(crate) struct Call<'a> {
     pub(crate) app: &'a Arc<App>,
     pub(crate) link: &'a Arc<Link>,
+    pub(crate) handover: &'a Handover,
     pub(crate) parts: &'a Parts,
     pub(crate) peer: Peer,
 }
@@ -82,13 +85,18 @@ async fn subscribe(
 }
 
 fn stream(call: Call<'_>, wants: Wants, room: OwnedSemaphorePermit) -> Response<Body> {
-    let wire = match call.link.protocol {
-        Protocol::Http1 => Wire::Own(Arc::clone(&call.link.flight)),
-        Protocol::Http2 => Wire::Shared(parking_lot::Mutex::default()),
-    };
-    let seated = Seated::join(call.app, wants, Transport::Sse, (call.peer, wire, room));
+    let seated = Seated::join(call.app, wants, Transport::Sse, (call.peer, room));
     call.link.watch(&seated.client);
-    event_stream(Body::stream(seated))
+    let stream = Stream::new(seated);
+    match call.link.protocol {
+        Protocol::Http1 => {
+            call.handover.leave(stream, call.parts.version);
+            let mut response = event_stream(Body::Left);
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+        Protocol::Http2 => event_stream(Body::stream(stream)),
+    }
 }
 
 fn event_stream(body: Body) -> Response<Body> {

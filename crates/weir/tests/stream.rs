@@ -21,6 +21,7 @@ async fn the_head_and_the_first_bytes() -> anyhow::Result<()> {
         assert_eq!(stream.head.header("x-accel-buffering"), Some("no"));
         assert_eq!(stream.head.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(stream.head.header("content-length"), None);
+        assert_eq!(stream.head.header("connection"), Some("close"));
         let retry = stream.retry().unwrap_or_default();
         let first =
             format!("retry: {retry}\nevent: weir.connected\nid: 0-0\ndata: {{\"heartbeat\":7000}}\n\n");
@@ -320,6 +321,37 @@ async fn http1_0_is_served_until_the_close() -> anyhow::Result<()> {
         anyhow::bail!("{items:?}")
     };
     assert_eq!((connected.event.as_str(), hello.data.as_str()), ("weir.connected", "hello"));
+    Ok(())
+}
+
+/// Nothing is answered on a connection behind its stream, whose end is told and is the connection's own.
+#[tokio::test]
+async fn a_stream_is_the_last_answer_of_its_connection() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--max-connection-age", "1s"]).await?;
+    let mut conn = RawConn::open(weir.public()).await?;
+    let live = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let both = format!("{live}GET /v1/sessions/s/events HTTP/1.1\r\nHost: localhost\r\n\r\n{live}");
+    conn.write(both.as_bytes()).await?;
+    let (said, closed) = conn.read_until_close(DEADLINE).await?;
+    let said = String::from_utf8(said.to_vec())?;
+    assert!(closed.is_some() && said.ends_with("\r\n0\r\n\r\n"), "{closed:?} {said}");
+    assert_eq!(said.matches("HTTP/1.1 200 OK").count(), 2, "{said}");
+    assert!(said.find("ok\n") < said.find("weir.connected"), "{said}");
+    Ok(())
+}
+
+/// Whether they are copied or leave from where they are, in one write or in many.
+#[tokio::test]
+async fn events_of_every_size_come_whole() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &[]).await?;
+    let mut stream = weir.client().subscribe("s").await?;
+    let sizes = [0, 1, 15, 16, 8_100, 8_192, 8_193, 16_384, 65_536, 200_000, 1];
+    for size in sizes {
+        weir.client().publish("s", "x".repeat(size)).await?;
+    }
+    for size in sizes {
+        assert_eq!(stream.next_event().await?.data.len(), size);
+    }
     Ok(())
 }
 
