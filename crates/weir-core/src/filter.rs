@@ -13,6 +13,11 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether the client wants every event.
+    pub fn takes_all(&self) -> bool {
+        self.kinds.is_empty() && self.keys.is_empty()
+    }
+
     /// Whether the client wants this event.
     pub fn matches(&self, event: &Event) -> bool {
         let kind = event.kind.as_ref().map_or("message", EventType::as_str);

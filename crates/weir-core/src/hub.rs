@@ -1,7 +1,7 @@
 //! Who listens to what.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -20,7 +20,23 @@ use crate::window::Seq;
 #[derive(Debug)]
 pub struct Seat {
     id: u64,
+    /// Whether whoever supervises was woken.
+    called: AtomicBool,
     inner: Mutex<Inner>,
+}
+
+/// A seat is a waker for whoever supervises it, so that an alarm, or news from its socket, come the same way as its own.
+impl std::task::Wake for Seat {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Also where nobody listens at this moment: whoever is about to listen asks again before it sleeps.
+        self.called.store(true, Ordering::Release);
+        let supervisor = self.inner.lock().supervisor.take();
+        self.call(supervisor);
+    }
 }
 
 #[derive(Debug)]
@@ -65,15 +81,26 @@ impl Seat {
             remember(&mut inner.puller, cx);
         }
         drop(inner);
-        if let Some(waker) = supervisor {
-            waker.wake();
-        }
+        self.call(supervisor);
         if nothing { Poll::Pending } else { Poll::Ready(pulled) }
     }
 
     /// Has the task woken whenever a time to act at may have changed or the stream is to end.
     pub fn watch(&self, cx: &Context<'_>) {
         remember(&mut self.inner.lock().supervisor, cx);
+    }
+
+    /// Whether whoever supervises was woken since this was last asked. It may be asked for every event: it is read where
+    /// a pull has just been.
+    pub fn was_called(&self) -> bool {
+        self.called.load(Ordering::Acquire) && self.called.swap(false, Ordering::AcqRel)
+    }
+
+    fn call(&self, supervisor: Option<Waker>) {
+        if let Some(waker) = supervisor {
+            self.called.store(true, Ordering::Release);
+            waker.wake();
+        }
     }
 
     /// Looks at the subscription.
@@ -118,21 +145,21 @@ impl Seat {
         inner.changed = true;
         let (puller, supervisor) = (inner.puller.take(), inner.supervisor.take());
         drop(inner);
-        puller.into_iter().chain(supervisor).for_each(Waker::wake);
+        puller.into_iter().for_each(Waker::wake);
+        self.call(supervisor);
     }
 
     /// Offers, and wakes outside the lock.
     fn tell(&self, offer: impl FnOnce(&mut Subscription) -> Wake) {
         let mut inner = self.inner.lock();
-        let waker = match offer(&mut inner.subscription) {
-            Wake::None => None,
-            Wake::Puller => inner.puller.take(),
-            Wake::Supervisor => inner.supervisor.take(),
+        let (puller, supervisor) = match offer(&mut inner.subscription) {
+            Wake::None => (None, None),
+            Wake::Puller => (inner.puller.take(), None),
+            Wake::Supervisor => (None, inner.supervisor.take()),
         };
         drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        puller.into_iter().for_each(Waker::wake);
+        self.call(supervisor);
     }
 }
 
@@ -163,7 +190,7 @@ impl Hub {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let sessions = subscription.wants().sessions.clone();
         let inner = Mutex::new(Inner { subscription, puller: None, supervisor: None, changed: true });
-        let seat = Arc::new(Seat { id, inner });
+        let seat = Arc::new(Seat { id, called: AtomicBool::new(false), inner });
         self.seats.insert(id, Arc::clone(&seat));
         for session in &sessions {
             let mut seats = self.by_session.entry(session.clone()).or_default();

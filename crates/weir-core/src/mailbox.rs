@@ -150,6 +150,10 @@ impl Mailbox {
         }
         let queued = self.queue.pop_front()?;
         self.forget(&queued);
+        if self.queue.is_empty() {
+            // The next one goes where this one was: to memory that is still near.
+            self.queue.clear();
+        }
         Some(queued)
     }
 

@@ -211,6 +211,8 @@ enum Why {
 #[derive(Debug)]
 pub struct Subscription {
     wants: Arc<Wants>,
+    /// Whether it wants every event of its sessions, which is what most do, so that an offer need not look at its wants.
+    unfiltered: bool,
     mode: Mode,
     mailbox: Mailbox,
     /// The newest place that an offer, or the window, accounted for.
@@ -224,6 +226,8 @@ pub struct Subscription {
     beat_due: bool,
     /// Since when the client was told that the log is away.
     degraded: Option<u64>,
+    /// When it was last given anything.
+    gave: Instant,
     closing: Option<End>,
     delivered: u64,
     dropped: u64,
@@ -251,6 +255,7 @@ impl Subscription {
     pub fn new(wants: Wants, bounds: MailboxBounds, now: Instant) -> Self {
         let mailbox = Mailbox::new(bounds, wants.overflow, wants.conflate.is_some());
         Self {
+            unfiltered: wants.filter.takes_all(),
             wants: Arc::new(wants),
             mode: Mode::Waiting(Waiting { until: now + LOAD_WAIT, greeted: false }),
             mailbox,
@@ -260,6 +265,7 @@ impl Subscription {
             gate: None,
             beat_due: false,
             degraded: None,
+            gave: now,
             closing: None,
             delivered: 0,
             dropped: 0,
@@ -294,6 +300,11 @@ impl Subscription {
 
     fn is_catching_up(&self) -> bool {
         matches!(&self.mode, Mode::Behind(behind) if behind.why == Why::Overflow)
+    }
+
+    /// When it was last given anything, or came.
+    pub fn gave(&self) -> Instant {
+        self.gave
     }
 
     /// When the oldest event in the queue was queued.

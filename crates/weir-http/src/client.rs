@@ -47,8 +47,6 @@ pub(crate) struct Client {
 /// Times of one client.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
-    /// When the last bytes were handed over.
-    wrote: Instant,
     /// When the last sign of life was asked for.
     beat: Instant,
     /// When it is to be rotated.
@@ -77,21 +75,16 @@ const OVERFLOW_GRACE: Duration = Duration::from_secs(1);
 const UNPOLLED: Duration = Duration::from_secs(1);
 
 impl Client {
-    /// Bytes were handed over.
-    pub(crate) fn wrote(&self, now: Instant) {
-        self.clock.lock().wrote = now;
-    }
-
-    /// The instance stood still until now: nobody could have read what it did not write.
-    pub(crate) fn forgive(&self, now: Instant) {
-        self.clock.lock().patience = now;
-    }
-
     /// Looks after heartbeat, stall, age and the end.
-    pub(crate) fn supervise(&self, app: &App, now: Instant) -> Verdict {
-        let (queued, closing, deadline, visible) = self.seat.look(|subscription| {
-            let visible = subscription.wants().visible_beat;
-            (subscription.oldest(), subscription.closing(), subscription.deadline(), visible)
+    pub(crate) fn look(&self, app: &App, (now, stood_still): (Instant, bool)) -> Verdict {
+        if stood_still {
+            // Nobody could have read what the instance did not write.
+            self.clock.lock().patience = now;
+        }
+        let (queued, closing, deadline, quiet_since) = self.seat.look(|subscription| {
+            // Where each heartbeat is to be seen, events do not stand for it.
+            let quiet_since = (!subscription.wants().visible_beat).then(|| subscription.gave());
+            (subscription.oldest(), subscription.closing(), subscription.deadline(), quiet_since)
         });
         let oldest = queued.into_iter().chain(self.wire.oldest()).min();
         let Clock { patience, cut, .. } = *self.clock.lock();
@@ -103,12 +96,12 @@ impl Client {
             return self.cut(Disconnect::Stalled);
         }
         if let Some(end) = closing {
-            return self.supervise_end(app, end, now);
+            return self.look_at_end(app, end, now);
         }
         let due = deadline.map(|at| self.nudge(at, now));
         // What is queued from now on is looked at before it can have stalled for long.
         let look = now + app.config.stall_timeout / 2;
-        let all = [Some(self.heartbeat(app, visible, now)), self.retire(now), due, stalls, Some(look)];
+        let all = [Some(self.heartbeat(app, quiet_since, now)), self.retire(now), due, stalls, Some(look)];
         Verdict::Look(all.into_iter().flatten().min().unwrap_or(now + UNPOLLED))
     }
 
@@ -121,7 +114,7 @@ impl Client {
         now + UNPOLLED
     }
 
-    fn supervise_end(&self, app: &App, end: End, now: Instant) -> Verdict {
+    fn look_at_end(&self, app: &App, end: End, now: Instant) -> Verdict {
         let (grace, reason) = match end {
             End::Overflow => (OVERFLOW_GRACE, Disconnect::Overflow),
             End::Shutdown | End::MaxAge | End::Refused(_) => (app.config.stall_timeout, Disconnect::Stalled),
@@ -132,10 +125,10 @@ impl Client {
         if now >= at { self.cut(reason) } else { Verdict::Look(at) }
     }
 
-    fn heartbeat(&self, app: &App, visible: bool, now: Instant) -> Instant {
+    fn heartbeat(&self, app: &App, quiet_since: Option<Instant>, now: Instant) -> Instant {
         let every = app.config.heartbeat;
         let mut clock = self.clock.lock();
-        let last = if visible { clock.beat } else { clock.beat.max(clock.wrote) };
+        let last = quiet_since.map_or(clock.beat, |since| since.max(clock.beat));
         if now < last + every {
             return last + every;
         }
@@ -177,6 +170,8 @@ impl Client {
 pub(crate) struct Seated {
     pub(crate) app: Arc<App>,
     pub(crate) client: Arc<Client>,
+    /// The client's, at hand.
+    pub(crate) seat: Arc<Seat>,
     ended: Option<End>,
     _open: Held,
     _room: OwnedSemaphorePermit,
@@ -196,7 +191,7 @@ impl Seated {
         // Rotation is jittered, so that clients that came together do not leave together.
         let retire =
             app.config.max_connection_age.map(|age| now + age.mul_f64(fastrand::f64().mul_add(0.2, 0.9)));
-        let clock = Clock { wrote: now, beat: now, retire, ended: None, patience: now, cut: None };
+        let clock = Clock { beat: now, retire, ended: None, patience: now, cut: None };
         let (wire, clock) = (Wire::default(), Mutex::new(clock));
         let client = Arc::new(Client { seat, peer: peer.0, transport, since: now, wire, clock });
         app.clients.insert(client.seat.id(), Arc::clone(&client));
@@ -206,7 +201,8 @@ impl Seated {
         }
         app.metrics.clients.subscriptions.add(sessions);
         let open = app.metrics.clients.connected(transport);
-        Self { app: Arc::clone(app), client, ended: None, _open: open, _room: room }
+        let seat = Arc::clone(&client.seat);
+        Self { app: Arc::clone(app), client, seat, ended: None, _open: open, _room: room }
     }
 
     /// Counts what a pull did.

@@ -22,11 +22,12 @@ use weir_metrics::Disconnect;
 use crate::app::{App, Peer};
 use crate::body::Body;
 use crate::handover::Handover;
-use crate::link::{Link, Supervisor};
+use crate::link::Link;
 use crate::server::Role;
 use crate::sniff::{Protocol, Sniffed, sniff};
 use crate::socket::Socket;
 use crate::stream::Stream;
+use crate::supervisor::{Supervisor, Watched as _};
 use crate::writer::{Framing, Writer};
 use crate::{admin, router};
 
@@ -70,7 +71,10 @@ pub(crate) async fn serve(context: Context, mut tcp: TcpStream) {
         // Boxed, so that a stream does not keep the room that hyper needed before it.
         Protocol::Http1 => match Box::pin(serve_http1(&context, tcp, sniffed, &link)).await {
             Http1::End(end) => end,
-            Http1::Stream(writer) => Box::pin(stream(&context.app, writer, &link)).await,
+            Http1::Stream(writer) => {
+                drop(link);
+                stream(&context.app, writer).await
+            }
         },
         Protocol::Http2 => Box::pin(serve_http2(&context, tcp, sniffed, &link)).await,
     };
@@ -137,16 +141,34 @@ where
     }
 }
 
-/// Writes a stream beside its supervisor. The writer comes first, so that the supervisor sees what it has done.
-async fn stream(app: &App, mut writer: Writer, link: &Arc<Link>) -> End {
-    let mut supervisor = Supervisor::new(app, link);
-    let written = poll_fn(|cx| match writer.poll(cx) {
-        Poll::Ready(written) => Poll::Ready(Ok(written)),
-        Poll::Pending => Pin::new(&mut supervisor).poll(cx).map(Err),
+/// Writes a stream beside its supervisor. The writer comes first, so that the supervisor sees what it has done; and where
+/// there is nothing else than events, which is most of the time, nothing else is looked at.
+async fn stream(app: &App, mut writer: Writer) -> End {
+    let client = writer.client();
+    let mut supervisor = Supervisor::new(app, &client);
+    let caller = client.caller();
+    let written = poll_fn(|cx| {
+        if let Poll::Ready(written) = writer.poll_write(cx) {
+            return Poll::Ready(Ok(written));
+        }
+        while supervisor.called(cx) {
+            if let Poll::Ready(heard) = writer.poll_hear(&mut task::Context::from_waker(&caller)) {
+                return Poll::Ready(Ok(heard));
+            }
+            if let Poll::Ready(reason) = supervisor.look() {
+                return Poll::Ready(Err(reason));
+            }
+        }
+        Poll::Pending
     });
     match written.await {
         Ok(Ok(())) => End::Peer,
-        Ok(Err(error)) => failed(link, has_left(error.kind()), error),
+        Ok(Err(error)) => {
+            if !has_left(error.kind()) {
+                client.failed();
+            }
+            End::Error(Box::new(error))
+        }
         Err(reason) => End::Cut(reason),
     }
 }
@@ -208,7 +230,7 @@ where
         tokio::select! {
             biased;
             result = &mut connection => {
-                return result.map_err(|error| failed(link, peer_left(&error), error));
+                return result.map_err(|error| failed(link, error));
             }
             reason = &mut supervisor => return Err(End::Cut(reason)),
             () = &mut closing, if !asked_to_close => {
@@ -221,8 +243,8 @@ where
 }
 
 /// What is dropped with the connection is counted by how it ended.
-fn failed(link: &Link, peer_left: bool, error: impl Error + Send + Sync + 'static) -> End {
-    if !peer_left {
+fn failed(link: &Link, error: hyper::Error) -> End {
+    if !peer_left(&error) {
         link.failed();
     }
     End::Error(Box::new(error))

@@ -4,7 +4,7 @@
 //! - [`app`]: what every request shares
 //! - [`server`]: listeners, connections, their end
 //! - `connection`, `sniff`, `socket`: one connection, HTTP/1.1 or HTTP/2
-//! - `link`, `client`: the clients of a connection, and their supervision outside the response body
+//! - `link`, `client`, `supervisor`: the clients of a connection, and who looks after them from outside what writes to them
 //! - `router`, [`path`], `query`, `access`: which call it is, and who may make it
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
@@ -38,4 +38,5 @@ mod sniff;
 mod socket;
 mod stream;
 mod subscribe;
+mod supervisor;
 mod writer;

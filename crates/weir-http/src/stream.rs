@@ -51,7 +51,7 @@ impl Stream {
         while !self.done {
             let time = self.seated.app.time();
             let view = self.seated.app.broker.view(time);
-            let pulled = match self.seated.client.seat.poll_pull(cx, &view, CHUNK) {
+            let pulled = match self.seated.seat.poll_pull(cx, &view, CHUNK) {
                 Poll::Ready(pulled) => pulled,
                 // The first bytes go out at once, so that the client knows that it is served.
                 Poll::Pending if !self.opened => sign_of_life(),
@@ -85,7 +85,6 @@ impl Stream {
     /// So many bytes of it are on their way.
     pub(crate) fn wrote(&self, due: &Due, bytes: usize) {
         let Due { pulled, time } = due;
-        self.seated.client.wrote(time.now);
         let events = &self.seated.app.metrics.events;
         events.delivered(0, bytes as u64);
         if pulled.live_ms.is_empty() {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -12,6 +13,7 @@ use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::client::Client;
 use crate::stream::{Due, Stream};
 
 /// An event from this size on leaves from where it is, shared by all who get it; copying a smaller one costs less than a
@@ -62,15 +64,13 @@ impl Writer {
         Self { tcp, stream, framing, rest: VecDeque::from([head.into()]), ended: false, heard: 0 }
     }
 
-    /// Writes what there is. Resolves when the stream or the peer has ended.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.poll_write(cx) {
-            Poll::Pending => self.poll_hear(cx),
-            done @ Poll::Ready(_) => done,
-        }
+    /// Whose stream it is.
+    pub(crate) fn client(&self) -> Arc<Client> {
+        Arc::clone(&self.stream.seated.client)
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Writes what there is. Resolves when the stream has ended and left.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             // The head leaves with the first events.
             if self.stream.is_open() {
@@ -173,8 +173,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Notices that the peer went.
-    fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Resolves when the peer has gone.
+    pub(crate) fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut bytes = [MaybeUninit::uninit(); 64];
         while self.heard < HEARD {
             let mut buf = ReadBuf::uninit(&mut bytes);

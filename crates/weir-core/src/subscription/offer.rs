@@ -45,7 +45,8 @@ impl Offer<'_> {
 impl Subscription {
     /// The next event of one of its sessions. `json` holds the frame of `format=json` once somebody needed it.
     pub fn offer(&mut self, offer: Offer<'_>, tally: &mut Tally) -> Wake {
-        if !self.takes(offer.seq) || !self.wants.filter.matches(offer.event) {
+        let wanted = |this: &Self| this.unfiltered || this.wants.filter.matches(offer.event);
+        if !self.takes(offer.seq) || !wanted(self) {
             return Wake::None;
         }
         let mark = Mark { seq: offer.seq, id: offer.event.id };

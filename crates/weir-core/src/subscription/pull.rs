@@ -37,6 +37,9 @@ impl Subscription {
         self.end(&mut out);
         self.delivered += out.tally.delivered + out.tally.replayed;
         self.dropped += out.tally.dropped.total();
+        if !out.items.is_empty() {
+            self.gave = view.now;
+        }
         out
     }
 
