@@ -1,6 +1,6 @@
 //! The subscribers: tens of thousands of connections on one thread.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::clock::{SECOND_NS, now_ns};
 use crate::poller::Poller;
+use crate::receive::{Received, Receiver};
 use crate::scan::{Broken, Control, Found, Scanner};
 use crate::sequence::{Arrival, Sequence};
 
@@ -24,9 +25,6 @@ const CONNECT_TIMEOUT_NS: u64 = 20 * SECOND_NS;
 
 /// Longest latency that can be told, in ns; longer ones count as this.
 const LATENCY_MAX_NS: u64 = 60 * SECOND_NS;
-
-/// Room for what one read takes from a socket.
-pub(crate) const READ_BYTES: usize = 64 * 1024;
 
 /// How many connect, and to how many sessions.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +58,7 @@ pub struct Audience {
     subscribers: Vec<Subscriber>,
     sessions: u32,
     tally: Tally,
-    buffer: Vec<u8>,
+    receiver: Receiver,
 }
 
 #[derive(Debug)]
@@ -78,6 +76,7 @@ struct Tally {
     connected: usize,
     refused: usize,
     latency: Histogram<u64>,
+    read_late: Histogram<u64>,
     last_ns: u64,
 }
 
@@ -91,7 +90,7 @@ impl Audience {
             subscribers: Vec::with_capacity(plan.connections),
             sessions: plan.sessions,
             tally: Tally::new()?,
-            buffer: vec![0; READ_BYTES],
+            receiver: Receiver::new(),
         };
         for index in 0..plan.connections {
             this.subscribe(poller, server, index).with_context(|| format!("connection {index}"))?;
@@ -109,9 +108,9 @@ impl Audience {
     pub fn read(&mut self, poller: &Poller, token: u64) -> anyhow::Result<()> {
         let index = usize::try_from(token).context("a token is an index")?;
         let subscriber = self.subscribers.get_mut(index).context("a token of another")?;
-        match subscriber.stream.read(&mut self.buffer) {
-            Ok(0) => subscriber.close(poller, &mut self.tally),
-            Ok(count) => Ok(subscriber.take(&self.buffer[..count], &mut self.tally)?),
+        match self.receiver.read(&subscriber.stream) {
+            Ok(Received { bytes: [], .. }) => subscriber.close(poller, &mut self.tally),
+            Ok(received) => Ok(subscriber.take(received, &mut self.tally)?),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {
                 subscriber.close(poller, &mut self.tally)
@@ -125,7 +124,7 @@ impl Audience {
         self.tally.arrivals
     }
 
-    /// From when an event was due to when it was read, in ns.
+    /// From when an event was sent to when it was there for the subscriber, in ns.
     pub fn latency(&self) -> &Histogram<u64> {
         &self.tally.latency
     }
@@ -136,6 +135,11 @@ impl Audience {
     /// There is no memory for another histogram.
     pub fn take_latency(&mut self) -> anyhow::Result<Histogram<u64>> {
         Ok(std::mem::replace(&mut self.tally.latency, histogram()?))
+    }
+
+    /// From when an event was there to when it was read, in ns: what the generator adds, and does not count.
+    pub fn read_late(&self) -> &Histogram<u64> {
+        &self.tally.read_late
     }
 
     /// When the last event came, by [`now_ns`].
@@ -160,6 +164,7 @@ impl Audience {
         let session = number % self.sessions;
         let mut stream = open(server, index / PER_SOURCE)?;
         write!(stream, "GET /v1/sessions/s{session}/events HTTP/1.1\r\nHost: {server}\r\n\r\n")?;
+        Receiver::watch(&stream)?;
         stream.set_nonblocking(true)?;
         poller.add(&stream, u64::from(number))?;
         let (scanner, sequence) = (Scanner::default(), Sequence::default());
@@ -186,12 +191,13 @@ impl Audience {
 }
 
 impl Subscriber {
-    fn take(&mut self, bytes: &[u8], tally: &mut Tally) -> Result<(), Broken> {
-        let now = now_ns();
+    fn take(&mut self, received: Received<'_>, tally: &mut Tally) -> Result<(), Broken> {
+        let Received { bytes, at_ns, read_ns } = received;
         let Self { scanner, session, sequence, .. } = self;
         scanner.feed(bytes, &mut |found| match found {
             Found::Stamp(stamp) if stamp.session == *session => {
-                tally.arrived(sequence.record(stamp.number), now.saturating_sub(stamp.due_ns), now);
+                tally.arrived(sequence.record(stamp.number), at_ns.saturating_sub(stamp.sent_ns), read_ns);
+                tally.read_late.saturating_record(read_ns - at_ns);
             }
             Found::Stamp(_) => tally.arrivals.foreign += 1,
             Found::Control(Control::Connected) => tally.connected += 1,
@@ -210,8 +216,8 @@ impl Subscriber {
 
 impl Tally {
     fn new() -> anyhow::Result<Self> {
-        let latency = histogram()?;
-        Ok(Self { arrivals: Arrivals::default(), connected: 0, refused: 0, latency, last_ns: 0 })
+        let (latency, read_late) = (histogram()?, histogram()?);
+        Ok(Self { arrivals: Arrivals::default(), connected: 0, refused: 0, latency, read_late, last_ns: 0 })
     }
 
     fn arrived(&mut self, how: Arrival, latency_ns: u64, now: u64) {

@@ -10,7 +10,12 @@ pub const MS_NS: u64 = 1_000_000;
 
 /// The monotonic clock in ns. It has one origin for all processes, so a stamp of one can be read by another.
 pub fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    let part = |value: i64| u64::try_from(value).expect("the monotonic clock starts at boot");
+    time_ns(ClockId::Monotonic)
+}
+
+/// Any clock in ns.
+pub(crate) fn time_ns(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
+    let part = |value: i64| u64::try_from(value).expect("no clock runs before its origin");
     part(now.tv_sec) * SECOND_NS + part(now.tv_nsec)
 }

@@ -4,6 +4,7 @@
 //! - [`clock`], [`stamp`]: what every event carries, so that its way can be judged
 //! - [`scan`]: finds stamps in the bytes of a response
 //! - [`sequence`]: what of a session's events arrived, and how
+//! - [`receive`]: when the bytes of a server were there, whenever they are read
 //! - [`poller`], [`audience`], [`publisher`], [`load`]: holds connections and publishes, on one thread
 //! - [`storm`]: clients that come back at once beside it, and the [`commands`] that Redis ran meanwhile
 //! - [`floor`]: what the kernel alone costs
@@ -21,6 +22,7 @@ pub mod load;
 pub mod poller;
 pub mod process;
 pub mod publisher;
+pub mod receive;
 pub mod report;
 pub mod scan;
 pub mod selftest;

@@ -204,7 +204,7 @@ mod tests {
     const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
     fn stamp(number: u64) -> Stamp {
-        Stamp { session: 3, number, due_ns: 5 }
+        Stamp { session: 3, number, sent_ns: 5 }
     }
 
     fn event(number: u64) -> String {

@@ -8,32 +8,32 @@ const MARK: &[u8] = b"w1 ";
 /// Brings an event to the size of a small JSON object, which is what such systems carry.
 const PADDING: &str = "{\"type\":\"order.updated\",\"id\":\"ord_42\",\"patch\":{\"status\":\"shipped\"}}";
 
-/// Which event it is and when it was due.
+/// Which event it is and when it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Number of the session.
     pub session: u32,
     /// Number of the event within its session, from 0.
     pub number: u64,
-    /// When it was due by the schedule, in ns of [`crate::clock::now_ns`]. Being late is part of the latency.
-    pub due_ns: u64,
+    /// When it was given to the publisher's socket, in ns of [`crate::clock::now_ns`].
+    pub sent_ns: u64,
 }
 
 impl Stamp {
     /// Appends the text of the event.
     pub fn put(self, out: &mut Vec<u8>) {
-        let Self { session, number, due_ns } = self;
+        let Self { session, number, sent_ns } = self;
         out.extend_from_slice(MARK);
-        write!(out, "{session} {number} {due_ns} {PADDING}").expect("a growing buffer takes every byte");
+        write!(out, "{session} {number} {sent_ns} {PADDING}").expect("a growing buffer takes every byte");
     }
 
     /// Reads it back; `None` where the text is no event of the generator or was damaged.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut words = text.strip_prefix(MARK)?.splitn(4, |byte| *byte == b' ');
         let mut number = || words.next().and_then(decimal);
-        let (session, number, due_ns) = (number()?, number()?, number()?);
+        let (session, number, sent_ns) = (number()?, number()?, number()?);
         let whole = words.next() == Some(PADDING.as_bytes());
-        whole.then_some(Self { session: u32::try_from(session).ok()?, number, due_ns })
+        whole.then_some(Self { session: u32::try_from(session).ok()?, number, sent_ns })
     }
 }
 
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_stamp_survives_and_a_damaged_one_does_not() {
-        let stamp = Stamp { session: 7, number: 8, due_ns: 9 };
+        let stamp = Stamp { session: 7, number: 8, sent_ns: 9 };
         let mut text = Vec::new();
         stamp.put(&mut text);
         assert_eq!(Stamp::parse(&text), Some(stamp));

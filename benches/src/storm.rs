@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 use hdrhistogram::Histogram;
 
-use crate::audience::{Audience, PER_SOURCE, READ_BYTES, open};
+use crate::audience::{Audience, PER_SOURCE, open};
 use crate::clock::{SECOND_NS, now_ns};
 use crate::commands::Commands;
 use crate::load::{Beside, OTHERS};
@@ -23,6 +23,9 @@ const STEP: usize = 8;
 /// Most clients without an answer at a time, well within the server's accept queue: beyond it the kernel lets them try
 /// again after a second, which would measure the kernel.
 const UNANSWERED: usize = 2_000;
+
+/// Room for what one read takes from a socket.
+const READ_BYTES: usize = 64 * 1024;
 
 /// How long what they miss may take to be published.
 const PUBLISH_TIMEOUT_NS: u64 = 20 * SECOND_NS;
@@ -50,7 +53,7 @@ impl Plan {
     pub fn publish(self, publisher: &mut dyn Publisher) -> anyhow::Result<()> {
         for number in 0..self.events {
             for session in self.first_session..self.first_session + self.sessions {
-                publisher.publish(Stamp { session, number, due_ns: now_ns() });
+                publisher.publish(Stamp { session, number, sent_ns: now_ns() });
             }
         }
         let poller = Poller::new()?;

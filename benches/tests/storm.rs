@@ -32,7 +32,7 @@ fn serve(listener: &TcpListener, redis: SocketAddr, replay: Replay) -> Vec<TcpSt
         let mut body = b"event: weir.connected\nid: 7-0\ndata: {}\n\n".to_vec();
         for number in replay(nth) {
             body.extend_from_slice(b"data: ");
-            Stamp { session, number: *number, due_ns: 0 }.put(&mut body);
+            Stamp { session, number: *number, sent_ns: 0 }.put(&mut body);
             body.extend_from_slice(b"\n\n");
         }
         let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());

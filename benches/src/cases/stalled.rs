@@ -151,6 +151,7 @@ fn figures(outcome: &Outcome, cpu: Cpu) -> Vec<Figure> {
         Figure::new("p99.9 ms", latency.p999),
         Figure::new("max ms", latency.max),
         Figure::new("publisher late ms", outcome.late_ms),
+        Figure::new("read late p99 ms", outcome.read_late_ms),
     ]
 }
 

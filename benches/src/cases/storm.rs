@@ -111,5 +111,6 @@ fn figures(stayed: &Outcome, storm: &storm::Outcome) -> Vec<Figure> {
         Figure::new(DURING, quantile(rough, 0.99)),
         Figure::new("max ms during", quantile(rough, 1.0)),
         Figure::new("publisher late ms", stayed.late_ms),
+        Figure::new("read late p99 ms", stayed.read_late_ms),
     ]
 }
