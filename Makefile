@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 # Arguments of `weir serve` for `make run`.
 ARGS ?=
-# Cases of `make bench`: all, fanout, redis, idle, storm, stalled.
+# Cases of `make bench`: all, or some of those that `weir-bench --help` names.
 BENCH ?= all
 # The build that `make upgrade-test` runs beside this one, as a git ref: the one before, where none is given.
 FROM ?=
@@ -84,7 +84,7 @@ crowd: ## rolling deploys behind nginx and HAProxy, and the end of an instance, 
 	@.ci/setup test
 	WEIR_TEST_CLIENTS=$(CROWD) cargo test --locked -p weir --test rolling --test shutdown -- --test-threads=1 rolls survives_a_crash never_read
 
-bench: ## measure end to end (BENCH=fanout, redis, idle, storm, stalled for one case), then each step of the core
+bench: ## measure end to end, or BENCH="fanout idle …" alone; then each step of the core
 	@.ci/setup bench
 	cargo build --release --locked -p weir -p weir-benches
 	cargo run --release --locked --quiet -p weir-benches --bin weir-bench -- $(BENCH)

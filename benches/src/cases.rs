@@ -4,12 +4,31 @@ use std::path::PathBuf;
 
 use crate::child::Binaries;
 use crate::process::Cores;
+use crate::report::Case;
 
 pub mod fanout;
 pub mod idle;
 pub mod redis;
 pub mod stalled;
 pub mod storm;
+
+/// All of them, in the order of a run of all. A case costs a minute or two: half an hour is what the whole may take.
+pub const ALL: &[Entry] = &[
+    Entry { name: "fanout", runs: &[fanout::run] },
+    Entry { name: "redis", runs: &[redis::run] },
+    Entry { name: "idle", runs: &[idle::run] },
+    Entry { name: "storm", runs: &[storm::run] },
+    Entry { name: "stalled", runs: &[stalled::run] },
+];
+
+/// What can be measured by its name alone. It has its own report, with one table for each run.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The name of the case, of its report and its plots.
+    pub name: &'static str,
+    /// What is measured.
+    pub runs: &'static [fn(&Bench) -> anyhow::Result<Case>],
+}
 
 /// What all cases share.
 #[derive(Clone, Debug)]

@@ -9,7 +9,8 @@
 //! - [`storm`]: clients that come back at once beside it, and the [`commands`] that Redis ran meanwhile
 //! - [`floor`]: what the kernel alone costs
 //! - [`process`], [`child`]: the processes under test
-//! - [`cases`], [`report`]: what is measured, and how it is told
+//! - [`cases`]: what is measured
+//! - [`report`], [`plot`], [`summary`]: how it is told
 //! - [`selftest`]: the generator against a floor that lies
 
 pub mod audience;
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod commands;
 pub mod floor;
 pub mod load;
+pub mod plot;
 pub mod poller;
 pub mod process;
 pub mod publisher;
@@ -29,3 +31,4 @@ pub mod selftest;
 pub mod sequence;
 pub mod stamp;
 pub mod storm;
+pub mod summary;
