@@ -35,6 +35,15 @@ pub struct Plan {
     pub sessions: u32,
 }
 
+/// How a server says that a stream is open, so that no event is published before somebody listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// By `weir.connected`.
+    Connected,
+    /// By the head of its response.
+    Head,
+}
+
 /// What arrived so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arrivals {
@@ -72,6 +81,7 @@ struct Subscriber {
 /// What all subscribers count into.
 #[derive(Debug)]
 struct Tally {
+    opening: Opening,
     arrivals: Arrivals,
     connected: usize,
     refused: usize,
@@ -81,15 +91,27 @@ struct Tally {
 }
 
 impl Audience {
-    /// Connects all and waits until each stream is open. Their tokens are `0..connections`.
+    /// Connects all to a weir and waits until each stream is open. Their tokens are `0..connections`.
     ///
     /// # Errors
     /// The server refuses one, or does not answer in time.
     pub fn connect(poller: &Poller, server: SocketAddr, plan: Plan) -> anyhow::Result<Self> {
+        Self::connect_to(poller, (server, Opening::Connected), plan)
+    }
+
+    /// [`connect`](Self::connect) to any server.
+    ///
+    /// # Errors
+    /// The server refuses one, or does not answer in time.
+    pub fn connect_to(
+        poller: &Poller,
+        (server, opening): (SocketAddr, Opening),
+        plan: Plan,
+    ) -> anyhow::Result<Self> {
         let mut this = Self {
             subscribers: Vec::with_capacity(plan.connections),
             sessions: plan.sessions,
-            tally: Tally::new()?,
+            tally: Tally::new(opening)?,
             receiver: Receiver::new(),
         };
         for index in 0..plan.connections {
@@ -163,7 +185,10 @@ impl Audience {
         let number = u32::try_from(index).context("connections are counted in 32 bits")?;
         let session = number % self.sessions;
         let mut stream = open(server, index / PER_SOURCE)?;
-        write!(stream, "GET /v1/sessions/s{session}/events HTTP/1.1\r\nHost: {server}\r\n\r\n")?;
+        write!(
+            stream,
+            "GET /v1/sessions/s{session}/events HTTP/1.1\r\nHost: {server}\r\nAccept: text/event-stream\r\n\r\n"
+        )?;
         Receiver::watch(&stream)?;
         stream.set_nonblocking(true)?;
         poller.add(&stream, u64::from(number))?;
@@ -200,7 +225,8 @@ impl Subscriber {
                 tally.read_late.saturating_record(read_ns - at_ns);
             }
             Found::Stamp(_) => tally.arrivals.foreign += 1,
-            Found::Control(Control::Connected) => tally.connected += 1,
+            Found::Open => tally.opened(Opening::Head),
+            Found::Control(Control::Connected) => tally.opened(Opening::Connected),
             Found::Control(Control::Refused) => tally.refused += 1,
             Found::Control(Control::Gap) => tally.arrivals.gaps += 1,
             Found::Control(Control::Other) | Found::End => {}
@@ -215,9 +241,20 @@ impl Subscriber {
 }
 
 impl Tally {
-    fn new() -> anyhow::Result<Self> {
-        let (latency, read_late) = (histogram()?, histogram()?);
-        Ok(Self { arrivals: Arrivals::default(), connected: 0, refused: 0, latency, read_late, last_ns: 0 })
+    fn new(opening: Opening) -> anyhow::Result<Self> {
+        Ok(Self {
+            opening,
+            arrivals: Arrivals::default(),
+            connected: 0,
+            refused: 0,
+            latency: histogram()?,
+            read_late: histogram()?,
+            last_ns: 0,
+        })
+    }
+
+    fn opened(&mut self, by: Opening) {
+        self.connected += usize::from(by == self.opening);
     }
 
     fn arrived(&mut self, how: Arrival, latency_ns: u64, now: u64) {

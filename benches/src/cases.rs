@@ -6,15 +6,21 @@ use crate::child::Binaries;
 use crate::process::Cores;
 use crate::report::Case;
 
+pub mod coalesce;
+pub mod crowd;
 pub mod fanout;
 pub mod idle;
 pub mod redis;
+pub mod sessions;
 pub mod stalled;
 pub mod storm;
 
 /// All of them, in the order of a run of all. A case costs a minute or two: half an hour is what the whole may take.
 pub const ALL: &[Entry] = &[
     Entry { name: "fanout", runs: &[fanout::run] },
+    Entry { name: "coalesce", runs: &[coalesce::at_200, coalesce::at_400] },
+    Entry { name: "crowd", runs: &[crowd::run] },
+    Entry { name: "sessions", runs: &[sessions::run] },
     Entry { name: "redis", runs: &[redis::run] },
     Entry { name: "idle", runs: &[idle::run] },
     Entry { name: "storm", runs: &[storm::run] },

@@ -1,6 +1,7 @@
 //! The processes under test. Each is started by a measurement and ended with it.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::process::{Cores, pin};
@@ -17,8 +19,11 @@ use crate::process::{Cores, pin};
 /// How long a process may take until it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a starting Redis is asked whether it is there.
+/// How often a server that starts is asked whether it is there.
 const START_POLL: Duration = Duration::from_millis(20);
+
+/// Servers may stand where only root has them in the path.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
 
 /// Lines of a server's log that are shown when it does not start.
 const LOG_TAIL: usize = 20;
@@ -30,12 +35,16 @@ pub struct Binaries {
     pub weir: PathBuf,
     /// The floor.
     pub floor: PathBuf,
+    /// The peers in Rust, built, and below it those for Node.js, installed.
+    pub peers: PathBuf,
 }
 
 /// A running process, killed when it is dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
+    /// The process that does the work, where that is not the one that was started.
+    worker: Option<Pid>,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -93,27 +102,66 @@ impl Running {
         pin(cores.generator)?;
         let child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("start redis-server")?;
-        let this = Self { child, address };
-        await_pong(address)?;
+        let this = Self { child, worker: None, address };
+        await_answer("redis-server", || pong(address).unwrap_or(false))?;
         Ok(this)
     }
 
-    /// Its id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// Starts nginx on the server's core with this configuration, in which `@directory@` and `@address@` stand for a directory
+    /// of its own and for where it is to listen.
+    ///
+    /// # Errors
+    /// It is not installed, has no nchan, or does not come up.
+    pub fn nginx(cores: Cores, directory: &Path, config: &str) -> anyhow::Result<Self> {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let config = config.replace("@address@", &address.to_string());
+        let path = directory.join("nginx.conf");
+        fs::write(&path, config.replace("@directory@", &directory.display().to_string()))?;
+        let mut command = Command::new("nginx");
+        command.args(["-e", "stderr", "-c"]).arg(&path).env("PATH", SYSTEM_PATH);
+        let child = on_core(cores, &mut command).context("start nginx")?;
+        let mut this = Self { child, worker: None, address };
+        // It listens before it has a worker, and that before it is connected to its Redis.
+        await_answer("nginx with nchan", || takes_events(address).unwrap_or(false))
+            .with_context(|| this.last_words())?;
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", this.child.id()))?;
+        let worker = children.split_whitespace().next().and_then(|pid| pid.parse().ok());
+        this.worker = Some(worker.and_then(Pid::from_raw).context("nginx has no worker")?);
+        Ok(this)
     }
 
-    fn server(mut command: Command, cores: Cores) -> anyhow::Result<Self> {
-        // A child inherits the core of the thread that starts it.
-        pin(cores.server)?;
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        pin(cores.generator)?;
-        let mut child = child?;
+    /// Starts a server that says in its log where it listens, on the server's core.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn server(mut command: Command, cores: Cores) -> anyhow::Result<Self> {
+        let mut child = on_core(cores, &mut command)?;
         let log = child.stderr.take().context("the log is piped")?;
-        let mut this = Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
+        let mut this = Self { child, worker: None, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
         this.address = Log::follow(log).address()?;
         Ok(this)
     }
+
+    /// The id of the process that does the work.
+    pub fn pid(&self) -> u32 {
+        self.worker.map_or(self.child.id(), |pid| pid.as_raw_nonzero().get().unsigned_abs())
+    }
+
+    /// What a process wrote that did not come up.
+    fn last_words(&mut self) -> String {
+        let _ = self.child.kill();
+        let mut text = String::new();
+        let _ = self.child.stderr.take().map(|mut log| log.read_to_string(&mut text));
+        text.trim().to_owned()
+    }
+}
+
+/// A child inherits the core of the thread that starts it.
+fn on_core(cores: Cores, command: &mut Command) -> anyhow::Result<Child> {
+    pin(cores.server)?;
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    pin(cores.generator)?;
+    Ok(child?)
 }
 
 impl Drop for Running {
@@ -121,6 +169,8 @@ impl Drop for Running {
         // It may have ended by itself, which the measurement has noticed by then.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // A worker outlives a master that was killed.
+        let _ = self.worker.map(|worker| kill_process(worker, Signal::KILL));
     }
 }
 
@@ -169,15 +219,28 @@ fn listening(line: &str) -> Option<SocketAddr> {
     public.split(['"', '[', ']', ',', '/', '\\', ' ']).find_map(|word| word.parse().ok())
 }
 
-fn await_pong(address: SocketAddr) -> anyhow::Result<()> {
+fn await_answer(who: &str, answers: impl Fn() -> bool) -> anyhow::Result<()> {
     let deadline = Instant::now() + START_TIMEOUT;
     while Instant::now() < deadline {
-        if pong(address).unwrap_or(false) {
+        if answers() {
             return Ok(());
         }
         thread::sleep(START_POLL);
     }
-    bail!("redis-server does not answer")
+    bail!("{who} does not answer")
+}
+
+/// Whether an event for a session of nobody is taken.
+fn takes_events(address: SocketAddr) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(START_TIMEOUT))?;
+    write!(
+        stream,
+        "POST /v1/sessions/nobody/events HTTP/1.1\r\nHost: {address}\r\nContent-Length: 1\r\n\r\n-"
+    )?;
+    let mut answer = [0; 11];
+    stream.read_exact(&mut answer)?;
+    Ok(&answer == b"HTTP/1.1 20")
 }
 
 fn pong(address: SocketAddr) -> std::io::Result<bool> {

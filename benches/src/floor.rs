@@ -15,10 +15,52 @@ const LISTENER: u64 = u64::MAX;
 /// How often the flag that stops the server is looked at.
 const STOP_CHECK: Duration = Duration::from_millis(50);
 
-const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n\
-    Transfer-Encoding: chunked\r\n\r\n35\r\nevent: weir.connected\nid: 0-0\ndata: {\"heartbeat\":0}\n\n\r\n";
-
 const CREATED: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}";
+
+/// How the floor speaks: as weir does, or as a peer that speaks otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// In chunks, the stream opened by `weir.connected`.
+    Weir,
+    /// In chunks, the stream opened by its head, as hyper, axum and Fastify do.
+    Chunked,
+    /// The same with the id after the data, as Hono does.
+    IdLast,
+    /// Without chunks and with a comment first, as nchan does.
+    Plain,
+}
+
+impl Voice {
+    fn head(self) -> &'static [u8] {
+        match self {
+            Self::Weir => {
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n\
+                Transfer-Encoding: chunked\r\n\r\n35\r\nevent: weir.connected\nid: 0-0\ndata: {\"heartbeat\":0}\n\n\r\n"
+            }
+            Self::Chunked | Self::IdLast => {
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            }
+            Self::Plain => {
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: keep-alive\r\n\r\n: hi\n\n"
+            }
+        }
+    }
+
+    fn event(self, id: &str, data: &[u8]) -> Vec<u8> {
+        let frame = match self {
+            Self::IdLast => [b"data: ", data, b"\nid: ", id.as_bytes(), b"\n\n"].concat(),
+            Self::Weir | Self::Chunked | Self::Plain => {
+                [b"id: ", id.as_bytes(), b"\ndata: ", data, b"\n\n"].concat()
+            }
+        };
+        match self {
+            Self::Plain => frame,
+            Self::Weir | Self::Chunked | Self::IdLast => {
+                [format!("{:x}\r\n", frame.len()).as_bytes(), &frame, b"\r\n"].concat()
+            }
+        }
+    }
+}
 
 /// What the floor does wrong on purpose, so that the generator can be held against it. Each `every` counts events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +88,7 @@ pub enum Fault {
 ///
 /// # Errors
 /// The listener fails.
-pub fn serve(listener: &TcpListener, fault: Fault, stop: &AtomicBool) -> io::Result<()> {
+pub fn serve(listener: &TcpListener, (voice, fault): (Voice, Fault), stop: &AtomicBool) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let poller = Poller::new()?;
     poller.add(listener, LISTENER)?;
@@ -55,7 +97,7 @@ pub fn serve(listener: &TcpListener, fault: Fault, stop: &AtomicBool) -> io::Res
         inputs: HashMap::new(),
         next: 0,
         subscribers: Vec::new(),
-        sender: Sender::new(fault),
+        sender: Sender { voice, fault, count: 0, held: None },
     };
     let mut ready = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -114,7 +156,7 @@ impl Floor {
             match request {
                 Request::Subscribe => {
                     self.poller.remove(&input.stream)?;
-                    send(&input.stream, HEAD)?;
+                    send(&input.stream, self.sender.voice.head())?;
                     self.subscribers.push(input.stream);
                     return Ok(());
                 }
@@ -158,28 +200,25 @@ impl Request {
 /// Writes events, and does wrong what it was told to do wrong.
 #[derive(Debug)]
 struct Sender {
+    voice: Voice,
     fault: Fault,
     count: u64,
     held: Option<Vec<u8>>,
 }
 
 impl Sender {
-    fn new(fault: Fault) -> Self {
-        Self { fault, count: 0, held: None }
-    }
-
     fn publish(&mut self, body: &[u8], subscribers: &mut Vec<TcpStream>) {
-        let chunk = self.chunk(body);
+        let event = self.event(body);
         let faulty = |every: u64| self.count.is_multiple_of(every);
         match self.fault {
             Fault::Drop { every } if faulty(every) => {}
             Fault::Double { every } if faulty(every) => {
-                broadcast(&chunk, subscribers);
-                broadcast(&chunk, subscribers);
+                broadcast(&event, subscribers);
+                broadcast(&event, subscribers);
             }
-            Fault::Swap { every } if faulty(every) => self.held = Some(chunk),
+            Fault::Swap { every } if faulty(every) => self.held = Some(event),
             Fault::None | Fault::Drop { .. } | Fault::Double { .. } | Fault::Swap { .. } => {
-                broadcast(&chunk, subscribers);
+                broadcast(&event, subscribers);
                 if let Some(held) = self.held.take() {
                     broadcast(&held, subscribers);
                 }
@@ -187,21 +226,15 @@ impl Sender {
         }
     }
 
-    fn chunk(&mut self, body: &[u8]) -> Vec<u8> {
+    fn event(&mut self, data: &[u8]) -> Vec<u8> {
         self.count += 1;
-        let mut frame = format!("id: {}-{}\ndata: ", now_ns() / MS_NS, self.count).into_bytes();
-        frame.extend_from_slice(body);
-        frame.extend_from_slice(b"\n\n");
-        let mut chunk = format!("{:x}\r\n", frame.len()).into_bytes();
-        chunk.extend_from_slice(&frame);
-        chunk.extend_from_slice(b"\r\n");
-        chunk
+        self.voice.event(&format!("{}-{}", now_ns() / MS_NS, self.count), data)
     }
 }
 
 /// A subscriber that does not take an event whole is let go: the generator then sees its stream end.
-fn broadcast(chunk: &[u8], subscribers: &mut Vec<TcpStream>) {
-    subscribers.retain(|subscriber| send(subscriber, chunk).is_ok());
+fn broadcast(event: &[u8], subscribers: &mut Vec<TcpStream>) {
+    subscribers.retain(|subscriber| send(subscriber, event).is_ok());
 }
 
 fn send(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {

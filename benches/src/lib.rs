@@ -8,7 +8,7 @@
 //! - [`poller`], [`audience`], [`publisher`], [`load`]: holds connections and publishes, on one thread
 //! - [`storm`]: clients that come back at once beside it, and the [`commands`] that Redis ran meanwhile
 //! - [`floor`]: what the kernel alone costs
-//! - [`process`], [`child`]: the processes under test
+//! - [`process`], [`child`], [`server`]: the processes under test
 //! - [`cases`]: what is measured
 //! - [`report`], [`plot`], [`summary`]: how it is told
 //! - [`selftest`]: the generator against a floor that lies
@@ -29,6 +29,7 @@ pub mod report;
 pub mod scan;
 pub mod selftest;
 pub mod sequence;
+pub mod server;
 pub mod stamp;
 pub mod storm;
 pub mod summary;

@@ -4,10 +4,11 @@
 //! it by slowing its publisher down. Latency counts from when the generator gave the event to the socket, whether or not that
 //! took it at once: the generator waits for nobody, so what it is late by is its own, and told apart.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rustix::thread::sched_yield;
+use rustix::thread::{sched_yield, set_current_timer_slack};
 use serde::Serialize;
 
 use crate::audience::{Arrivals, Audience};
@@ -16,8 +17,8 @@ use crate::poller::Poller;
 use crate::publisher::Publisher;
 use crate::stamp::Stamp;
 
-/// Events that are due within this time of each other may be sent together, so that a high rate does not cost the
-/// generator one wake-up per event. It adds at most as much to the latency.
+/// Where events are due within less than this time of each other, they may be sent together so far apart, so that a high
+/// rate does not cost the generator one wake-up per event. It adds at most as much to the latency.
 const PUBLISH_TICK_NS: u64 = MS_NS / 4;
 
 /// Sockets that are read between two looks at what is due, so that thousands that are ready make no publish late.
@@ -26,11 +27,14 @@ const READ_SLICE: usize = 32;
 /// How long to wait for what has not arrived, after the last arrival or publish. Then it is missing.
 const QUIET_NS: u64 = 3 * SECOND_NS;
 
-/// The publisher's token.
-const PUBLISHER: u64 = u64::MAX;
+/// Tokens from here on are those of the publisher's sockets.
+const PUBLISHER: u64 = 1 << 48;
 
 /// Tokens from here on are those of [`Beside`]; below are subscribers' indices.
 pub const OTHERS: u64 = 1 << 32;
+
+/// How long the kernel may add to a pause, in ns. By default it is 50 µs, which some of what is measured takes no longer than.
+const TIMER_SLACK_NS: NonZeroU64 = NonZeroU64::new(1_000).expect("not zero");
 
 /// What goes on beside publishing and listening, on the same thread.
 pub trait Beside {
@@ -127,7 +131,10 @@ pub fn run_beside(
     publisher: &mut dyn Publisher,
     (schedule, beside): (Schedule, &mut dyn Beside),
 ) -> anyhow::Result<Outcome> {
-    poller.add(publisher.socket(), PUBLISHER)?;
+    set_current_timer_slack(Some(TIMER_SLACK_NS))?;
+    for (token, socket) in (PUBLISHER..).zip(publisher.sockets()) {
+        poller.add(socket, token)?;
+    }
     let mut run = Run::new(schedule, audience);
     let mut ready = Vec::new();
     while !run.done(audience, publisher) {
@@ -137,7 +144,10 @@ pub fn run_beside(
         for slice in ready.chunks(READ_SLICE) {
             for &token in slice {
                 match token {
-                    PUBLISHER => publisher.collect().context("answers to publishes")?,
+                    token if token >= PUBLISHER => {
+                        let socket = usize::try_from(token - PUBLISHER).context("a token is an index")?;
+                        publisher.collect_from(socket).context("answers to publishes")?;
+                    }
                     token if token >= OTHERS => beside.read(token)?,
                     token => audience.read(poller, token)?,
                 }
@@ -145,7 +155,11 @@ pub fn run_beside(
             run.publish_due(publisher).context("publish")?;
         }
     }
-    poller.remove(publisher.socket())?;
+    for socket in publisher.sockets() {
+        poller.remove(socket)?;
+    }
+    // Servers that are started later would inherit it.
+    set_current_timer_slack(None)?;
     run.outcome(audience, publisher)
 }
 
@@ -196,7 +210,8 @@ impl Run {
             return Duration::from_millis(10);
         }
         let wait = self.due_ns(self.sent).saturating_sub(now_ns());
-        Duration::from_nanos(if wait == 0 { 0 } else { wait.max(PUBLISH_TICK_NS) })
+        let rare = SECOND_NS / self.schedule.rate >= PUBLISH_TICK_NS;
+        Duration::from_nanos(if wait == 0 || rare { wait } else { wait.max(PUBLISH_TICK_NS) })
     }
 
     fn done(&self, audience: &Audience, publisher: &dyn Publisher) -> bool {

@@ -65,7 +65,9 @@ fn bench(args: &Args) -> anyhow::Result<Bench> {
     let weir = args.weir.clone().unwrap_or_else(|| this.with_file_name("weir"));
     let cores = Cores::choose()?;
     pin(cores.generator)?;
-    let binaries = Binaries { weir, floor: this.with_file_name("weir-floor") };
+    // Beside the directory of this profile, whatever that is called: peers are always measured as released.
+    let peers = this.parent().and_then(Path::parent).map_or_else(PathBuf::new, |target| target.join("peers"));
+    let binaries = Binaries { weir, floor: this.with_file_name("weir-floor"), peers };
     Ok(Bench { binaries, cores, rounds: args.rounds, scratch })
 }
 

@@ -6,9 +6,11 @@ use std::net::{SocketAddr, TcpStream};
 use crate::stamp::Stamp;
 
 pub mod http;
+pub mod pool;
 pub mod redis;
 
 pub use http::HttpPublisher;
+pub use pool::HttpPool;
 pub use redis::RedisPublisher;
 
 /// Where events go in.
@@ -30,6 +32,19 @@ pub trait Publisher {
 
     /// What to wait for.
     fn socket(&self) -> &TcpStream;
+
+    /// All that is to be waited for, where it is more than one.
+    fn sockets(&self) -> Vec<&TcpStream> {
+        vec![self.socket()]
+    }
+
+    /// Reads the answers on one of the [`sockets`](Self::sockets).
+    ///
+    /// # Errors
+    /// As [`collect`](Self::collect).
+    fn collect_from(&mut self, _socket: usize) -> io::Result<()> {
+        self.collect()
+    }
 
     /// How the publishes ended so far.
     fn answers(&self) -> Answers;

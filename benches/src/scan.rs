@@ -11,6 +11,8 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
+    /// The head of a good response.
+    Open,
     /// An event of the generator.
     Stamp(Stamp),
     /// A control event of weir.
@@ -35,9 +37,12 @@ pub enum Control {
 /// What a response must not contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// Not `200` with chunks.
-    #[error("the answer to a subscribe is not 200 in chunks")]
+    /// Not `200` with a body that goes on.
+    #[error("the answer to a subscribe is not 200 with a body that goes on")]
     Head,
+    /// An event that nobody could resume from.
+    #[error("an event has no id")]
+    Id,
     /// Not the framing of chunks.
     #[error("the framing of chunks is broken")]
     Chunk,
@@ -56,6 +61,7 @@ pub struct Scanner {
     /// The head, or what was read of an unfinished line. Empty most of the time, so that an idle connection is cheap.
     carry: Vec<u8>,
     pending: Option<Found>,
+    has_id: bool,
 }
 
 /// Where in the response the next byte stands.
@@ -65,6 +71,8 @@ enum Place {
     Head,
     Framing(Framing),
     Data(usize),
+    /// In a body without chunks, which ends with the connection.
+    Plain,
     End,
 }
 
@@ -87,7 +95,11 @@ impl Scanner {
     pub fn feed(&mut self, mut bytes: &[u8], found: &mut impl FnMut(Found)) -> Result<(), Broken> {
         while let Some(first) = bytes.first() {
             let used = match self.place {
-                Place::Head => self.head(bytes)?,
+                Place::Head => self.head(bytes, found)?,
+                Place::Plain => {
+                    self.lines(bytes, found)?;
+                    bytes.len()
+                }
                 Place::Data(left) => {
                     let here = left.min(bytes.len());
                     self.lines(&bytes[..here], found)?;
@@ -110,27 +122,30 @@ impl Scanner {
     }
 
     /// Reads the head to its end, and says how many bytes of these belong to it.
-    fn head(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+    fn head(&mut self, bytes: &[u8], found: &mut impl FnMut(Found)) -> Result<usize, Broken> {
         let before = self.carry.len();
         self.keep(bytes)?;
         let Some(end) = find(&self.carry, b"\r\n\r\n") else { return Ok(bytes.len()) };
         let head = std::mem::take(&mut self.carry);
         let head = head[..end].to_ascii_lowercase();
-        if !head.starts_with(b"http/1.1 200 ") || find(&head, b"transfer-encoding: chunked").is_none() {
+        let has = |what| find(&head, what).is_some();
+        if !head.starts_with(b"http/1.1 200 ") || has(b"\r\ncontent-length:") {
             return Err(Broken::Head);
         }
-        self.place = Place::Framing(Framing::Size(0));
+        let chunked = has(b"\r\ntransfer-encoding: chunked");
+        self.place = if chunked { Place::Framing(Framing::Size(0)) } else { Place::Plain };
+        found(Found::Open);
         Ok(end + 4 - before)
     }
 
     fn lines(&mut self, mut bytes: &[u8], found: &mut impl FnMut(Found)) -> Result<(), Broken> {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             if self.carry.is_empty() {
-                self.line(&bytes[..end], found);
+                self.line(&bytes[..end], found)?;
             } else {
                 self.keep(&bytes[..end])?;
                 let line = std::mem::take(&mut self.carry);
-                self.line(&line, found);
+                self.line(&line, found)?;
             }
             bytes = &bytes[end + 1..];
         }
@@ -138,16 +153,22 @@ impl Scanner {
     }
 
     /// An event counts at its blank line, as it does for a client.
-    fn line(&mut self, line: &[u8], found: &mut impl FnMut(Found)) {
+    fn line(&mut self, line: &[u8], found: &mut impl FnMut(Found)) -> Result<(), Broken> {
         if line.is_empty() {
-            if let Some(event) = self.pending.take() {
-                found(event);
+            let has_id = std::mem::take(&mut self.has_id);
+            match self.pending.take() {
+                Some(Found::Stamp(_)) if !has_id => return Err(Broken::Id),
+                Some(event) => found(event),
+                None => {}
             }
         } else if let Some(text) = line.strip_prefix(b"data: ") {
             self.pending = self.pending.or_else(|| Stamp::parse(text).map(Found::Stamp));
         } else if let Some(name) = line.strip_prefix(b"event: weir.") {
             self.pending = Some(Found::Control(Control::named(name)));
+        } else if line.len() > b"id: ".len() && line.starts_with(b"id: ") {
+            self.has_id = true;
         }
+        Ok(())
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), Broken> {
@@ -203,6 +224,8 @@ mod tests {
 
     const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
+    const PLAIN: &str = "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n";
+
     fn stamp(number: u64) -> Stamp {
         Stamp { session: 3, number, sent_ns: 5 }
     }
@@ -233,10 +256,36 @@ mod tests {
         let text =
             [HEAD, &chunk(connected), &chunk(&(one + front)), &chunk(back), &chunk(":\n"), "0\r\n\r\n"]
                 .concat();
-        let expected =
-            [Found::Control(Control::Connected), Found::Stamp(stamp(0)), Found::Stamp(stamp(1)), Found::End];
+        let expected = [
+            Found::Open,
+            Found::Control(Control::Connected),
+            Found::Stamp(stamp(0)),
+            Found::Stamp(stamp(1)),
+            Found::End,
+        ];
         for step in 1..=text.len() {
             assert_eq!(scan(text.as_bytes(), step).as_deref(), Ok(&expected[..]), "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn a_body_without_chunks_goes_on_to_the_end_of_the_connection() {
+        let text = [PLAIN, ": hi\n\n", &event(0), "event: ping\n\n", &event(1)].concat();
+        let expected = [Found::Open, Found::Stamp(stamp(0)), Found::Stamp(stamp(1))];
+        for step in 1..=text.len() {
+            assert_eq!(scan(text.as_bytes(), step).as_deref(), Ok(&expected[..]), "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn an_id_may_follow_its_data_and_holds_for_one_event() {
+        let mut data = b"data: ".to_vec();
+        stamp(0).put(&mut data);
+        let data = String::from_utf8(data).unwrap();
+        let expected = [Found::Open, Found::Stamp(stamp(0))];
+        assert_eq!(scan(format!("{PLAIN}{data}\nid: 7-1\n\n").as_bytes(), 9).as_deref(), Ok(&expected[..]));
+        for text in [format!("{data}\n\n"), format!("{data}\nid: \n\n"), format!("id: 7-1\n\n{data}\n\n")] {
+            assert_eq!(scan(format!("{PLAIN}{text}").as_bytes(), 9), Err(Broken::Id), "{text}");
         }
     }
 
@@ -244,7 +293,7 @@ mod tests {
     fn an_event_without_its_blank_line_does_not_count() {
         let cut = event(0);
         let text = [HEAD, &chunk(&cut[..cut.len() - 1])].concat();
-        assert_eq!(scan(text.as_bytes(), 64), Ok(Vec::new()));
+        assert_eq!(scan(text.as_bytes(), 64), Ok(vec![Found::Open]));
     }
 
     #[test]

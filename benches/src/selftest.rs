@@ -8,8 +8,8 @@ use std::thread;
 
 use anyhow::{Context, anyhow, ensure};
 
-use crate::audience::{Audience, Plan};
-use crate::floor::{self, Fault};
+use crate::audience::{Audience, Opening, Plan};
+use crate::floor::{self, Fault, Voice};
 use crate::load::{self, Outcome, Schedule};
 use crate::poller::Poller;
 use crate::publisher::HttpPublisher;
@@ -24,18 +24,28 @@ const EVERY: u64 = 7;
 /// Deliveries that are wrong.
 const WRONG: u64 = EVENTS / EVERY * SUBSCRIBERS;
 
-/// Runs every fault and compares what was seen with what was done.
+/// Runs every fault in every way that a server speaks, and compares what was seen with what was done.
 ///
 /// # Errors
 /// The generator saw something else.
 pub fn run() -> anyhow::Result<()> {
+    let voices = [Voice::Weir, Voice::Chunked, Voice::IdLast, Voice::Plain];
+    thread::scope(|scope| {
+        let runs = voices.map(|voice| (voice, scope.spawn(move || judge(voice))));
+        runs.into_iter().try_for_each(|(voice, run)| {
+            run.join().map_err(|_| anyhow!("the generator panicked"))?.with_context(|| format!("{voice:?}"))
+        })
+    })
+}
+
+fn judge(voice: Voice) -> anyhow::Result<()> {
     for (fault, expected) in [
         (Fault::None, Seen::default()),
         (Fault::Drop { every: EVERY }, Seen { missing: WRONG, ..Seen::default() }),
         (Fault::Double { every: EVERY }, Seen { duplicates: WRONG, ..Seen::default() }),
         (Fault::Swap { every: EVERY }, Seen { reordered: WRONG, ..Seen::default() }),
     ] {
-        let outcome = against(fault).with_context(|| format!("{fault:?}"))?;
+        let outcome = against(voice, fault).with_context(|| format!("{fault:?}"))?;
         let seen = Seen::of(&outcome);
         ensure!(seen == expected, "{fault:?}: {seen:?} was seen, {expected:?} was done");
         let delivered = SUBSCRIBERS * EVENTS - expected.missing;
@@ -60,18 +70,19 @@ impl Seen {
     }
 }
 
-fn against(fault: Fault) -> anyhow::Result<Outcome> {
+fn against(voice: Voice, fault: Fault) -> anyhow::Result<Outcome> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     let stop = Arc::new(AtomicBool::new(false));
     let floor = thread::spawn({
         let stop = Arc::clone(&stop);
-        move || floor::serve(&listener, fault, &stop)
+        move || floor::serve(&listener, (voice, fault), &stop)
     });
     let outcome = (|| {
         let poller = Poller::new()?;
         let plan = Plan { connections: usize::try_from(SUBSCRIBERS)?, sessions: 1 };
-        let mut audience = Audience::connect(&poller, address, plan)?;
+        let opening = if voice == Voice::Weir { Opening::Connected } else { Opening::Head };
+        let mut audience = Audience::connect_to(&poller, (address, opening), plan)?;
         let mut publisher = HttpPublisher::connect(address)?;
         load::run(&poller, &mut audience, &mut publisher, Schedule { rate: RATE, total: EVENTS, sessions: 1 })
     })();

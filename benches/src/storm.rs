@@ -244,7 +244,7 @@ impl Guest {
             }
             Found::Control(Control::Connected) => tally.answered += 1,
             Found::Stamp(_) | Found::Control(Control::Gap | Control::Refused) => tally.wrong += 1,
-            Found::Control(Control::Other) | Found::End => {}
+            Found::Control(Control::Other) | Found::Open | Found::End => {}
         })
     }
 }

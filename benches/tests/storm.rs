@@ -31,7 +31,7 @@ fn serve(listener: &TcpListener, redis: SocketAddr, replay: Replay) -> Vec<TcpSt
             lines[0].split(['s', '/']).filter_map(|word| word.parse().ok()).next().expect("a session");
         let mut body = b"event: weir.connected\nid: 7-0\ndata: {}\n\n".to_vec();
         for number in replay(nth) {
-            body.extend_from_slice(b"data: ");
+            body.extend_from_slice(format!("id: 7-{}\ndata: ", number + 1).as_bytes());
             Stamp { session, number: *number, sent_ns: 0 }.put(&mut body);
             body.extend_from_slice(b"\n\n");
         }

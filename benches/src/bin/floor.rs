@@ -5,10 +5,10 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::AtomicBool;
 
-use weir_benches::floor::{Fault, serve};
+use weir_benches::floor::{Fault, Voice, serve};
 
 fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     eprintln!(r#"{{"message":"listening","public":"{}"}}"#, listener.local_addr()?);
-    serve(&listener, Fault::None, &AtomicBool::new(false))
+    serve(&listener, (Voice::Weir, Fault::None), &AtomicBool::new(false))
 }

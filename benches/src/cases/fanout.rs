@@ -1,52 +1,100 @@
-//! Many subscribers of one session: what weir adds to the kernel's price of a delivery.
+//! Many subscribers of one session: what each server adds to the kernel's price of a delivery.
 
-use crate::audience::{Audience, Plan};
+use anyhow::Context;
+
+use crate::audience::Plan;
 use crate::cases::Bench;
-use crate::child::Running;
 use crate::load::{self, Outcome, Schedule};
 use crate::poller::Poller;
 use crate::process::{Cpu, allow_connections};
 use crate::publisher::HttpPublisher;
-use crate::report::{Case, Figure, Goal, Round, median};
+use crate::report::{Case, Figure, Goal, Round};
+use crate::server::{Server, Settings};
 
-const SUBSCRIBERS: usize = 1_000;
-const RATE: u64 = 50;
-const SECONDS: u64 = 8;
+/// Everybody.
+const SERVERS: [Server; 10] = [
+    Server::Floor,
+    Server::Weir,
+    Server::BareHyper,
+    Server::Nchan,
+    Server::Axum,
+    Server::Hono,
+    Server::WeirRedis,
+    Server::NchanRedis,
+    Server::AxumRedis,
+    Server::FastifyRedis,
+];
 
-const CPU: &str = "CPU µs/delivery";
+/// What is asked of them.
+const LOAD: Load = Load { subscribers: 1_000, rate: 50, seconds: 4 };
+
+pub(super) const CPU: &str = "CPU µs/delivery";
 const MISSING: &str = "missing";
 const WRONG: &str = "doubled, reordered or foreign";
 
-/// Runs the floor and weir in turn.
+/// How much goes to how many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    /// Connections that listen to the one session.
+    pub(super) subscribers: usize,
+    /// Events per second.
+    pub(super) rate: u64,
+    /// For how long.
+    pub(super) seconds: u64,
+}
+
+/// Runs weir, its peers and the floor in turn.
 ///
 /// # Errors
 /// A server does not start, or breaks the protocol.
 pub fn run(bench: &Bench) -> anyhow::Result<Case> {
-    allow_connections(SUBSCRIBERS as u64)?;
-    let mut rounds = Vec::new();
-    for _ in 0..bench.rounds {
-        rounds.push(measure("floor", &Running::floor(&bench.binaries, bench.cores)?)?);
-        rounds.push(measure("weir", &Running::weir(&bench.binaries, bench.cores, &[])?)?);
-    }
-    let what = format!(
-        "{SUBSCRIBERS} subscribers of one session, {RATE} events/s published over HTTP for {SECONDS} s; weir with its \
-         embedded log."
-    );
-    let mut case = Case { name: "fanout", what, rounds, goals: Vec::new() };
-    case.goals = goals(&case);
+    let mut case = LOAD.compare(bench, "fanout", &SERVERS)?;
+    let goal = |what, peer, at_most| Goal { what, measured: case.ratio("weir", peer, CPU), at_most };
+    let goals = [
+        goal("CPU per delivery, times the floor's of the same round", "floor", 1.25),
+        goal("CPU per delivery, times nchan's of the same round", "nchan", 0.8),
+    ];
+    case.goals.splice(0..0, goals);
     Ok(case)
 }
 
-fn measure(name: &'static str, server: &Running) -> anyhow::Result<Round> {
-    let poller = Poller::new()?;
-    let plan = Plan { connections: SUBSCRIBERS, sessions: 1 };
-    let mut audience = Audience::connect(&poller, server.address, plan)?;
-    let mut publisher = HttpPublisher::connect(server.address)?;
-    let before = Cpu::of(server.pid())?;
-    let schedule = Schedule { rate: RATE, total: RATE * SECONDS, sessions: 1 };
-    let outcome = load::run(&poller, &mut audience, &mut publisher, schedule)?;
-    let cpu = Cpu::of(server.pid())?.since(before);
-    Ok(Round { server: name, figures: figures(&outcome, cpu) })
+impl Load {
+    /// Runs these servers in turn, round by round. That nothing is lost is the first goal.
+    pub(super) fn compare(
+        self,
+        bench: &Bench,
+        name: &'static str,
+        servers: &[Server],
+    ) -> anyhow::Result<Case> {
+        let Self { subscribers, rate, seconds } = self;
+        allow_connections(subscribers as u64)?;
+        let mut rounds = Vec::new();
+        for server in (0..bench.rounds).flat_map(|_| servers) {
+            rounds.push(self.measure(bench, *server).context(server.name())?);
+        }
+        let what = format!(
+            "{subscribers} subscribers of one session, {rate} events/s published over HTTP on one connection for {seconds} s; \
+             `weir` with its embedded log, `+ Redis` each with a Redis of its own."
+        );
+        let mut case = Case { name, what, rounds, goals: Vec::new() };
+        let faults = [MISSING, WRONG].into_iter().flat_map(|fault| case.values("weir", fault)).sum();
+        let what = "deliveries that weir lost, doubled or put out of order";
+        case.goals.push(Goal { what, measured: faults, at_most: 0.0 });
+        Ok(case)
+    }
+
+    fn measure(self, bench: &Bench, server: Server) -> anyhow::Result<Round> {
+        let Self { subscribers, rate, seconds } = self;
+        let started = server.start(bench, Settings::default())?;
+        let (process, poller) = (&started.process, Poller::new()?);
+        let mut audience = started.audience(&poller, Plan { connections: subscribers, sessions: 1 })?;
+        let mut publisher = HttpPublisher::connect(process.address)?;
+        let before = Cpu::of(process.pid())?;
+        let schedule = Schedule { rate, total: rate * seconds, sessions: 1 };
+        let outcome = load::run(&poller, &mut audience, &mut publisher, schedule)?;
+        let cpu = Cpu::of(process.pid())?.since(before);
+        Ok(Round { server: server.name(), figures: figures(&outcome, cpu) })
+    }
 }
 
 fn figures(outcome: &Outcome, cpu: Cpu) -> Vec<Figure> {
@@ -54,28 +102,15 @@ fn figures(outcome: &Outcome, cpu: Cpu) -> Vec<Figure> {
     let per_delivery = |ns: u64| ns as f64 / 1_000.0 / arrivals.delivered as f64;
     vec![
         Figure::new(CPU, per_delivery(cpu.used_ns)),
-        Figure::new("waited for its core, µs/delivery", per_delivery(cpu.waited_ns)),
-        Figure::new("delivered", arrivals.delivered as f64),
-        Figure::new(MISSING, outcome.missing as f64),
-        Figure::new(WRONG, (arrivals.duplicates + arrivals.reordered + arrivals.foreign) as f64),
         Figure::new("p50 ms", latency.p50),
         Figure::new("p99 ms", latency.p99),
         Figure::new("p99.9 ms", latency.p999),
         Figure::new("max ms", latency.max),
+        Figure::new("delivered", arrivals.delivered as f64),
+        Figure::new(MISSING, outcome.missing as f64),
+        Figure::new(WRONG, (arrivals.duplicates + arrivals.reordered + arrivals.foreign) as f64),
+        Figure::new("waited for its core, µs/delivery", per_delivery(cpu.waited_ns)),
         Figure::new("publisher late ms", outcome.late_ms),
-    ]
-}
-
-fn goals(case: &Case) -> Vec<Goal> {
-    let ratios =
-        case.values("weir", CPU).into_iter().zip(case.values("floor", CPU)).map(|(weir, floor)| weir / floor);
-    let lost: f64 = [MISSING, WRONG].into_iter().flat_map(|name| case.values("weir", name)).sum();
-    vec![
-        Goal {
-            what: "CPU per delivery, times the floor's of the same round",
-            measured: median(ratios.collect()),
-            at_most: 1.5,
-        },
-        Goal { what: "deliveries that weir lost, doubled or put out of order", measured: lost, at_most: 0.0 },
+        Figure::new("read late p99 ms", outcome.read_late_ms),
     ]
 }

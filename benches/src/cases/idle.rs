@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
+
 use crate::audience::{Audience, Plan};
 use crate::cases::Bench;
-use crate::child::Running;
 use crate::clock::{SECOND_NS, now_ns};
 use crate::poller::Poller;
 use crate::process::{Cpu, allow_connections, pss_kib};
-use crate::report::{Case, Figure, Goal, Round};
+use crate::report::{Case, Figure, Goal, Round, median};
+use crate::server::{Server, Settings};
 
 const CONNECTIONS: usize = 15_000;
 
@@ -20,40 +22,58 @@ const IDLE_SECONDS: u64 = 9;
 
 const PER_CONNECTION: &str = "PSS KiB/connection";
 
-/// Runs weir once: memory does not vary as time does.
+/// Those in memory, and one on Redis.
+const SERVERS: [Server; 6] =
+    [Server::Weir, Server::BareHyper, Server::Nchan, Server::Axum, Server::Hono, Server::FastifyRedis];
+
+/// Runs each once: memory does not vary as time does.
 ///
 /// # Errors
-/// The server does not start, or breaks the protocol.
+/// A server does not start, or breaks the protocol.
 pub fn run(bench: &Bench) -> anyhow::Result<Case> {
     allow_connections(CONNECTIONS as u64)?;
-    let args = ["--heartbeat".to_owned(), format!("{HEARTBEAT_SECONDS}s")];
-    let weir = Running::weir(&bench.binaries, bench.cores, &args)?;
+    let measured = |server: Server| measure(bench, server).context(server.name());
+    let rounds = SERVERS.into_iter().map(measured).collect::<anyhow::Result<_>>()?;
     let what = format!(
         "{CONNECTIONS} idle subscribers of as many sessions; memory after {IDLE_SECONDS} s with a heartbeat every \
          {HEARTBEAT_SECONDS} s, less what the server had before the first."
     );
-    let mut case = Case { name: "idle", what, rounds: vec![measure(&weir)?], goals: Vec::new() };
-    let measured = case.values("weir", PER_CONNECTION).first().copied().unwrap_or(f64::NAN);
-    case.goals = vec![Goal { what: PER_CONNECTION, measured, at_most: 14.0 }];
+    let mut case = Case { name: "idle", what, rounds, goals: Vec::new() };
+    let pss = |server| median(case.values(server, PER_CONNECTION));
+    case.goals = vec![
+        Goal {
+            what: "PSS KiB/connection beyond that of bare hyper in the same run",
+            measured: pss("weir") - pss("bare hyper"),
+            at_most: 1.0,
+        },
+        Goal { what: PER_CONNECTION, measured: pss("weir"), at_most: 11.0 },
+        Goal {
+            what: "PSS per connection, times that of nchan in the same run",
+            measured: pss("weir") / pss("nchan"),
+            at_most: 1.0,
+        },
+    ];
     Ok(case)
 }
 
-fn measure(weir: &Running) -> anyhow::Result<Round> {
-    let poller = Poller::new()?;
+fn measure(bench: &Bench, server: Server) -> anyhow::Result<Round> {
+    let settings = Settings { heartbeat_seconds: HEARTBEAT_SECONDS, ..Settings::default() };
+    let started = server.start(bench, settings)?;
+    let (pid, poller) = (started.process.pid(), Poller::new()?);
     let sessions = u32::try_from(CONNECTIONS)?;
-    let empty = pss_kib(weir.pid())?;
+    let empty = pss_kib(pid)?;
     let start = now_ns();
-    let mut audience = Audience::connect(&poller, weir.address, Plan { connections: CONNECTIONS, sessions })?;
+    let mut audience = started.audience(&poller, Plan { connections: CONNECTIONS, sessions })?;
     let connected = now_ns();
-    let fresh = pss_kib(weir.pid())?;
-    let before = Cpu::of(weir.pid())?;
+    let fresh = pss_kib(pid)?;
+    let before = Cpu::of(pid)?;
     listen(&poller, &mut audience)?;
-    let cpu = Cpu::of(weir.pid())?.since(before);
-    let idle = pss_kib(weir.pid())?;
+    let cpu = Cpu::of(pid)?.since(before);
+    let idle = pss_kib(pid)?;
     anyhow::ensure!(audience.arrivals().ended == 0, "{} connections ended", audience.arrivals().ended);
     let per_connection = |pss: u64| pss.saturating_sub(empty) as f64 / CONNECTIONS as f64;
     Ok(Round {
-        server: "weir",
+        server: server.name(),
         figures: vec![
             Figure::new(PER_CONNECTION, per_connection(idle.max(fresh))),
             Figure::new("right after connecting", per_connection(fresh)),
