@@ -16,12 +16,14 @@ FROM ?=
 # Seconds of faults of `make soak`, and the seed that chooses them; one is chosen, and printed first, where it is empty.
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
+# Seconds for which clients come and go in `make churn`.
+CHURN_SECONDS ?= 3600
 # Clients of `make crowd`.
 CROWD ?= 3000
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test upgrade-test check fmt fmt-check lint doc deny sizes soak crowd bench fuzz clean
+.PHONY: help run test upgrade-test check fmt fmt-check lint doc deny sizes soak crowd bench churn fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +91,11 @@ bench: ## measure end to end, or BENCH="fanout idle …" alone; then each step o
 	cargo build --release --locked -p weir -p weir-benches
 	cargo run --release --locked --quiet -p weir-benches --bin weir-bench -- $(BENCH)
 	cargo bench --locked --quiet -p weir-benches
+
+churn: ## clients come and go for CHURN_SECONDS (3600) beside other work: memory stays flat, nothing is lost
+	@.ci/setup bench
+	cargo build --release --locked -p weir -p weir-benches
+	CHURN_SECONDS=$(CHURN_SECONDS) nice -n 5 cargo run --release --locked --quiet -p weir-benches --bin weir-bench -- churn
 
 fuzz: export CARGO_PROFILE_RELEASE_LTO = off
 fuzz: ## fuzz every target for FUZZ_SECONDS (60); needs the nightly toolchain

@@ -6,6 +6,7 @@ use crate::child::Binaries;
 use crate::process::Cores;
 use crate::report::Case;
 
+pub mod churn;
 pub mod coalesce;
 pub mod crowd;
 pub mod fanout;
@@ -25,6 +26,7 @@ pub const ALL: &[Entry] = &[
     Entry { name: "idle", runs: &[idle::run] },
     Entry { name: "storm", runs: &[storm::run] },
     Entry { name: "stalled", runs: &[stalled::run] },
+    Entry { name: "churn", runs: &[churn::run] },
 ];
 
 /// What can be measured by its name alone. It has its own report, with one table for each run.
@@ -47,4 +49,6 @@ pub struct Bench {
     pub rounds: usize,
     /// Where Redis may put its files.
     pub scratch: PathBuf,
+    /// How long clients come and go in [`churn`].
+    pub churn_seconds: u64,
 }

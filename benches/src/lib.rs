@@ -7,6 +7,7 @@
 //! - [`receive`]: when the bytes of a server were there, whenever they are read
 //! - [`poller`], [`audience`], [`publisher`], [`load`]: holds connections and publishes, on one thread
 //! - [`storm`]: clients that come back at once beside it, and the [`commands`] that Redis ran meanwhile
+//! - [`visit`]: a client that comes and goes; [`steady`]: whether what it leaves behind adds up
 //! - [`floor`]: what the kernel alone costs
 //! - [`process`], [`child`], [`server`]: the processes under test
 //! - [`cases`]: what is measured
@@ -31,5 +32,7 @@ pub mod selftest;
 pub mod sequence;
 pub mod server;
 pub mod stamp;
+pub mod steady;
 pub mod storm;
 pub mod summary;
+pub mod visit;

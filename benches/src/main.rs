@@ -28,6 +28,9 @@ struct Args {
     /// How often each case that measures time is repeated.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// How long clients come and go in the case `churn`.
+    #[arg(long, env = "CHURN_SECONDS", default_value_t = 60)]
+    churn_seconds: u64,
     /// Where the reports are written.
     #[arg(long, default_value = "docs/benchmarks")]
     out: PathBuf,
@@ -68,7 +71,7 @@ fn bench(args: &Args) -> anyhow::Result<Bench> {
     // Beside the directory of this profile, whatever that is called: peers are always measured as released.
     let peers = this.parent().and_then(Path::parent).map_or_else(PathBuf::new, |target| target.join("peers"));
     let binaries = Binaries { weir, floor: this.with_file_name("weir-floor"), peers };
-    Ok(Bench { binaries, cores, rounds: args.rounds, scratch })
+    Ok(Bench { binaries, cores, rounds: args.rounds, scratch, churn_seconds: args.churn_seconds })
 }
 
 /// Runs one case, writes its report and says whether its goals were reached.

@@ -56,6 +56,14 @@ pub fn pss_kib(pid: u32) -> anyhow::Result<u64> {
     line.trim().trim_end_matches(" kB").parse().context("Pss is a number")
 }
 
+/// Descriptors that a process has open.
+///
+/// # Errors
+/// The process is gone.
+pub fn descriptors(pid: u32) -> anyhow::Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd")).context("the process is gone")?.count())
+}
+
 /// The cores of a measurement: the server has one for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cores {
