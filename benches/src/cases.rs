@@ -11,6 +11,8 @@ pub mod coalesce;
 pub mod crowd;
 pub mod fanout;
 pub mod idle;
+pub mod instances;
+pub mod reader;
 pub mod redis;
 pub mod sessions;
 pub mod stalled;
@@ -23,6 +25,8 @@ pub const ALL: &[Entry] = &[
     Entry { name: "crowd", runs: &[crowd::run] },
     Entry { name: "sessions", runs: &[sessions::run] },
     Entry { name: "redis", runs: &[redis::run] },
+    Entry { name: "reader", runs: &[reader::run] },
+    Entry { name: "instances", runs: &[instances::run] },
     Entry { name: "idle", runs: &[idle::run] },
     Entry { name: "storm", runs: &[storm::run] },
     Entry { name: "stalled", runs: &[stalled::run] },

@@ -20,16 +20,7 @@ impl Commands {
     /// # Errors
     /// No answer, or one that is none.
     pub fn of(redis: SocketAddr) -> anyhow::Result<Self> {
-        let mut stream = TcpStream::connect(redis)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.write_all(b"INFO commandstats\r\n")?;
-        let mut reader = BufReader::new(stream);
-        let mut length = String::new();
-        reader.read_line(&mut length)?;
-        let length = length.trim().strip_prefix('$').context("the answer is a bulk string")?.parse()?;
-        let mut text = vec![0; length];
-        reader.read_exact(&mut text)?;
-        Ok(Self::parse(std::str::from_utf8(&text)?))
+        Ok(Self::parse(&info(redis, "commandstats")?))
     }
 
     fn parse(text: &str) -> Self {
@@ -54,6 +45,29 @@ impl Commands {
     fn calls(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or(0)
     }
+}
+
+/// Bytes that Redis has sent to all of its clients so far.
+///
+/// # Errors
+/// No answer, or one that is none.
+pub fn sent_bytes(redis: SocketAddr) -> anyhow::Result<u64> {
+    let stats = info(redis, "stats")?;
+    let line = stats.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+    Ok(line.context("Redis counts what it sends")?.parse()?)
+}
+
+fn info(redis: SocketAddr, section: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(redis)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    write!(stream, "INFO {section}\r\n")?;
+    let mut reader = BufReader::new(stream);
+    let mut length = String::new();
+    reader.read_line(&mut length)?;
+    let length = length.trim().strip_prefix('$').context("the answer is a bulk string")?.parse()?;
+    let mut text = vec![0; length];
+    reader.read_exact(&mut text)?;
+    Ok(String::from_utf8(text)?)
 }
 
 #[cfg(test)]

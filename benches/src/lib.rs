@@ -8,6 +8,7 @@
 //! - [`poller`], [`audience`], [`publisher`], [`load`]: holds connections and publishes, on one thread
 //! - [`storm`]: clients that come back at once beside it, and the [`commands`] that Redis ran meanwhile
 //! - [`visit`]: a client that comes and goes; [`steady`]: whether what it leaves behind adds up
+//! - [`readers`], [`xread`]: readers of a stream, and the floor of reading
 //! - [`floor`]: what the kernel alone costs
 //! - [`process`], [`child`], [`server`]: the processes under test
 //! - [`cases`]: what is measured
@@ -25,6 +26,7 @@ pub mod plot;
 pub mod poller;
 pub mod process;
 pub mod publisher;
+pub mod readers;
 pub mod receive;
 pub mod report;
 pub mod scan;
@@ -36,3 +38,4 @@ pub mod steady;
 pub mod storm;
 pub mod summary;
 pub mod visit;
+pub mod xread;

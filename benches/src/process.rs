@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::AddAssign;
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -30,11 +31,23 @@ impl Cpu {
         for task in tasks {
             // A thread may end between the two looks at it.
             let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-            let mut numbers = text.split_whitespace().map_while(|word| word.parse::<u64>().ok());
-            sum.used_ns += numbers.next().unwrap_or(0);
-            sum.waited_ns += numbers.next().unwrap_or(0);
+            sum += Self::parse(&text);
         }
         Ok(sum)
+    }
+
+    /// Reads the books of one thread of this process.
+    ///
+    /// # Errors
+    /// The thread is gone.
+    pub fn of_thread(thread: u32) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat"));
+        Ok(Self::parse(&text.context("the thread is gone")?))
+    }
+
+    fn parse(schedstat: &str) -> Self {
+        let mut numbers = schedstat.split_whitespace().map_while(|word| word.parse().ok());
+        Self { used_ns: numbers.next().unwrap_or(0), waited_ns: numbers.next().unwrap_or(0) }
     }
 
     /// What was used since `earlier`.
@@ -44,6 +57,18 @@ impl Cpu {
             waited_ns: self.waited_ns.saturating_sub(earlier.waited_ns),
         }
     }
+}
+
+impl AddAssign for Cpu {
+    fn add_assign(&mut self, other: Self) {
+        self.used_ns += other.used_ns;
+        self.waited_ns += other.waited_ns;
+    }
+}
+
+/// The number of this thread, by which the kernel keeps its books.
+pub fn this_thread() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
 }
 
 /// Memory that belongs to a process, shared pages by their share, in KiB.
