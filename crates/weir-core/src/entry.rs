@@ -149,6 +149,10 @@ impl<'a> Fields<'a> {
 pub fn fits(data: &[u8], most: usize) -> bool {
     /// What each further line costs beside its text.
     const LINE: usize = b"data: \n".len();
+    // Even of line ends alone it would fit.
+    if data.len() <= 2 * most / (1 + LINE) {
+        return true;
+    }
     let line_ends = data.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
     data.len() <= most && data.len() + LINE * line_ends <= 2 * most
 }

@@ -35,7 +35,11 @@ pub fn encode(id: EventId, kind: Option<&str>, data: &str) -> Encoded {
         put(&mut out, &[b"event: ", kind.as_bytes(), b"\n"]);
     }
     let start = out.len() + b"data: ".len();
-    put_data(&mut out, data);
+    if lines == 1 {
+        put(&mut out, &[b"data: ", data.as_bytes(), b"\n"]);
+    } else {
+        put_data(&mut out, data);
+    }
     out.extend_from_slice(b"\n");
     Encoded { frame: out.freeze(), data: (lines == 1).then(|| start..start + data.len()) }
 }

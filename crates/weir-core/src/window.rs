@@ -23,6 +23,12 @@ pub use read::{Found, Scope};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 
+impl Seq {
+    fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// A place in the log: the instance's count and the id that clients know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
@@ -180,18 +186,16 @@ impl Window {
     pub fn push(&mut self, event: Arc<Event>) -> Seq {
         self.begin_at(event.id);
         self.bytes += event.cost();
-        let (id, session) = (event.id, event.session.clone());
-        let seq = self.append(Slot::Event(event), id);
-        self.sessions.push(session, seq);
-        seq
+        self.sessions.push(&event.session, self.last_seq().next());
+        let id = event.id;
+        self.append(Slot::Event(event), id)
     }
 
     /// Marks the place of an entry of this session that was too large.
     pub fn push_oversize(&mut self, id: EventId, session: Session) -> Seq {
         self.begin_at(id);
-        let seq = self.append(Slot::Oversize(id, session.clone()), id);
-        self.sessions.push(session, seq);
-        seq
+        self.sessions.push(&session, self.last_seq().next());
+        self.append(Slot::Oversize(id, session), id)
     }
 
     /// Moves the head past an entry that concerns no client.

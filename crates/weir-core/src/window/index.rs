@@ -1,6 +1,5 @@
 //! Where each session's events stand in the window, and what it has lost.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use super::{Mark, Seq};
@@ -51,19 +50,17 @@ impl SessionIndexes {
         self.get(session).map_or(self.forgotten, |index| index.evicted)
     }
 
-    pub(super) fn push(&mut self, session: Session, seq: Seq) {
-        let index = match self.by_session.entry(session) {
-            Entry::Occupied(known) => {
-                let index = known.into_mut();
-                if index.seqs.is_empty() {
-                    self.dormant -= 1;
-                }
-                index
+    pub(super) fn push(&mut self, session: &Session, seq: Seq) {
+        if let Some(index) = self.by_session.get_mut(session) {
+            if index.seqs.is_empty() {
+                self.dormant -= 1;
             }
+            index.seqs.push_back(seq);
+        } else {
             // It may be one of those that were forgotten.
-            Entry::Vacant(new) => new.insert(SessionIndex { seqs: VecDeque::new(), evicted: self.forgotten }),
-        };
-        index.seqs.push_back(seq);
+            let index = SessionIndex { seqs: VecDeque::from([seq]), evicted: self.forgotten };
+            self.by_session.insert(session.clone(), index);
+        }
     }
 
     /// Its oldest event left the window.
@@ -117,7 +114,7 @@ mod tests {
     fn flood(indexes: &mut SessionIndexes, from: u64, names: impl Iterator<Item = u64>) {
         for (n, name) in (from..).zip(names) {
             let session = Session::parse(&name.to_string()).unwrap();
-            indexes.push(session.clone(), Seq(n));
+            indexes.push(&session, Seq(n));
             indexes.evict(&session, mark(n));
         }
     }
