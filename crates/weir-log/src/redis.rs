@@ -5,6 +5,7 @@
 //!
 //! - `access`, `config`: how it is reached, and what it is told
 //! - `link`, `fault`, `advice`, `frame`: one connection, what goes wrong on it and what to do then, what comes over it
+//! - `wire`, `resp`: the connection that entries come over, and its protocol
 //! - `home`, `connector`: which server has the stream now, and connections to it
 //! - `keys`, `scripts`: what stands in Redis, and what runs there
 //! - `append`: adding events
@@ -32,8 +33,10 @@ mod link;
 mod pacing;
 mod position;
 mod reader;
+mod resp;
 mod scripts;
 mod upkeep;
+mod wire;
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fred::types::Resp3Frame;
 use fred::types::config::Server;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -14,7 +15,9 @@ use super::fault::Fault;
 use super::frame;
 use super::home::sentinel::Word;
 use super::home::{Home, sentinel};
-use super::link::{Dialer, Link};
+use super::link::{Dialer, Link, Terms};
+use super::resp::Walk;
+use super::wire::Wire;
 use weir_metrics::Metrics;
 
 /// How often the Sentinels are asked whether the master is still the same. It bounds how long connections stay with one
@@ -60,21 +63,30 @@ impl Connector {
 
     /// Makes a connection, or says why there is none. Dropping the future leaves nothing behind.
     pub(super) async fn connect(&self) -> Result<Arc<Link>, Fault> {
+        self.reach().await
+    }
+
+    /// Makes a connection for entries to come over.
+    pub(super) async fn connect_wire(&self) -> Result<Wire, Fault> {
+        self.reach().await
+    }
+
+    async fn reach<C: Connection>(&self) -> Result<C, Fault> {
         let terms = self.home.terms();
         match &self.home {
-            Home::Fixed => self.dialer.dial(None, terms, CancellationToken::new()).await,
+            Home::Fixed => C::dial(&self.dialer, None, terms, CancellationToken::new()).await,
             Home::Sharded(shards) => {
                 let owner = shards.owner(&self.dialer).await?;
-                let dialed = self.dialer.dial(Some(&owner), terms, CancellationToken::new()).await;
+                let dialed = C::dial(&self.dialer, Some(&owner), terms, CancellationToken::new()).await;
                 dialed.map_err(|fault| fault.away(format_args!("the node {owner}")))
             }
             Home::Watched(sentinels) => {
                 let word = sentinels.master(&self.dialer).await?;
                 let (master, over) = (word.master.clone(), self.token_of(&word.master));
                 tokio::select! {
-                    link = self.dialer.dial(Some(&master), terms, over.clone()) => {
-                        let link = link.map_err(|fault| fault.away(format_args!("the master {master}")))?;
-                        must_be_master(&link, &master).await?;
+                    link = C::dial(&self.dialer, Some(&master), terms, over.clone()) => {
+                        let mut link = link.map_err(|fault| fault.away(format_args!("the master {master}")))?;
+                        must_be_master(link.role().await, &master)?;
                         // Only now: a word alone ends no good connection.
                         self.stay_at(word, &over);
                         if over.is_cancelled() {
@@ -128,9 +140,56 @@ impl Connector {
     }
 }
 
+/// What is connected.
+trait Connection: Sized {
+    /// Connects to the server, or to the one of the URL; it ends with the token.
+    async fn dial(
+        dialer: &Dialer,
+        server: Option<&Server>,
+        terms: Terms,
+        over: CancellationToken,
+    ) -> Result<Self, Fault>;
+
+    /// What the server says of itself.
+    async fn role(&mut self) -> Result<Resp3Frame, Fault>;
+}
+
+impl Connection for Arc<Link> {
+    async fn dial(
+        dialer: &Dialer,
+        server: Option<&Server>,
+        terms: Terms,
+        over: CancellationToken,
+    ) -> Result<Self, Fault> {
+        dialer.dial(server, terms, over).await
+    }
+
+    async fn role(&mut self) -> Result<Resp3Frame, Fault> {
+        self.ask("ROLE", Vec::new(), sentinel::PATIENCE).await
+    }
+}
+
+impl Connection for Wire {
+    async fn dial(
+        dialer: &Dialer,
+        server: Option<&Server>,
+        terms: Terms,
+        over: CancellationToken,
+    ) -> Result<Self, Fault> {
+        dialer.dial_wire(server, terms, over).await
+    }
+
+    async fn role(&mut self) -> Result<Resp3Frame, Fault> {
+        let deadline = Instant::now() + sentinel::PATIENCE;
+        self.ask(&["ROLE"]);
+        self.send(deadline).await?;
+        Walk::new(self.reply(deadline).await?).frame()
+    }
+}
+
 /// A Sentinel may name a server that is not or no longer a master. One whose users may not ask is believed.
-async fn must_be_master(link: &Link, server: &Server) -> Result<(), Fault> {
-    match link.ask("ROLE", Vec::new(), sentinel::PATIENCE).await {
+fn must_be_master(role: Result<Resp3Frame, Fault>, server: &Server) -> Result<(), Fault> {
+    match role {
         Ok(role) if frame::at(&role, 0, frame::text)? != "master" => {
             Err(Fault::Away(format!("{server}, which the Sentinels name, is no master")))
         }

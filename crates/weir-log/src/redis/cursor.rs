@@ -11,18 +11,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use weir_core::entry::Entry;
 use weir_core::id::EventId;
 use weir_core::log::Feed;
 
 use super::backoff::Backoff;
+use super::codec::Acks;
 use super::context::Context;
 use super::fault::Fault;
-use super::link::Link;
 use super::pacing::{Gather, PageSize};
 use super::position::{Continuity, Hole, Place, Position};
+use super::wire::Wire;
 use weir_metrics::ReaderError;
 
 /// How long reading goes on without a group before one is tried again. It bounds how long an instance is missing in what
@@ -43,7 +43,7 @@ pub(super) struct Reader {
     /// What is to be fetched by id before the group goes on.
     catching_up: Option<Goal>,
     /// Ids that were handed out and are to be acknowledged with the next read.
-    unacked: Vec<Bytes>,
+    unacked: Acks,
     /// What happened and has not been handed out.
     due: VecDeque<Feed>,
     /// The stream is known to be another one.
@@ -57,8 +57,6 @@ pub(super) struct Reader {
     groups: u64,
     page: PageSize,
     gather: Gather,
-    /// The last read was full, so there is more.
-    behind: bool,
     /// The last read had to wait, so the next one will, too.
     waits: bool,
     /// When a read last returned something other than a fault.
@@ -67,14 +65,14 @@ pub(super) struct Reader {
     last_proof: Instant,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Seat {
-    link: Arc<Link>,
+    wire: Wire,
     by: By,
 }
 
 /// How a seat reads.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum By {
     /// By a group of its own, of this name.
     Group(String),
@@ -97,7 +95,7 @@ impl Reader {
             seat: None,
             position: None,
             catching_up: None,
-            unacked: Vec::new(),
+            unacked: Acks::default(),
             due: VecDeque::new(),
             replaced: false,
             down: false,
@@ -107,7 +105,6 @@ impl Reader {
             groups: 0,
             page: PageSize::default(),
             gather: Gather::new(Instant::now()),
-            behind: false,
             waits: true,
             last_read: Instant::now(),
             last_proof: Instant::now(),
@@ -127,10 +124,10 @@ impl Reader {
     }
 
     async fn advance(&mut self) -> Result<(), Fault> {
-        match (self.seat.clone(), self.position, self.catching_up) {
-            (Some(seat), Some(position), Some(goal)) => self.catch_up(&seat, position, goal).await,
-            (Some(seat), Some(_), None) if seat.is_due() => self.regain(&seat).await,
-            (Some(seat), Some(position), None) => self.read(&seat, position).await,
+        match (self.seat.take(), self.position, self.catching_up) {
+            (Some(seat), Some(position), Some(goal)) => self.catch_up(seat, position, goal).await,
+            (Some(seat), Some(_), None) if seat.is_due() => self.regain(seat).await,
+            (Some(seat), Some(position), None) => self.read(seat, position).await,
             (Some(_) | None, None, _) | (None, Some(_), _) => self.join().await,
         }
     }
@@ -179,7 +176,7 @@ impl Reader {
         self.seat = None;
         self.catching_up = None;
         self.unacked.clear();
-        self.behind = false;
+        self.gather.begin_anew();
         self.context.reading.lock().group = None;
     }
 

@@ -9,13 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use fred::bytes_utils::Str;
 use fred::clients::{Client, WithOptions};
-use fred::error::ErrorKind;
-use fred::interfaces::{ClientLike, StreamsInterface};
+use fred::interfaces::ClientLike;
 use fred::types::config::{Config, ConnectionConfig, Options, Server, ServerConfig, TcpConfig};
-use fred::types::streams::XID;
 use fred::types::{Builder, ConnectHandle, CustomCommand, Resp3Frame, Value};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -25,10 +21,11 @@ use tokio_util::task::TaskTracker;
 use super::access::password_in;
 use super::advice;
 use super::fault::Fault;
+use super::wire::Wire;
 use weir_metrics::{Metrics, Operation};
 
 /// How long making a connection may take, and then its greeting. It bounds what a black hole costs an attempt.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long Redis may take to answer a command that does not block. Publishers wait so long for a Redis that hangs.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -64,7 +61,6 @@ pub(super) enum Terms {
 #[derive(Debug)]
 pub(super) struct Link {
     client: Client,
-    stream: String,
     slot: u16,
     terms: Terms,
     metrics: Arc<Metrics>,
@@ -97,16 +93,32 @@ impl Dialer {
         terms: Terms,
         over: CancellationToken,
     ) -> Result<Arc<Link>, Fault> {
+        self.open(self.config_of(server).await, terms, over).await
+    }
+
+    /// As [`Self::dial`], for the connection that entries come over.
+    pub(super) async fn dial_wire(
+        &self,
+        server: Option<&Server>,
+        terms: Terms,
+        over: CancellationToken,
+    ) -> Result<Wire, Fault> {
+        let config = self.config_of(server).await;
+        let opened = Wire::open(&config, terms, Arc::clone(&self.metrics), over).await;
+        opened.map_err(|error| Fault::Away(advice::no_connection(&error, config.tls.is_some())))
+    }
+
+    async fn config_of(&self, server: Option<&Server>) -> Config {
         let mut config = self.config.clone();
         if let Some(file) = &self.password_file
             && let Some(password) = password_in(file).await
         {
             config.password = Some(password);
         }
-        match server {
-            None => self.open(config, terms, over).await,
-            Some(server) => self.dial_as(&config, server, terms, over).await,
+        if let Some(server) = server {
+            config.server = ServerConfig::Centralized { server: server.clone() };
         }
+        config
     }
 
     /// Connects to the server as the user of `config`.
@@ -139,9 +151,9 @@ impl Dialer {
         let (ended, close) = (CancellationToken::new(), CancellationToken::new());
         self.tasks.spawn(drive(driver, [close.clone(), over], ended.clone()));
         let slot = fred::util::redis_keyslot(self.stream.as_bytes());
-        let (stream, metrics) = (self.stream.clone(), Arc::clone(&self.metrics));
+        let metrics = Arc::clone(&self.metrics);
         let room = Semaphore::new(MOST_WAITING);
-        Ok(Arc::new(Link { client, stream, slot, terms, metrics, room, ended, _close: close.drop_guard() }))
+        Ok(Arc::new(Link { client, slot, terms, metrics, room, ended, _close: close.drop_guard() }))
     }
 }
 
@@ -217,22 +229,7 @@ impl Link {
         args: Vec<Value>,
         patience: Duration,
     ) -> Result<Resp3Frame, Fault> {
-        let answer = self.send(CustomCommand::new_static(command, self.slot, true), args, patience).await;
-        match answer {
-            Err(gone) if gone.stream_is_gone() && self.terms == Terms::Owner => {
-                Err(self.moved_away(gone).await)
-            }
-            answer => answer,
-        }
-    }
-
-    /// A key that moves to another node of a cluster ends a blocked read as one that is deleted does. The node itself
-    /// still tells the two apart.
-    async fn moved_away(&self, gone: Fault) -> Fault {
-        match self.ask("EXISTS", vec![text(&self.stream)], PATIENCE).await {
-            Ok(_) => gone,
-            Err(fault) => fault,
-        }
+        self.send(CustomCommand::new_static(command, self.slot, true), args, patience).await
     }
 
     /// Sends a command that is no part of reading or publishing.
@@ -259,34 +256,6 @@ impl Link {
         args: Vec<Value>,
     ) -> Result<Resp3Frame, Fault> {
         self.call(operation, "EVAL", invocation(script, keys, args)).await
-    }
-
-    /// Runs a script without arguments that may have to wait behind a blocking command.
-    pub(super) async fn run_within(
-        &self,
-        patience: Duration,
-        script: &'static str,
-        keys: &[&str],
-    ) -> Result<Resp3Frame, Fault> {
-        let command = CustomCommand::new_static("EVAL", self.slot, false);
-        self.send(command, invocation(script, keys, Vec::new()), patience).await
-    }
-
-    /// Acknowledges entries. The one command that is not sent as a custom one: the client flushes those each by itself,
-    /// and this one is to leave together with the read behind it.
-    pub(super) async fn acknowledge(&self, stream: &str, group: &str, ids: Vec<Bytes>) -> Result<(), Fault> {
-        let ids: Result<Vec<XID>, _> = ids.into_iter().map(|id| Str::try_from(id).map(XID::Manual)).collect();
-        let ids = ids.map_err(|_| Fault::Garbled("the id of an entry is no text"))?;
-        let start = Instant::now();
-        let answer: Result<Value, _> = self.client(PATIENCE).xack(stream, group, ids).await;
-        self.metrics.redis().command(Operation::Ack, start.elapsed());
-        match answer {
-            Ok(_) => Ok(()),
-            Err(error) if *error.kind() == ErrorKind::Unknown => {
-                Err(Fault::Refused(error.details().to_owned()))
-            }
-            Err(error) => Err(Fault::after_sending(&error)),
-        }
     }
 
     /// Whether it can still be used.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use fred::types::Value;
 use tokio::time::Instant;
 use weir_core::entry::{Content, Entry};
 use weir_core::id::EventId;
@@ -13,9 +12,10 @@ use super::super::codec::{self, Print};
 use super::super::fault::{self, Fault};
 use super::super::frame;
 use super::super::keys::Keys;
-use super::super::link::{Link, text};
 use super::super::position::Position;
+use super::super::resp::Walk;
 use super::super::scripts::{JOIN, StreamState};
+use super::super::wire::Wire;
 use super::{By, Goal, Reader, Seat};
 use weir_metrics::Operation;
 
@@ -29,63 +29,77 @@ const PAGE: usize = 500;
 /// What an entry that is no event costs the window.
 const BARE_COST: usize = 64;
 
+/// What is known once there is a group, or none can be had.
+struct Joined {
+    state: StreamState,
+    /// What stands at the newest entry read.
+    known: Option<Print>,
+    by: By,
+}
+
 impl Reader {
     /// The group begins at the newest id, in one step with the look at it, so that nothing falls between the group and
     /// what is fetched by id up to there: the newest entries at first, and later those after the position.
     pub(super) async fn join(&mut self) -> Result<(), Fault> {
         self.backoff.pause().await;
-        let link = self.context.connector.connect().await?;
+        let wire = self.context.connector.connect_wire().await?;
         self.connections += 1;
         self.context.metrics.redis().reconnects.inc_by(u64::from(self.connections > 1));
-        self.sit(&link).await
+        self.sit(wire).await
     }
 
     /// Tries to have a group again. Where this server is not the master, another may be by now, so it is looked up anew.
-    pub(super) async fn regain(&mut self, seat: &Seat) -> Result<(), Fault> {
+    pub(super) async fn regain(&mut self, seat: Seat) -> Result<(), Fault> {
         let demoted = self.context.reading.lock().refused.as_deref().is_some_and(fault::says_readonly);
         if demoted {
             self.leave();
             self.join().await
         } else {
-            self.sit(&seat.link).await
+            self.sit(seat.wire).await
         }
     }
 
-    async fn sit(&mut self, link: &Arc<Link>) -> Result<(), Fault> {
-        let (state, known) = self.take_seat(link).await?;
+    async fn sit(&mut self, mut wire: Wire) -> Result<(), Fault> {
+        let Joined { state, known, by } = self.make_group(&mut wire).await?;
         let replaced = self.replaced;
         match self.position.filter(|position| !replaced && !position.is_foreign_to(&state, known)) {
-            Some(position) => self.resume(position, &state),
-            None => self.start(link, &state).await?,
+            Some(position) => {
+                self.seat = Some(Seat { wire, by });
+                self.resume(position, &state);
+            }
+            None => {
+                self.start(&mut wire, &state).await?;
+                self.seat = Some(Seat { wire, by });
+            }
         }
         self.welcome();
         Ok(())
     }
 
     /// Makes a group of a new name and destroys those of before, which unblocks a socket left behind.
-    async fn take_seat(&mut self, link: &Arc<Link>) -> Result<(StreamState, Option<Print>), Fault> {
+    async fn make_group(&mut self, wire: &mut Wire) -> Result<Joined, Fault> {
         let context = Arc::clone(&self.context);
         let group = Keys::new_group(&context.config.instance);
         let known = self.position.map_or(EventId::ZERO, |position| position.entry_id());
-        let mut args = vec![text(&group), Value::from(known.to_string())];
+        let mut args = vec![group.clone(), known.to_string()];
         {
             // Noted before it is made: whether or not the answer arrives, somebody must destroy it.
             let mut reading = context.reading.lock();
-            args.extend(reading.groups.iter().map(|old| text(old)));
+            args.extend(reading.groups.iter().cloned());
             reading.groups.push(group.clone());
             let surplus = reading.groups.len().saturating_sub(MOST_GROUPS);
             reading.groups.drain(..surplus);
         }
-        let reply =
-            link.run(Operation::Join, JOIN, &[&context.keys.stream, &context.keys.leases], args).await?;
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let keys = [&*context.keys.stream, &*context.keys.leases];
+        let reply = wire.run(Operation::Join, JOIN, (&keys, &args)).await?;
         let state = StreamState::parse(frame::at(&reply, 0, Some)?)?;
         let known = frame::at(&reply, 1, frame::items)?.first().and_then(codec::print);
         let by = match frame::at(&reply, 2, frame::text)? {
             "" => self.have(group),
             refused => self.do_without(&group, refused),
         };
-        self.seat = Some(Seat { link: Arc::clone(link), by });
-        Ok((state, known))
+        Ok(Joined { state, known, by })
     }
 
     fn have(&mut self, group: String) -> By {
@@ -130,8 +144,8 @@ impl Reader {
     }
 
     /// Begins with the newest entries. Where there was a position, its stream is gone.
-    async fn start(&mut self, link: &Link, state: &StreamState) -> Result<(), Fault> {
-        let (load, newest) = self.load(link, state).await?;
+    async fn start(&mut self, wire: &mut Wire, state: &StreamState) -> Result<(), Fault> {
+        let (load, newest) = self.load(wire, state).await?;
         if let Some(old) = self.position.filter(|old| old.cursor > EventId::ZERO) {
             tracing::warn!(through = %old.cursor, "the log was emptied or replaced");
             self.due.push_back(Feed::Reset { after: EventId::ZERO, through: old.cursor });
@@ -154,26 +168,19 @@ impl Reader {
     }
 
     /// Fetches the newest entries, page by page from the newest back, up to the bounds of the window.
-    async fn load(&mut self, link: &Link, state: &StreamState) -> Result<(Load, Option<Print>), Fault> {
+    async fn load(&mut self, wire: &mut Wire, state: &StreamState) -> Result<(Load, Option<Print>), Fault> {
         let most = self.context.config.maxlen;
         let mut loading =
             Loading { entries: Vec::new(), newest: None, room: self.context.config.window_bytes };
         let mut end = state.last;
         while loading.entries.len() < most && end > EventId::ZERO {
             let count = self.page.count(PAGE.min(most - loading.entries.len()));
-            let args = vec![
-                text(&self.context.keys.stream),
-                Value::from(end.to_string()),
-                Value::from_static_str("-"),
-                Value::from_static_str("COUNT"),
-                Value::Integer(i64::try_from(count).unwrap_or(i64::MAX)),
-            ];
-            let reply = link.call(Operation::Range, "XREVRANGE", args).await?;
-            let page = codec::chunk(&reply, &self.context.config.decode)?;
+            let (stream, newest, most) = (&*self.context.keys.stream, end.to_string(), count.to_string());
+            let words = ["XREVRANGE", stream, &newest, "-", "COUNT", &most];
+            let reply = wire.call(Operation::Range, &words).await?;
+            let page = codec::chunk(&mut Walk::new(reply), &self.context.config.decode)?;
             self.page.note(page.entries.len(), page.bytes);
-            if loading.newest.is_none() {
-                loading.newest = frame::items(&reply).and_then(|items| codec::print(items.first()?));
-            }
+            loading.newest = loading.newest.or(page.first);
             let short = page.entries.len() < count;
             if !loading.take(page.entries) || short {
                 break;

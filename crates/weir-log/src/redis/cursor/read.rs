@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use fred::types::Value;
 use tokio::time::Instant;
 
-use super::super::codec::{self, Chunk};
+use super::super::codec::{self, Acks, Chunk};
 use super::super::fault::Fault;
-use super::super::link::{Link, text};
 use super::super::position::{Continuity, Position};
+use super::super::resp::Walk;
 use super::super::scripts::{CHECK, StreamState};
+use super::super::wire::Wire;
 use super::{By, Goal, REGAIN, Reader, Seat};
 use weir_metrics::{Operation, ReaderError};
 
@@ -28,22 +27,21 @@ const CONSUMER: &str = "reader";
 
 impl Reader {
     /// Fetches the next entries by id, up to where the group begins.
-    pub(super) async fn catch_up(&mut self, seat: &Seat, before: Position, goal: Goal) -> Result<(), Fault> {
+    pub(super) async fn catch_up(
+        &mut self,
+        mut seat: Seat,
+        before: Position,
+        goal: Goal,
+    ) -> Result<(), Fault> {
+        let (wire, stream) = (&mut seat.wire, &*self.context.keys.stream);
         let count = self.page.count(self.context.config.read_count);
-        let args = vec![
-            text(&self.context.keys.stream),
-            Value::from(before.cursor.next().to_string()),
-            Value::from(goal.through.to_string()),
-            Value::from_static_str("COUNT"),
-            integer(count),
-        ];
-        let (reply, seen) = tokio::join! {
-            biased;
-            seat.link.call(Operation::Range, "XRANGE", args),
-            self.look(&seat.link),
-        };
-        let (reply, seen) = (reply?, seen?);
-        let chunk = codec::chunk(&reply, &self.context.config.decode)?;
+        let bounds = [before.cursor.next(), goal.through].map(|id| id.to_string());
+        let words = ["XRANGE", stream, &bounds[0], &bounds[1], "COUNT", &count.to_string()];
+        wire.ask(&words);
+        wire.ask_script(CHECK, &[stream]);
+        let reply = wire.answer(Operation::Range).await?;
+        let chunk = codec::chunk(&mut Walk::new(reply), &self.context.config.decode)?;
+        let seen = state(wire.answer(Operation::Check).await?)?;
         let done =
             chunk.entries.len() < count || chunk.entries.last().is_some_and(|last| last.id >= goal.through);
         let mut position = self.passed(before, &chunk);
@@ -53,36 +51,30 @@ impl Reader {
             self.catching_up = None;
         }
         let batch = (!chunk.entries.is_empty()).then_some(chunk.entries);
+        self.seat = Some(seat);
         self.settle(position, continuity, batch);
         Ok(())
     }
 
     /// Reads by the group. The acknowledgement of the last batch goes ahead on the same connection: asking for more says
     /// that it has passed the hub, and it never waits behind the block.
-    pub(super) async fn read(&mut self, seat: &Seat, before: Position) -> Result<(), Fault> {
-        self.gather.pause().await;
+    pub(super) async fn read(&mut self, mut seat: Seat, before: Position) -> Result<(), Fault> {
+        self.gather.wait().await;
         let start = Instant::now();
         let most = self.context.config.read_count.min(self.context.config.maxlen);
         let count = self.page.count(most);
-        let acknowledged = std::mem::take(&mut self.unacked);
-        let (acked, reply, seen) = tokio::join! {
-            biased;
-            self.acknowledge(seat, acknowledged),
-            self.ask(seat, before, count),
-            self.look_along(&seat.link),
-        };
-        if let Err(Fault::Refused(reason)) = acked {
-            self.context.metrics.redis().reader_errors.inc(ReaderError::Ack);
-            tracing::debug!(reason, "entries could not be acknowledged");
-        }
-        let chunk = codec::read(&reply?, &self.context.config.decode)?;
-        self.gather.note(chunk.entries.len(), Instant::now());
+        // A look that is sent together with a read is spared a way to Redis and back, and shows the stream as it was when the
+        // read was answered. Where the read blocks, the look waits with it.
+        let along = self.gather.is_behind() || self.waits || self.last_proof.elapsed() >= PROVE_EVERY;
+        let (chunk, seen) = self.exchange(&mut seat, before, (count, along)).await?;
+        self.gather.note(chunk.entries.len(), count, Instant::now());
 
         let mut position = self.passed(before, &chunk);
-        self.behind = chunk.entries.len() >= count;
         let seen = match seen {
-            None if self.last_proof.elapsed() >= PROVE_EVERY => Some(self.look(&seat.link).await?),
-            along => along.transpose()?,
+            None if self.last_proof.elapsed() >= PROVE_EVERY => {
+                Some(look(&mut seat.wire, &self.context.keys.stream).await?)
+            }
+            along => along,
         };
         self.waits = start.elapsed() >= PROVE_EVERY;
         let continuity = match seen {
@@ -95,10 +87,72 @@ impl Reader {
         self.backoff.succeeded();
         self.last_read = Instant::now();
         if let By::Group(_) = seat.by {
-            self.unacked = chunk.raw_ids;
+            self.unacked = chunk.acks;
         }
+        self.seat = Some(seat);
         self.settle(position, continuity, Some(chunk.entries));
         Ok(())
+    }
+
+    /// Acknowledges, reads and looks in one go.
+    async fn exchange(
+        &mut self,
+        seat: &mut Seat,
+        before: Position,
+        (count, along): (usize, bool),
+    ) -> Result<(Chunk, Option<StreamState>), Fault> {
+        let (wire, stream) = (&mut seat.wire, &*self.context.keys.stream);
+        let acknowledged = std::mem::take(&mut self.unacked);
+        let acknowledges = acknowledge(wire, stream, (&seat.by, &acknowledged));
+        let block = self.ask(wire, &seat.by, (before, count));
+        if along {
+            wire.ask_script(CHECK, &[stream]);
+        }
+        let start = Instant::now();
+        let deadline = start + block + READ_MARGIN;
+        wire.send(deadline).await?;
+        let metrics = self.context.metrics.redis();
+        if acknowledges {
+            match wire.reply(deadline).await.map(|_| ()) {
+                Ok(()) => {}
+                Err(Fault::Refused(reason)) => {
+                    metrics.reader_errors.inc(ReaderError::Ack);
+                    tracing::debug!(reason, "entries could not be acknowledged");
+                }
+                Err(broken) => return Err(broken),
+            }
+            metrics.command(Operation::Ack, start.elapsed());
+        }
+        let chunk = match wire.reply(deadline).await {
+            Ok(reply) => codec::read(reply, &self.context.config.decode)?,
+            Err(fault) => return Err(wire.explain(fault, stream).await),
+        };
+        let seen = match along {
+            true => Some(state(wire.reply(deadline).await?)?),
+            false => None,
+        };
+        Ok((chunk, seen))
+    }
+
+    /// Asks for entries, and says for how long that may block.
+    fn ask(&self, wire: &mut Wire, by: &By, (before, count): (Position, usize)) -> Duration {
+        let (stream, count) = (&*self.context.keys.stream, count.to_string());
+        let block = match by {
+            By::Group(_) => self.context.config.read_block,
+            By::Position(_) => self.context.config.read_block.min(REGAIN),
+        };
+        // Zero would block for ever.
+        let millis = block.as_millis().max(1).to_string();
+        let words = ["COUNT", &count, "BLOCK", &millis, "STREAMS", stream];
+        match by {
+            By::Group(group) => {
+                wire.ask(&[&["XREADGROUP", "GROUP", group, CONSUMER], &words[..], &[">"]].concat())
+            }
+            By::Position(_) => {
+                wire.ask(&[&["XREAD"], &words[..], &[&before.cursor.to_string()]].concat());
+            }
+        }
+        block
     }
 
     fn passed(&mut self, before: Position, chunk: &Chunk) -> Position {
@@ -107,65 +161,23 @@ impl Reader {
         position.pass(&chunk.entries, chunk.last);
         position
     }
+}
 
-    async fn look(&self, link: &Link) -> Result<StreamState, Fault> {
-        let reply = link.run(Operation::Check, CHECK, &[&self.context.keys.stream], Vec::new()).await?;
-        StreamState::parse(&reply)
-    }
-
-    /// A look that is sent together with a read, which spares it a way to Redis and back, and shows the stream as it was
-    /// when the read was answered. Where the read blocks, the look waits with it.
-    async fn look_along(&self, link: &Link) -> Option<Result<StreamState, Fault>> {
-        if !(self.behind || self.waits || self.last_proof.elapsed() >= PROVE_EVERY) {
-            return None;
+/// Puts what was handed out beside the next read, where there is something and somebody who keeps a book of it.
+fn acknowledge(wire: &mut Wire, stream: &str, (by, acks): (&By, &Acks)) -> bool {
+    match by {
+        By::Group(group) if acks.count > 0 => {
+            wire.ask_with(&["XACK", stream, group], (acks.count, &acks.words));
+            true
         }
-        let patience = self.context.config.read_block + READ_MARGIN;
-        let reply = link.run_within(patience, CHECK, &[&self.context.keys.stream]).await;
-        Some(reply.and_then(|reply| StreamState::parse(&reply)))
-    }
-
-    async fn acknowledge(&self, seat: &Seat, ids: Vec<Bytes>) -> Result<(), Fault> {
-        match &seat.by {
-            By::Group(group) if !ids.is_empty() => {
-                seat.link.acknowledge(&self.context.keys.stream, group, ids).await
-            }
-            By::Group(_) | By::Position(_) => Ok(()),
-        }
-    }
-
-    async fn ask(
-        &self,
-        seat: &Seat,
-        before: Position,
-        count: usize,
-    ) -> Result<fred::types::Resp3Frame, Fault> {
-        let (command, group, from, block) = match &seat.by {
-            By::Group(group) => {
-                ("XREADGROUP", Some(group), Value::from_static_str(">"), self.context.config.read_block)
-            }
-            By::Position(_) => {
-                let block = self.context.config.read_block.min(REGAIN);
-                ("XREAD", None, Value::from(before.cursor.to_string()), block)
-            }
-        };
-        let mut args = Vec::with_capacity(10);
-        if let Some(group) = group {
-            args.extend([Value::from_static_str("GROUP"), text(group), Value::from_static_str(CONSUMER)]);
-        }
-        args.extend([
-            Value::from_static_str("COUNT"),
-            integer(count),
-            Value::from_static_str("BLOCK"),
-            // Zero would block for ever.
-            integer(usize::try_from(block.as_millis()).unwrap_or(usize::MAX).max(1)),
-            Value::from_static_str("STREAMS"),
-            text(&self.context.keys.stream),
-            from,
-        ]);
-        seat.link.wait_for(command, args, block + READ_MARGIN).await
+        By::Group(_) | By::Position(_) => false,
     }
 }
 
-fn integer(number: usize) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+async fn look(wire: &mut Wire, stream: &str) -> Result<StreamState, Fault> {
+    StreamState::parse(&wire.run(Operation::Check, CHECK, (&[stream], &[])).await?)
+}
+
+fn state(reply: &[u8]) -> Result<StreamState, Fault> {
+    StreamState::parse(&Walk::new(reply).frame()?)
 }

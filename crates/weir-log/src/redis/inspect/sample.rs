@@ -6,6 +6,7 @@ use weir_core::id::EventId;
 use weir_core::name::Session;
 
 use super::super::codec;
+use super::super::fault::Fault;
 use super::super::frame;
 use super::super::pacing::PageSize;
 use super::{InspectError, Inspector};
@@ -57,18 +58,20 @@ impl Inspector {
             let count = page_size.count(PAGE.min(most - sample.entries));
             let args = [&*self.keys.stream, &end.to_string(), "-", "COUNT", &count.to_string()];
             let reply = self.ask("XREVRANGE", &args).await?;
-            let page = codec::chunk(&reply, rules)?;
-            bytes += page.bytes;
-            page_size.note(page.entries.len(), page.bytes);
-            sample.largest = sample.largest.max(largest(&reply));
-            let mended = codec::chunk(&reply, &with_session(rules))?;
-            for (entry, mended) in page.entries.iter().zip(mended.entries) {
+            let page = frame::items(&reply).ok_or(Fault::Garbled("entries are no array"))?;
+            let sizes = || page.iter().map(size);
+            bytes += sizes().sum::<usize>();
+            page_size.note(page.len(), sizes().sum());
+            sample.largest = sample.largest.max(sizes().max().unwrap_or_default());
+            let mut oldest = None;
+            for entry in page {
+                let mended = codec::decode(entry, &with_session(rules))?;
+                let entry = codec::decode(entry, rules)?;
                 sample.note(entry.id, &entry.content, &mended.content);
+                oldest = Some(entry.id);
             }
-            match page.entries.last() {
-                Some(oldest) if page.entries.len() == count && oldest.id > EventId::ZERO => {
-                    end = oldest.id.prev();
-                }
+            match oldest {
+                Some(oldest) if page.len() == count && oldest > EventId::ZERO => end = oldest.prev(),
                 Some(_) | None => break,
             }
         }
@@ -108,10 +111,9 @@ impl Sample {
     }
 }
 
-/// Bytes of the largest entry.
-fn largest(reply: &Resp3Frame) -> usize {
-    let size = |entry| codec::fields(entry).map(|(name, value)| name.len() + value.len()).sum();
-    frame::items(reply).unwrap_or_default().iter().map(size).max().unwrap_or_default()
+/// Bytes of an entry.
+fn size(entry: &Resp3Frame) -> usize {
+    codec::fields(entry).map(|(name, value)| name.len() + value.len()).sum()
 }
 
 /// The same rules with some default session.
