@@ -9,6 +9,7 @@
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
 //! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not
+//! - [`turn`]: who goes first
 //! - `admin`, [`health`]: what operators see
 //! - [`drain`]: how an instance goes away
 //! - `problem`: the one place that turns errors into answers
@@ -18,6 +19,7 @@ pub mod drain;
 pub mod health;
 pub mod path;
 pub mod server;
+pub mod turn;
 
 mod access;
 mod admin;

@@ -7,6 +7,7 @@ use weir_core::Content;
 use weir_core::entry::Entry;
 use weir_core::log::{Feed, LogReader};
 use weir_http::app::App;
+use weir_http::turn;
 
 /// Most entries that pass the hub before clients get to run.
 const STEP: usize = 64;
@@ -43,6 +44,8 @@ pub(super) async fn run(
         if !matches!(feed, Feed::Down(_)) {
             app.reader_returned(app.time());
         }
+        // Asking for more is a call to the kernel that what was just handed out would wait for.
+        turn::pass().await;
     }
 }
 
