@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
 
 use crate::clock::{SECOND_NS, now_ns};
@@ -281,6 +282,9 @@ pub(crate) fn open(server: SocketAddr, source: usize) -> anyhow::Result<TcpStrea
     let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
     if let (SocketAddr::V4(_), 1..) = (server, source) {
         let last = u8::try_from(source + 1).context("too many connections for the loopback network")?;
+        // The port is chosen by the whole connection, when that is made. Chosen now, it would have to be one that no closed
+        // connection of the address has had for a minute, which can take milliseconds to find.
+        setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)).into())?;
     }
     socket.connect(&server.into())?;

@@ -8,13 +8,16 @@ use crate::report::Case;
 
 pub mod churn;
 pub mod coalesce;
+pub mod connect;
 pub mod crowd;
 pub mod fanout;
+pub mod http2;
 pub mod idle;
 pub mod instances;
 pub mod reader;
 pub mod redis;
 pub mod sessions;
+pub mod sizes;
 pub mod stalled;
 pub mod storm;
 
@@ -28,6 +31,9 @@ pub const ALL: &[Entry] = &[
     Entry { name: "reader", runs: &[reader::run] },
     Entry { name: "instances", runs: &[instances::run] },
     Entry { name: "idle", runs: &[idle::run] },
+    Entry { name: "sizes", runs: &[sizes::run] },
+    Entry { name: "http2", runs: &[http2::run] },
+    Entry { name: "connect", runs: &[connect::run] },
     Entry { name: "storm", runs: &[storm::run] },
     Entry { name: "stalled", runs: &[stalled::run] },
     Entry { name: "churn", runs: &[churn::run] },

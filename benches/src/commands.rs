@@ -1,6 +1,7 @@
 //! How often Redis ran each of its commands.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -37,13 +38,33 @@ impl Commands {
         Self(calls.filter(|(_, calls)| *calls > 0).collect())
     }
 
-    /// Calls of commands that `usual` does not know.
-    pub fn beyond(&self, usual: &Self) -> u64 {
-        self.0.iter().filter(|(name, _)| usual.calls(name) == 0).map(|(_, calls)| calls).sum()
+    /// Those that `usual` does not know.
+    pub fn beyond(&self, usual: &Self) -> Self {
+        let calls = self.0.iter().filter(|(name, _)| usual.calls(name) == 0);
+        Self(calls.map(|(name, calls)| (name.clone(), *calls)).collect())
     }
 
-    fn calls(&self, name: &str) -> u64 {
+    /// How often any was called.
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// All but one of them.
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
+    /// How often this one was called.
+    pub fn calls(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calls: Vec<_> = self.0.iter().map(|(name, calls)| format!("{calls} {name}")).collect();
+        f.write_str(&calls.join(", "))
     }
 }
 
@@ -84,6 +105,8 @@ mod tests {
         );
         let since = later.since(&earlier);
         assert_eq!(since, Commands::parse("cmdstat_xadd:calls=2,\r\ncmdstat_xrange:calls=2,"));
-        assert_eq!((since.beyond(&earlier), since.beyond(&since)), (2, 0));
+        assert_eq!((since.beyond(&earlier).total(), since.beyond(&since).total()), (2, 0));
+        assert_eq!(since.beyond(&earlier).to_string(), "2 xrange");
+        assert_eq!((since.calls("xrange"), since.without("xrange").beyond(&earlier).total()), (2, 0));
     }
 }

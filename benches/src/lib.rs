@@ -6,6 +6,7 @@
 //! - [`sequence`]: what of a session's events arrived, and how
 //! - [`receive`]: when the bytes of a server were there, whenever they are read
 //! - [`poller`], [`audience`], [`publisher`], [`load`]: holds connections and publishes, on one thread
+//! - [`multiplex`]: subscribers over HTTP/2
 //! - [`storm`]: clients that come back at once beside it, and the [`commands`] that Redis ran meanwhile
 //! - [`visit`]: a client that comes and goes; [`steady`]: whether what it leaves behind adds up
 //! - [`readers`], [`xread`]: readers of a stream, and the floor of reading
@@ -22,6 +23,7 @@ pub mod clock;
 pub mod commands;
 pub mod floor;
 pub mod load;
+pub mod multiplex;
 pub mod plot;
 pub mod poller;
 pub mod process;

@@ -89,6 +89,20 @@ pub fn descriptors(pid: u32) -> anyhow::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd")).context("the process is gone")?.count())
 }
 
+/// How often the machine has sent the first packet of a connection again. It waits a second before it does, so where this rises
+/// during a storm, how long that took is the kernel's doing and not the server's.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn connects_retried() -> anyhow::Result<u64> {
+    let text = fs::read_to_string("/proc/net/netstat")?;
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:")).map(str::split_whitespace);
+    let (names, values) = lines.next().zip(lines.next()).context("no TcpExt in netstat")?;
+    let (_, value) =
+        names.zip(values).find(|(name, _)| *name == "TCPSynRetrans").context("no TCPSynRetrans")?;
+    Ok(value.parse()?)
+}
+
 /// The cores of a measurement: the server has one for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cores {

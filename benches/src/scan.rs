@@ -6,7 +6,7 @@
 use crate::stamp::Stamp;
 
 /// Longest response head, chunk-size line or SSE line, in bytes; a server that sends a longer one is broken.
-const LINE_BYTES_MAX: usize = 64 * 1024;
+const LINE_BYTES_MAX: usize = 128 * 1024;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,11 @@ enum Framing {
 }
 
 impl Scanner {
+    /// For a body that another has taken out of its response already.
+    pub fn of_body() -> Self {
+        Self { place: Place::Data(usize::MAX), ..Self::default() }
+    }
+
     /// Reads on and reports what was found, in order.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
-//! Clients that come back at once, each with the position it had, while others listen on.
+//! Clients that come at once, or come back with the position that each had, while others listen on.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
@@ -39,7 +40,7 @@ pub struct Plan {
     pub first_session: u32,
     /// Sessions; client `i` listens to the one after `i % sessions` others.
     pub sessions: u32,
-    /// Events of each session since the position that all of them have.
+    /// Events of each session since the position that all of them have. None of those who come for the first time.
     pub events: u64,
     /// When they come back, in ns after the beginning.
     pub after_ns: u64,
@@ -78,8 +79,8 @@ impl Plan {
 pub struct Servers {
     /// weir.
     pub weir: SocketAddr,
-    /// The Redis behind it.
-    pub redis: SocketAddr,
+    /// The Redis behind it, if there is one.
+    pub redis: Option<SocketAddr>,
 }
 
 /// A time, and what was seen in it.
@@ -111,14 +112,34 @@ pub struct Outcome {
 pub struct Storm {
     plan: Plan,
     servers: Servers,
-    position: String,
+    position: Option<String>,
     /// The first of their addresses.
     source: usize,
     guests: Vec<Guest>,
     tally: Tally,
     buffer: Vec<u8>,
-    since: (u64, Commands),
-    phases: Vec<Phase>,
+    marks: Vec<Mark>,
+    latencies: Vec<Histogram<u64>>,
+}
+
+/// The beginning or the end of a phase. Redis is asked on a thread of its own: while the generator waited for its answer, it would
+/// publish late.
+#[derive(Debug)]
+struct Mark {
+    at_ns: u64,
+    asked: JoinHandle<anyhow::Result<Commands>>,
+}
+
+impl Mark {
+    fn now(redis: Option<SocketAddr>) -> Self {
+        let asked = thread::spawn(move || redis.map_or_else(|| Ok(Commands::default()), Commands::of));
+        Self { at_ns: now_ns(), asked }
+    }
+
+    fn answer(self) -> anyhow::Result<(u64, Commands)> {
+        let commands = self.asked.join().map_err(|_| anyhow!("who asked Redis panicked"))?;
+        Ok((self.at_ns, commands?))
+    }
 }
 
 #[derive(Debug)]
@@ -139,11 +160,11 @@ struct Tally {
 }
 
 impl Storm {
-    /// Nobody has come back yet; all will, from `position`.
+    /// Nobody has come yet; all will, from `position` if they come back.
     ///
     /// # Errors
-    /// Redis does not answer.
-    pub fn new(plan: Plan, servers: Servers, position: String) -> anyhow::Result<Self> {
+    /// The clock is beyond belief.
+    pub fn new(plan: Plan, servers: Servers, position: Option<String>) -> anyhow::Result<Self> {
         Ok(Self {
             plan,
             servers,
@@ -152,8 +173,8 @@ impl Storm {
             guests: Vec::with_capacity(plan.clients),
             tally: Tally::default(),
             buffer: vec![0; READ_BYTES],
-            since: (now_ns(), Commands::of(servers.redis)?),
-            phases: Vec::new(),
+            marks: vec![Mark::now(servers.redis)],
+            latencies: Vec::new(),
         })
     }
 
@@ -164,19 +185,29 @@ impl Storm {
     pub fn outcome(self) -> anyhow::Result<Outcome> {
         let Plan { clients, events, .. } = self.plan;
         let (came, Tally { answered, replayed, wrong }) = (self.guests.len(), self.tally);
-        let [calm, rough] = <[Phase; 2]>::try_from(self.phases).map_err(|_| {
+        let phases = <[Histogram<u64>; 2]>::try_from(self.latencies).map_err(|_| {
             anyhow!("of {clients} clients {came} came, {answered} were answered and {replayed} got what they had missed")
         })?;
         let missing = self.guests.iter().map(|guest| guest.sequence.missing(events)).sum();
+        let marks = self.marks.into_iter().map(Mark::answer).collect::<anyhow::Result<Vec<_>>>()?;
+        let phase = |(latency, ends): (_, &[(u64, Commands)])| Phase {
+            length_ns: ends[1].0 - ends[0].0,
+            latency,
+            commands: ends[1].1.since(&ends[0].1),
+        };
+        let mut phases = phases.into_iter().zip(marks.windows(2)).map(phase);
+        let (calm, rough) = phases.next().zip(phases.next()).context("two phases have three marks")?;
         Ok(Outcome { calm, rough, wrong, missing })
     }
 
+    /// Whether all have come and have all.
+    pub fn is_over(&self) -> bool {
+        self.latencies.len() > 1
+    }
+
     fn end_phase(&mut self, audience: &mut Audience) -> anyhow::Result<()> {
-        let next = (now_ns(), Commands::of(self.servers.redis)?);
-        let (start_ns, before) = std::mem::replace(&mut self.since, next);
-        let commands = self.since.1.since(&before);
-        let latency = audience.take_latency()?;
-        self.phases.push(Phase { length_ns: self.since.0 - start_ns, latency, commands });
+        self.marks.push(Mark::now(self.servers.redis));
+        self.latencies.push(audience.take_latency()?);
         Ok(())
     }
 
@@ -185,10 +216,9 @@ impl Storm {
         let session = self.plan.first_session + u32::try_from(index)? % self.plan.sessions;
         let Servers { weir, .. } = self.servers;
         let mut stream = open(weir, self.source + index / PER_SOURCE)?;
-        let position = &self.position;
-        let head = format!(
-            "GET /v1/sessions/s{session}/events HTTP/1.1\r\nHost: {weir}\r\nLast-Event-ID: {position}\r\n\r\n"
-        );
+        let position =
+            self.position.as_ref().map_or_else(String::new, |id| format!("Last-Event-ID: {id}\r\n"));
+        let head = format!("GET /v1/sessions/s{session}/events HTTP/1.1\r\nHost: {weir}\r\n{position}\r\n");
         stream.write_all(head.as_bytes())?;
         stream.set_nonblocking(true)?;
         poller.add(&stream, OTHERS + index as u64)?;
@@ -206,8 +236,8 @@ fn fresh_source() -> anyhow::Result<usize> {
 
 impl Beside for Storm {
     fn step(&mut self, poller: &Poller, audience: &mut Audience) -> anyhow::Result<bool> {
-        match self.phases.len() {
-            0 if now_ns() < self.since.0 + self.plan.after_ns => Ok(false),
+        match self.latencies.len() {
+            0 if now_ns() < self.marks[0].at_ns + self.plan.after_ns => Ok(false),
             0 => self.end_phase(audience).map(|()| true),
             1 if self.tally.replayed == self.plan.clients => self.end_phase(audience).map(|()| false),
             1 => {
@@ -242,7 +272,10 @@ impl Guest {
                 *arrived += 1;
                 tally.replayed += usize::from(*arrived == events);
             }
-            Found::Control(Control::Connected) => tally.answered += 1,
+            Found::Control(Control::Connected) => {
+                tally.answered += 1;
+                tally.replayed += usize::from(events == 0);
+            }
             Found::Stamp(_) | Found::Control(Control::Gap | Control::Refused) => tally.wrong += 1,
             Found::Control(Control::Other) | Found::Open | Found::End => {}
         })

@@ -92,7 +92,7 @@ fn respond(socket: &mut TcpStream, status: &str, body: &serde_json::Value) -> Op
 }
 
 fn event(socket: &mut TcpStream, data: &str) -> Option<()> {
-    chunk(socket, &format!("data: {data}\n\n"))
+    chunk(socket, &format!("id: 7-0\ndata: {data}\n\n"))
 }
 
 fn chunk(socket: &mut TcpStream, text: &str) -> Option<()> {

@@ -4,13 +4,14 @@ use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::{Answers, Pipe, Publisher};
-use crate::stamp::Stamp;
+use crate::stamp::{Size, Stamp};
 
 /// One connection to an instance.
 #[derive(Debug)]
 pub struct HttpPublisher {
     pipe: Pipe,
     server: SocketAddr,
+    size: Size,
     body: Vec<u8>,
     answers: Answers,
 }
@@ -21,7 +22,19 @@ impl HttpPublisher {
     /// # Errors
     /// Nobody listens.
     pub fn connect(server: SocketAddr) -> io::Result<Self> {
-        Ok(Self { pipe: Pipe::connect(server)?, server, body: Vec::new(), answers: Answers::default() })
+        Ok(Self {
+            pipe: Pipe::connect(server)?,
+            server,
+            size: Size::Usual,
+            body: Vec::new(),
+            answers: Answers::default(),
+        })
+    }
+
+    /// Publishes events of this size.
+    #[must_use]
+    pub fn of_size(self, size: Size) -> Self {
+        Self { size, ..self }
     }
 
     /// Takes one whole answer from the input, if there is one.
@@ -48,7 +61,7 @@ impl HttpPublisher {
 impl Publisher for HttpPublisher {
     fn publish(&mut self, stamp: Stamp) {
         self.body.clear();
-        stamp.put(&mut self.body);
+        stamp.put_sized(&mut self.body, self.size);
         let (session, server, length) = (stamp.session, self.server, self.body.len());
         write!(
             self.pipe.out,
