@@ -21,6 +21,11 @@ struct Instance {
     seats: Vec<Arc<Seat>>,
     session: Session,
     time: Time,
+    events: Events,
+}
+
+/// Makes events, their ids rising.
+struct Events {
     next: u64,
 }
 
@@ -35,18 +40,14 @@ impl Instance {
         let session = Session::parse("room").expect("valid");
         let wants = Wants { sessions: Box::new([session.clone()]), ..Wants::default() };
         let seats = (0..clients).map(|_| broker.join(wants.clone(), time.now)).collect();
-        let this = Self { broker, seats, session, time, next: 1 };
+        let this = Self { broker, seats, session, time, events: Events { next: 1 } };
         this.pull(1);
         this
     }
 
     fn event(&mut self) -> Feed {
-        self.next += 1;
-        let (id, session) = (EventId::new(self.next, 0), self.session.clone());
-        let data = "{\"type\":\"order.updated\",\"id\":\"ord_42\",\"patch\":{\"status\":\"shipped\"}}";
-        let event =
-            Event::new(EventParts { id, session, kind: None, key: None, ts: None, snapshot: None, data });
-        Feed::Batch(vec![Entry { id, content: Content::Event(Arc::new(event)) }])
+        let session = self.session.clone();
+        Feed::Batch(vec![self.events.next(session)])
     }
 
     /// Every client takes what there is for it.
@@ -62,6 +63,26 @@ impl Instance {
     }
 }
 
+impl Events {
+    /// One event to each of these in turn, going on where the last batch ended.
+    fn batch(&mut self, sessions: &[Session], count: usize) -> Feed {
+        let entry = |_| {
+            let next = usize::try_from(self.next).expect("small") % sessions.len();
+            self.next(sessions[next].clone())
+        };
+        Feed::Batch((0..count).map(entry).collect())
+    }
+
+    fn next(&mut self, session: Session) -> Entry {
+        self.next += 1;
+        let id = EventId::new(self.next, 0);
+        let data = "{\"type\":\"order.updated\",\"id\":\"ord_42\",\"patch\":{\"status\":\"shipped\"}}";
+        let event =
+            Event::new(EventParts { id, session, kind: None, key: None, ts: None, snapshot: None, data });
+        Entry { id, content: Content::Event(Arc::new(event)) }
+    }
+}
+
 fn deliver(c: &mut Criterion) {
     let mut group = c.benchmark_group("fan out and pull");
     for clients in [1, 1_000] {
@@ -73,6 +94,39 @@ fn deliver(c: &mut Criterion) {
                 instance.broker.apply(&feed, instance.time);
                 instance.pull(1);
             });
+        });
+    }
+    group.finish();
+}
+
+/// A batch of the reader for many sessions with one client each, of whom nobody takes anything: the hub alone.
+fn route(c: &mut Criterion) {
+    const SESSIONS: u64 = 2_000;
+    let mut group = c.benchmark_group("hub");
+    for (name, listened) in
+        [("200 events to 2,000 sessions of one client", SESSIONS), ("200 events that concern nobody", 0)]
+    {
+        let mut instance = Instance::with_clients(0);
+        let sessions: Vec<_> =
+            (0..SESSIONS).map(|n| Session::parse(&format!("session:{n}")).expect("valid")).collect();
+        let listened = usize::try_from(listened).expect("small");
+        let seats: Vec<_> = sessions[..listened]
+            .iter()
+            .map(|session| {
+                let wants = Wants { sessions: Box::new([session.clone()]), ..Wants::default() };
+                instance.broker.join(wants, instance.time.now)
+            })
+            .collect();
+        instance.seats = seats;
+        instance.pull(1);
+        let Instance { broker, events, time, .. } = &mut instance;
+        group.throughput(Throughput::Elements(200));
+        group.bench_function(name, |b| {
+            b.iter_batched(
+                || events.batch(&sessions, 200),
+                |feed| broker.apply(&feed, *time),
+                BatchSize::SmallInput,
+            );
         });
     }
     group.finish();
@@ -93,5 +147,5 @@ fn join(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, deliver, join);
+criterion_group!(benches, deliver, route, join);
 criterion_main!(benches);

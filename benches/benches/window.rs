@@ -69,5 +69,22 @@ fn resume(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, push, resume);
+/// What most clients of a storm ask: nothing of theirs has come since.
+fn resume_in_vain(c: &mut Criterion) {
+    let sessions = sessions();
+    let window = full(&sessions);
+    let quiet = [Session::parse("quiet").expect("valid")];
+    let from = EventId::new(EVENTS as u64 - AWAY, 0);
+    c.bench_function("window/resume of a session without events", |b| {
+        b.iter(|| {
+            let Resume::Complete { cursor } = window.resume(&quiet, black_box(from)) else {
+                panic!("the window holds all of it");
+            };
+            let scope = Scope { sessions: &quiet, starts: &[], filter: &Filter::default() };
+            assert_eq!(window.after(scope, cursor).count(), 0);
+        });
+    });
+}
+
+criterion_group!(benches, push, resume, resume_in_vain);
 criterion_main!(benches);
