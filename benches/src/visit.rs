@@ -27,6 +27,11 @@ const EACH: u64 = 2;
 /// Events that are published during a visit: those heard, those missed, and one after the return.
 pub const EVENTS: u64 = 2 * EACH + 1;
 
+/// The server says that it cannot reach its log at the moment. That is no loss: whoever published knows.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the server cannot reach its log")]
+pub struct Unavailable;
+
 /// A client that visits again and again, a session of its own each time.
 #[derive(Debug)]
 pub struct Visitor {
@@ -222,6 +227,10 @@ pub fn answer(input: &mut BufReader<TcpStream>, status: &str) -> anyhow::Result<
     let mut body = vec![0; length];
     input.read_exact(&mut body)?;
     let refused = || format!("{head}{}", String::from_utf8_lossy(&body));
-    ensure!(head.split_whitespace().nth(1) == Some(status), "not {status}: {}", refused());
+    let answered = head.split_whitespace().nth(1);
+    if answered == Some("503") {
+        return Err(Unavailable).with_context(refused);
+    }
+    ensure!(answered == Some(status), "not {status}: {}", refused());
     serde_json::from_slice(&body).with_context(refused)
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use weir_benches::visit::Visitor;
+use weir_benches::visit::{Unavailable, Visitor};
 
 /// What a server says to one who returns after `position`, of all the events of a session.
 type Missed = fn(position: usize, events: &[String]) -> Vec<String>;
@@ -125,11 +125,12 @@ fn a_visit_that_misses_nothing_is_right() {
 
 #[test]
 fn one_that_loses_doubles_or_mistakes_something_is_wrong() {
-    let wrong: [Missed; 3] = [
+    let wrong: [Missed; 4] = [
         |position, events| all(position + 1, events),
         |position, events| all(position - 1, events),
+        |position, events| all(position, events).into_iter().rev().collect(),
         |position, events| {
-            all(position, events).into_iter().rev().map(|data| data.replace("w1 ", "w1 9")).collect()
+            all(position, events).into_iter().map(|data| data.replace("w1 ", "w1 9")).collect()
         },
     ];
     for missed in wrong {
@@ -138,4 +139,40 @@ fn one_that_loses_doubles_or_mistakes_something_is_wrong() {
     }
     let seen = visits(all, Gap::Announced);
     assert_eq!(seen.iter().filter(|seen| seen.is_err()).count(), 2, "the long-polls: {seen:?}");
+}
+
+#[test]
+fn a_server_that_says_that_it_has_no_log_is_told_from_one_that_loses() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            // A subscribe and a publish come on connections of their own; each is answered as such.
+            thread::spawn(move || {
+                let mut request = [0; 4];
+                socket.read_exact(&mut request).expect("a request");
+                match &request {
+                    b"POST" => {
+                        respond(&mut socket, "503 Service Unavailable", &json!({ "code": "log_unavailable" }))
+                    }
+                    _ => {
+                        socket
+                            .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                            .expect("it reads");
+                        chunk(&mut socket, "event: weir.connected\ndata: {}\n\n")
+                    }
+                };
+                // The rest is read, so that closing resets nothing.
+                let _ = socket.read_to_end(&mut Vec::new());
+            });
+        }
+    });
+    let fault = Visitor::new(address, 0).expect("it listens").visit(0).expect_err("nothing was published");
+    assert!(fault.downcast_ref::<Unavailable>().is_some(), "{fault:#}");
+    let lost = |position: usize, events: &[String]| all(position + 1, events);
+    let seen = visits(lost, Gap::None);
+    assert!(
+        seen.iter().all(|seen| seen.as_ref().is_err_and(|fault| !fault.contains("cannot reach"))),
+        "{seen:?}"
+    );
 }

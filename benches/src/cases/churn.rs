@@ -19,7 +19,7 @@ use crate::process::{Cpu, allow_connections, descriptors, pss_kib};
 use crate::report::{Case, Figure, Goal, Round};
 use crate::stamp::Stamp;
 use crate::steady::{Sample, growth_per_second, growth_percent};
-use crate::visit::{EVENTS, Visitor, answer};
+use crate::visit::{EVENTS, Unavailable, Visitor, answer};
 
 /// Who visit at a time. Each leaves some streams open behind it.
 const VISITORS: u32 = 16;
@@ -85,6 +85,8 @@ struct Visits {
     stop: AtomicBool,
     done: AtomicU64,
     wrong: AtomicU64,
+    /// Broken off because the server could not reach Redis, and said so.
+    unavailable: AtomicU64,
     first_fault: Mutex<Option<anyhow::Error>>,
 }
 
@@ -98,8 +100,12 @@ impl Visits {
                 return;
             }
             if let Err(fault) = visit(&mut visitor, (server, index), session) {
-                self.wrong.fetch_add(1, Ordering::Relaxed);
-                self.first_fault.lock().expect("no visitor panics").get_or_insert(fault);
+                let unavailable = fault.downcast_ref::<Unavailable>().is_some();
+                let count = if unavailable { &self.unavailable } else { &self.wrong };
+                count.fetch_add(1, Ordering::Relaxed);
+                if !unavailable {
+                    self.first_fault.lock().expect("no visitor panics").get_or_insert(fault);
+                }
                 // Its connections may be at fault, too.
                 visitor = None;
             }
@@ -192,11 +198,13 @@ fn what(seconds: u64, visits: &Visits, looks: &[Look]) -> anyhow::Result<String>
     let fault = visits.first_fault.lock().map_err(|_| anyhow!("a visitor panicked"))?;
     let fault =
         fault.as_ref().map_or_else(String::new, |fault| format!(" The first that went wrong: {fault:#}."));
+    let unavailable = visits.unavailable.load(Ordering::Relaxed);
     let bytes = growth_per_second(&memory(looks)) * 1_024.0 * seconds as f64 / done as f64;
     Ok(format!(
         "{done} visits in {seconds} s, each to a session of its own: connect, hear, leave or hang up, miss, come back to a stream or \
          to two long-polls, hear; {EVENTS} events of each session over HTTP; weir with Redis. Every bounded memory is filled \
-         before. One row per {} s. By the slope of the second half, {bytes:.0} bytes stay behind per visit.{fault}",
+         before. One row per {} s. By the slope of the second half, {bytes:.0} bytes stay behind per visit. {unavailable} \
+         visits were broken off because weir could not reach Redis and said so.{fault}",
         seconds.div_ceil(ROWS)
     ))
 }
