@@ -14,6 +14,7 @@ pub mod fanout;
 pub mod http2;
 pub mod idle;
 pub mod instances;
+pub mod publish;
 pub mod reader;
 pub mod redis;
 pub mod sessions;
@@ -27,6 +28,7 @@ pub const ALL: &[Entry] = &[
     Entry { name: "coalesce", runs: &[coalesce::at_200, coalesce::at_400] },
     Entry { name: "crowd", runs: &[crowd::run] },
     Entry { name: "sessions", runs: &[sessions::run] },
+    Entry { name: "publish", runs: &[publish::run] },
     Entry { name: "redis", runs: &[redis::run] },
     Entry { name: "reader", runs: &[reader::run] },
     Entry { name: "instances", runs: &[instances::run] },

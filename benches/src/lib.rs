@@ -7,6 +7,7 @@
 //! - [`receive`]: when the bytes of a server were there, whenever they are read
 //! - [`poller`], [`audience`], [`publisher`], [`load`]: holds connections and publishes, on one thread
 //! - [`multiplex`]: subscribers over HTTP/2
+//! - [`posting`]: publishes alone, and takes the time of their answers
 //! - [`storm`]: clients that come back at once beside it, and the [`commands`] that Redis ran meanwhile
 //! - [`visit`]: a client that comes and goes; [`steady`]: whether what it leaves behind adds up
 //! - [`readers`], [`xread`]: readers of a stream, and the floor of reading
@@ -26,6 +27,7 @@ pub mod load;
 pub mod multiplex;
 pub mod plot;
 pub mod poller;
+pub mod posting;
 pub mod process;
 pub mod publisher;
 pub mod readers;

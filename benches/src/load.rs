@@ -34,7 +34,7 @@ const PUBLISHER: u64 = 1 << 48;
 pub const OTHERS: u64 = 1 << 32;
 
 /// How long the kernel may add to a pause, in ns. By default it is 50 µs, which some of what is measured takes no longer than.
-const TIMER_SLACK_NS: NonZeroU64 = NonZeroU64::new(1_000).expect("not zero");
+pub(crate) const TIMER_SLACK_NS: NonZeroU64 = NonZeroU64::new(1_000).expect("not zero");
 
 /// What goes on beside publishing and listening, on the same thread.
 pub trait Beside {

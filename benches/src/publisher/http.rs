@@ -37,6 +37,29 @@ impl HttpPublisher {
         Self { size, ..self }
     }
 
+    /// Queues one batch of events as lines of JSON. [`Publisher::flush`] sends it.
+    pub fn publish_batch(&mut self, stamps: impl Iterator<Item = Stamp>) {
+        self.body.clear();
+        for stamp in stamps {
+            let mut text = Vec::new();
+            stamp.put(&mut text);
+            let text = String::from_utf8(text).expect("a stamp is text");
+            let event = serde_json::json!({ "session": format!("s{}", stamp.session), "data": text });
+            writeln!(self.body, "{event}").expect("a growing buffer takes every byte");
+        }
+        self.post("/v1/events", "application/x-ndjson");
+    }
+
+    fn post(&mut self, path: &str, content_type: &str) {
+        let (server, length) = (self.server, self.body.len());
+        write!(
+            self.pipe.out,
+            "POST {path} HTTP/1.1\r\nHost: {server}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
+        )
+        .expect("a growing buffer takes every byte");
+        self.pipe.out.extend_from_slice(&self.body);
+    }
+
     /// Takes one whole answer from the input, if there is one.
     fn answer(&mut self) -> io::Result<bool> {
         let Some(head) = self.pipe.input.windows(4).position(|window| window == b"\r\n\r\n") else {
@@ -62,14 +85,7 @@ impl Publisher for HttpPublisher {
     fn publish(&mut self, stamp: Stamp) {
         self.body.clear();
         stamp.put_sized(&mut self.body, self.size);
-        let (session, server, length) = (stamp.session, self.server, self.body.len());
-        write!(
-            self.pipe.out,
-            "POST /v1/sessions/s{session}/events HTTP/1.1\r\nHost: {server}\r\nContent-Type: text/plain\r\n\
-             Content-Length: {length}\r\n\r\n"
-        )
-        .expect("a growing buffer takes every byte");
-        self.pipe.out.extend_from_slice(&self.body);
+        self.post(&format!("/v1/sessions/s{}/events", stamp.session), "text/plain");
     }
 
     fn flush(&mut self) -> io::Result<()> {
