@@ -53,11 +53,14 @@ check: ## all that CI checks, in CI's order
 	$(MAKE) deny fmt-check lint doc sizes test && \
 	{ [ "$$lock" = "$$(cksum Cargo.lock)" ] || { echo 'check: Cargo.lock moved: commit it' >&2; exit 1; }; }
 
+# The peers of the benches are a package apart from the workspace.
 fmt: ## format the code
 	cargo fmt --all
+	cargo fmt --manifest-path benches/peers/Cargo.toml
 
 fmt-check:
 	cargo fmt --all --check
+	cargo fmt --manifest-path benches/peers/Cargo.toml --check
 
 lint: ## clippy on everything, warnings are errors
 	cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -186,10 +186,11 @@ impl Audience {
         let number = u32::try_from(index).context("connections are counted in 32 bits")?;
         let session = number % self.sessions;
         let mut stream = open(server, index / PER_SOURCE)?;
-        write!(
-            stream,
+        // In one piece, so that no server answers before it has all of it.
+        let request = format!(
             "GET /v1/sessions/s{session}/events HTTP/1.1\r\nHost: {server}\r\nAccept: text/event-stream\r\n\r\n"
-        )?;
+        );
+        stream.write_all(request.as_bytes())?;
         Receiver::watch(&stream)?;
         stream.set_nonblocking(true)?;
         poller.add(&stream, u64::from(number))?;

@@ -257,6 +257,7 @@ pub(crate) fn number(value: f64) -> String {
         whole if whole >= 1_000.0 => thousands(value),
         whole if whole >= 100.0 || whole == 0.0 => format!("{value:.0}"),
         whole if whole >= 10.0 => format!("{value:.1}"),
+        little if little < 0.01 => format!("{value:.4}"),
         _ => format!("{value:.2}"),
     }
 }
@@ -338,8 +339,8 @@ mod tests {
     #[test]
     fn numbers_are_told_for_people() {
         let told: Vec<_> =
-            [0.0, 0.123, 12.34, 123.4, 1_234.5, 400_000.0, -1_000.0, f64::NAN].map(number).into();
-        assert_eq!(told, ["0", "0.12", "12.3", "123", "1,234", "400,000", "-1,000", "–"]);
+            [0.0, 0.0014, 0.123, 12.34, 123.4, 1_234.5, 400_000.0, -1_000.0, f64::NAN].map(number).into();
+        assert_eq!(told, ["0", "0.0014", "0.12", "12.3", "123", "1,234", "400,000", "-1,000", "–"]);
     }
 
     #[test]

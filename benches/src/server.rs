@@ -172,3 +172,21 @@ fn nginx_config(settings: Settings, redis: &str) -> String {
         .replace("@upstream@", &upstream)
         .replace("@store@", store)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nginx_is_told_is_whole() {
+        let memory = nginx_config(Settings::default(), "");
+        let redis = nginx_config(Settings::default(), "redis://127.0.0.1:7");
+        for (config, store) in [(&memory, false), (&redis, true)] {
+            let filled = config.replace("@directory@", "/d").replace("@address@", "127.0.0.1:8");
+            let settings = filled.lines().filter(|line| !line.starts_with('#'));
+            assert!(!settings.clone().any(|line| line.contains('@')), "{filled}");
+            assert_eq!(filled.contains("nchan_redis_pass redis;"), store, "{filled}");
+        }
+        assert!(redis.contains("nchan_redis_server redis://127.0.0.1:7;"), "{redis}");
+    }
+}

@@ -17,7 +17,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use crate::{at_once, heartbeat, listen};
 
 /// Events that a subscriber may be behind. One that falls further back is let go, so that it comes back and resumes.
-const QUEUE: usize = 256;
+const QUEUE: usize = 64;
 
 /// The channel of each session that has one, by the path that it is asked for.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ use crate::load::{self, Outcome, Schedule};
 use crate::poller::Poller;
 use crate::process::{Cpu, allow_connections};
 use crate::publisher::HttpPublisher;
-use crate::report::{Case, Figure, Goal, Round};
+use crate::report::{Case, Figure, Goal, Round, number};
 use crate::server::{Server, Settings};
 
 /// Everybody.
@@ -49,6 +49,7 @@ pub(super) struct Load {
 /// A server does not start, or breaks the protocol.
 pub fn run(bench: &Bench) -> anyhow::Result<Case> {
     let mut case = LOAD.compare(bench, "fanout", &SERVERS)?;
+    case.what += " Those `+ Redis` have a Redis of their own each.";
     let goal = |what, peer, at_most| Goal { what, measured: case.ratio("weir", peer, CPU), at_most };
     let goals = [
         goal("CPU per delivery, times the floor's of the same round", "floor", 1.25),
@@ -73,8 +74,9 @@ impl Load {
             rounds.push(self.measure(bench, *server).context(server.name())?);
         }
         let what = format!(
-            "{subscribers} subscribers of one session, {rate} events/s published over HTTP on one connection for {seconds} s; \
-             `weir` with its embedded log, `+ Redis` each with a Redis of its own."
+            "{} subscribers of one session, {rate} events/s published over HTTP on one connection for {seconds} s. \
+             `weir` is that with its embedded log.",
+            number(subscribers as f64)
         );
         let mut case = Case { name, what, rounds, goals: Vec::new() };
         let faults = [MISSING, WRONG].into_iter().flat_map(|fault| case.values("weir", fault)).sum();

@@ -9,7 +9,7 @@ use crate::cases::Bench;
 use crate::clock::{SECOND_NS, now_ns};
 use crate::poller::Poller;
 use crate::process::{Cpu, allow_connections, pss_kib};
-use crate::report::{Case, Figure, Goal, Round, median};
+use crate::report::{Case, Figure, Goal, Round, median, number};
 use crate::server::{Server, Settings};
 
 const CONNECTIONS: usize = 15_000;
@@ -35,8 +35,9 @@ pub fn run(bench: &Bench) -> anyhow::Result<Case> {
     let measured = |server: Server| measure(bench, server).context(server.name());
     let rounds = SERVERS.into_iter().map(measured).collect::<anyhow::Result<_>>()?;
     let what = format!(
-        "{CONNECTIONS} idle subscribers of as many sessions; memory after {IDLE_SECONDS} s with a heartbeat every \
-         {HEARTBEAT_SECONDS} s, less what the server had before the first."
+        "{} idle subscribers of as many sessions; memory after {IDLE_SECONDS} s with a heartbeat every \
+         {HEARTBEAT_SECONDS} s, less what the server had before the first.",
+        number(CONNECTIONS as f64)
     );
     let mut case = Case { name: "idle", what, rounds, goals: Vec::new() };
     let pss = |server| median(case.values(server, PER_CONNECTION));

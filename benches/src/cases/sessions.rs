@@ -8,7 +8,7 @@ use crate::load::{self, Outcome, Schedule};
 use crate::poller::Poller;
 use crate::process::{Cpu, allow_connections};
 use crate::publisher::HttpPool;
-use crate::report::{Case, Figure, Goal, Round, median};
+use crate::report::{Case, Figure, Goal, Round, median, number};
 use crate::server::{Server, Settings};
 
 const SESSIONS: u32 = 2_000;
@@ -50,8 +50,10 @@ pub fn run(bench: &Bench) -> anyhow::Result<Case> {
         rounds.push(measure(bench, server).context(server.name())?);
     }
     let what = format!(
-        "{SESSIONS} sessions with one subscriber each, {RATE} publishes/s over HTTP on {PUBLISHERS} kept connections for \
-         {SECONDS} s; latency from the publish to when its event was there. `+ Redis` each with a Redis of its own."
+        "{} sessions with one subscriber each, {} publishes/s over HTTP on {PUBLISHERS} kept connections for \
+         {SECONDS} s; latency from the publish to when its event was there. Those `+ Redis` have a Redis of their own each.",
+        number(f64::from(SESSIONS)),
+        number(RATE as f64)
     );
     let mut case = Case { name: "sessions", what, rounds, goals: Vec::new() };
     case.goals = goals(&case);
