@@ -136,8 +136,10 @@ impl Visitor {
         }
         socket.write_all(b"\r\n")?;
         let mut listener = Listener { socket, session, scanner: Scanner::default(), found: VecDeque::new() };
-        let first = listener.next()?;
-        ensure!(first == Found::Control(Control::Connected), "a stream begins with {first:?}");
+        for first in [Found::Open, Found::Control(Control::Connected)] {
+            let found = listener.next()?;
+            ensure!(found == first, "a stream begins with {found:?}");
+        }
         Ok(listener)
     }
 
