@@ -42,6 +42,27 @@ async fn asking_for_more_acknowledges() {
     assert_eq!(pending().await, "0");
 }
 
+/// Whoever is behind has its lag told, and keeps no book of what it reads; once it has caught up, it does again.
+#[tokio::test]
+async fn what_is_read_of_a_backlog_is_not_pending() {
+    let shared = Shared::start(Limits { maxlen: 1_000, read_count: 10 }).await;
+    let mut joined = shared.instance().await;
+    loaded(&mut *joined.reader).await;
+    shared.add_numbers(0..25).await;
+    let mut pending = Vec::new();
+    for (read, from) in [(10, 0), (10, 10), (5, 20), (1, 25)] {
+        if from == 25 {
+            shared.add_numbers(25..26).await;
+        }
+        let read = numbers(&events(&mut *joined.reader, read).await);
+        assert_eq!(read.first(), Some(&from));
+        let group = &shared.groups().await[0];
+        let summary = shared.server.cli(&["XPENDING", STREAM, group]).await;
+        pending.push(summary.lines().next().unwrap_or_default().to_owned());
+    }
+    assert_eq!(pending, ["10", "0", "0", "1"]);
+}
+
 /// Two instances of one name have two groups, and both get everything.
 #[tokio::test]
 async fn a_name_used_twice_splits_nothing() {

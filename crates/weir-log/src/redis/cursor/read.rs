@@ -66,6 +66,9 @@ impl Reader {
         // A look that is sent together with a read is spared a way to Redis and back, and shows the stream as it was when the
         // read was answered. Where the read blocks, the look waits with it.
         let along = self.gather.is_behind() || self.waits || self.last_proof.elapsed() >= PROVE_EVERY;
+        // While it is behind its lag says so, and to book each entry and strike it out again would cost Redis twice what
+        // reading it costs.
+        let unbooked = self.gather.is_behind();
         let (chunk, seen) = self.exchange(&mut seat, before, (count, along)).await?;
         self.gather.note(chunk.entries.len(), count, Instant::now());
 
@@ -86,7 +89,7 @@ impl Reader {
         };
         self.backoff.succeeded();
         self.last_read = Instant::now();
-        if let By::Group(_) = seat.by {
+        if matches!(seat.by, By::Group(_)) && !unbooked {
             self.unacked = chunk.acks;
         }
         self.seat = Some(seat);
@@ -146,7 +149,9 @@ impl Reader {
         let words = ["COUNT", &count, "BLOCK", &millis, "STREAMS", stream];
         match by {
             By::Group(group) => {
-                wire.ask(&[&["XREADGROUP", "GROUP", group, CONSUMER], &words[..], &[">"]].concat())
+                let noack: &[&str] = if self.gather.is_behind() { &["NOACK"] } else { &[] };
+                let head = ["XREADGROUP", "GROUP", group, CONSUMER];
+                wire.ask(&[&head[..], noack, &words, &[">"]].concat());
             }
             By::Position(_) => {
                 wire.ask(&[&["XREAD"], &words[..], &[&before.cursor.to_string()]].concat());
