@@ -11,7 +11,7 @@
 //! - [`snapshots`]: the newest snapshot of each session
 //! - [`filter`]: which of a session's events a client wants
 //! - [`notice`]: what weir itself has to tell a client
-//! - [`mailbox`]: the bounded queue of one client, and what it does when it is full
+//! - [`mailbox`], `queue`: the bounded queue of one client, and what it does when it is full
 //! - [`subscription`]: what one client listens to, behind ⇄ live
 //! - [`hub`]: who listens to what
 //! - [`broker`]: one instance, from the reader's feed to every client
@@ -34,6 +34,8 @@ pub mod subscription;
 pub mod tally;
 pub mod view;
 pub mod window;
+
+mod queue;
 
 pub use broker::{Broker, BrokerBounds, Time};
 pub use entry::{Content, DecodeRules, Entry, Malformed};

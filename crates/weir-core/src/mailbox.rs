@@ -1,6 +1,5 @@
 //! The bounded queue of one client, and what it does when it is full.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +7,7 @@ use bytes::Bytes;
 
 use crate::event::Event;
 use crate::notice::{Gap, GapReason};
+use crate::queue::Queue;
 use crate::tally::Tally;
 use crate::window::Seq;
 
@@ -70,7 +70,7 @@ pub struct Full;
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Mailbox {
-    queue: VecDeque<Queued>,
+    queue: Queue<Queued>,
     events: usize,
     bytes: usize,
     bounds: MailboxBounds,
@@ -85,7 +85,7 @@ impl Mailbox {
     /// An empty queue. `by_key` makes an event replace the queued one of its key, whatever the policy.
     pub fn new(bounds: MailboxBounds, policy: Overflow, by_key: bool) -> Self {
         let by_key = by_key || policy == Overflow::Latest;
-        Self { queue: VecDeque::new(), events: 0, bytes: 0, bounds, policy, by_key, lost: None }
+        Self { queue: Queue::default(), events: 0, bytes: 0, bounds, policy, by_key, lost: None }
     }
 
     /// Events queued.
@@ -150,10 +150,6 @@ impl Mailbox {
         }
         let queued = self.queue.pop_front()?;
         self.forget(&queued);
-        if self.queue.is_empty() {
-            // The next one goes where this one was: to memory that is still near.
-            self.queue.clear();
-        }
         Some(queued)
     }
 
@@ -168,7 +164,7 @@ impl Mailbox {
     /// Throws everything away and says how many events that were.
     pub fn clear(&mut self) -> usize {
         let events = self.events;
-        self.queue = VecDeque::new();
+        self.queue = Queue::default();
         self.lost = None;
         (self.events, self.bytes) = (0, 0);
         events
@@ -214,7 +210,8 @@ impl Mailbox {
             Queued::Event(parcel) => parcel.event.session == newer.session && parcel.event.key == newer.key,
             Queued::Gap(..) => false,
         };
-        if let Some(nth) = self.queue.iter().position(same)
+        let nth = self.queue.iter().position(same);
+        if let Some(nth) = nth
             && let Some(queued) = self.queue.remove(nth)
         {
             self.forget(&queued);
