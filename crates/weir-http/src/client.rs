@@ -71,7 +71,7 @@ pub(crate) enum Verdict {
 /// How long a client that is closed because its queue is full may take to read the end of its stream.
 const OVERFLOW_GRACE: Duration = Duration::from_secs(1);
 
-/// When to look again at a client whose body ought to have been polled: it is not, because the peer does not read.
+/// When to look again at a client whose queue ought to have been pulled: it is not, because the peer does not read.
 const UNPOLLED: Duration = Duration::from_secs(1);
 
 impl Client {
@@ -105,7 +105,7 @@ impl Client {
         Verdict::Look(all.into_iter().flatten().min().unwrap_or(now + UNPOLLED))
     }
 
-    /// A time has come at which the body has something to say.
+    /// A time has come at which there is something to say.
     fn nudge(&self, at: Instant, now: Instant) -> Instant {
         if now < at {
             return at;
@@ -157,11 +157,9 @@ impl Client {
         self.cut(Disconnect::Error);
     }
 
-    /// The instance cuts it off at the deadline of its shutdown.
+    /// The instance cuts it off at the deadline of its shutdown. Whoever supervises sees it when the seat is closed.
     pub(crate) fn cut_off(&self) {
         self.cut(Disconnect::Shutdown);
-        // Whoever supervises is to see it.
-        self.seat.close(End::Shutdown);
     }
 }
 

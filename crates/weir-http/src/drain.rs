@@ -51,8 +51,11 @@ pub async fn drain(server: &Server, plan: DrainPlan) -> Drained {
     if drained.await.is_ok() {
         return Drained { released: clients, cut: 0 };
     }
+    // Whoever comes from here on sees this, and whoever came before is found below.
+    app.refusing.cancel();
     let cut = app.clients.len();
     app.clients.iter().for_each(|client| client.cut_off());
+    app.clients.iter().for_each(|client| client.seat.close(End::Shutdown));
     server.close();
     server.cut();
     server.ended().await;

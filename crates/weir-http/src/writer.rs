@@ -73,7 +73,7 @@ impl Writer {
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             // The head leaves with the first events.
-            if self.stream.is_open() {
+            if self.stream.is_open() || self.ended {
                 ready!(self.poll_rest(cx))?;
             }
             if self.ended {

@@ -131,9 +131,10 @@ async fn a_conflating_client_that_does_not_read_costs_no_processor() -> anyhow::
     Ok(())
 }
 
-/// One that sent more than its request and went keeps the server from seeing the end; the next heartbeat shows it.
+/// What one says behind its request is read away up to a bound, and its end seen behind it; beyond the bound nothing is
+/// read, and the next heartbeat shows the end.
 #[tokio::test]
-async fn who_talks_on_and_dies_is_noticed_by_a_heartbeat() -> anyhow::Result<()> {
+async fn who_talks_on_and_dies_is_noticed() -> anyhow::Result<()> {
     let weir = Instance::start(WEIR, &["--heartbeat", "500ms"]).await?;
     for resets in [true, false] {
         for junk in [&b"\x00\xff junk"[..], b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", &[b'x'; 100_000]] {

@@ -366,7 +366,7 @@ async fn a_client_that_leaves_is_noticed() -> anyhow::Result<()> {
     clients(&weir, 2.0).await?;
     resets.into_raw().reset()?;
     clients(&weir, 1.0).await?;
-    // Bytes that nobody asked for keep the server from reading on, so that it learns of the end by its heartbeat.
+    // Bytes that nobody asked for are read away, and the end is seen behind them.
     speaks.write(b"GET / HTTP/1.1\r\n").await?;
     speaks.reset()?;
     clients(&weir, 0.0).await?;
