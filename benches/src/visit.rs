@@ -188,7 +188,7 @@ impl Listener {
         let mut buffer = [0; 4096];
         loop {
             match self.found.pop_front() {
-                Some(Found::Open | Found::Control(Control::Other)) => {}
+                Some(Found::Control(Control::Other)) => {}
                 Some(found) => return Ok(found),
                 None => {
                     let count = self.socket.read(&mut buffer).context("read a stream")?;
