@@ -92,8 +92,9 @@ crowd: ## rolling deploys behind nginx and HAProxy, and the end of an instance, 
 bench: ## measure end to end, or BENCH="fanout idle …" alone; then each step of the core
 	@.ci/setup bench
 	cargo build --release --locked -p weir -p weir-benches
-	cargo run --release --locked --quiet -p weir-benches --bin weir-bench -- $(BENCH)
-	cargo bench --locked --quiet -p weir-benches
+	@status=0; \
+	cargo run --release --locked --quiet -p weir-benches --bin weir-bench -- $(BENCH) || status=$$?; \
+	cargo bench --locked --quiet -p weir-benches && exit $$status
 
 churn: ## clients come and go for CHURN_SECONDS (3600) beside other work: memory stays flat, nothing is lost
 	@.ci/setup bench
