@@ -7,8 +7,9 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
 use redis::streams::{StreamMaxlen, StreamReadOptions, StreamReadReply};
-use redis::{AsyncCommands, AsyncConnectionConfig, Client, RedisError};
+use redis::{AsyncCommands, AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError};
 use weir_peers::axum_sse::{Sessions, serve};
 
 /// How long one read waits for entries, in ms.
@@ -59,7 +60,9 @@ fn variable(name: &str) -> String {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let client = Client::open(variable("REDIS_URL"))?;
+    // As towards subscribers: small writes do not wait for an acknowledgement.
+    let undelayed = TcpSettings::default().set_nodelay(true);
+    let client = Client::open(variable("REDIS_URL").into_connection_info()?.set_tcp_settings(undelayed))?;
     let stream: Arc<str> = variable("STREAM").into();
     let maxlen = StreamMaxlen::Approx(variable("MAXLEN").parse()?);
     let sessions = Sessions::default();
