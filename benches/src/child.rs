@@ -85,6 +85,10 @@ impl Running {
     /// # Errors
     /// It is not installed, or does not come up.
     pub fn redis(cores: Cores, directory: &Path) -> anyhow::Result<Self> {
+        twice(|| Self::redis_once(cores, directory))
+    }
+
+    fn redis_once(cores: Cores, directory: &Path) -> anyhow::Result<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let mut command = Command::new("redis-server");
         command.args([
@@ -102,8 +106,8 @@ impl Running {
         pin(cores.generator)?;
         let child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("start redis-server")?;
-        let this = Self { child, worker: None, address };
-        await_answer("redis-server", || pong(address).unwrap_or(false))?;
+        let mut this = Self { child, worker: None, address };
+        await_answer("redis-server", &mut this.child, || pong(address).unwrap_or(false))?;
         Ok(this)
     }
 
@@ -113,6 +117,10 @@ impl Running {
     /// # Errors
     /// It is not installed, has no nchan, or does not come up.
     pub fn nginx(cores: Cores, directory: &Path, config: &str) -> anyhow::Result<Self> {
+        twice(|| Self::nginx_once(cores, directory, config))
+    }
+
+    fn nginx_once(cores: Cores, directory: &Path, config: &str) -> anyhow::Result<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let config = config.replace("@address@", &address.to_string());
         let path = directory.join("nginx.conf");
@@ -122,7 +130,7 @@ impl Running {
         let child = on_core(cores, &mut command).context("start nginx")?;
         let mut this = Self { child, worker: None, address };
         // It listens before it has a worker, and that before it is connected to its Redis.
-        await_answer("nginx with nchan", || takes_events(address).unwrap_or(false))
+        await_answer("nginx with nchan", &mut this.child, || takes_events(address).unwrap_or(false))
             .with_context(|| this.last_words())?;
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", this.child.id()))?;
         let worker = children.split_whitespace().next().and_then(|pid| pid.parse().ok());
@@ -219,10 +227,20 @@ fn listening(line: &str) -> Option<SocketAddr> {
     public.split(['"', '[', ']', ',', '/', '\\', ' ']).find_map(|word| word.parse().ok())
 }
 
-fn await_answer(who: &str, answers: impl Fn() -> bool) -> anyhow::Result<()> {
+/// A port that was free when it was chosen may be taken by another before the server listens on it.
+fn twice<T>(start: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    start().or_else(|_| start())
+}
+
+fn await_answer(who: &str, child: &mut Child, answers: impl Fn() -> bool) -> anyhow::Result<()> {
     let deadline = Instant::now() + START_TIMEOUT;
     while Instant::now() < deadline {
-        if answers() {
+        let answered = answers();
+        // One who answers in its place, on the port that both chose, is another.
+        if let Some(status) = child.try_wait()? {
+            bail!("{who} has ended: {status}");
+        }
+        if answered {
             return Ok(());
         }
         thread::sleep(START_POLL);

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_benches::audience::{self, Audience};
 use weir_benches::child::Running;
@@ -59,9 +59,16 @@ fn storm(replay: Replay) -> anyhow::Result<Outcome> {
     let mut nobody =
         Audience::connect(&poller, servers.weir, audience::Plan { connections: 0, sessions: 1 })?;
     let mut ready = Vec::new();
-    for _ in 0..500 {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !storm.is_over() {
+        assert!(Instant::now() < deadline, "neither over nor at an end");
+        let all_said = server.is_finished();
         storm.step(&poller, &mut nobody)?;
         poller.wait(Duration::from_millis(2), &mut ready)?;
+        if all_said && ready.is_empty() {
+            // Nothing more will come.
+            break;
+        }
         for token in ready.drain(..) {
             storm.read(token)?;
         }
