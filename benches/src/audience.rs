@@ -62,6 +62,17 @@ pub struct Arrivals {
     pub ended: u64,
 }
 
+impl Arrivals {
+    /// What [`Arrivals::wrong`] counts, as figures call it.
+    pub const WRONG: &str = "doubled, reordered, foreign, announced as lost or ended";
+
+    /// What must not happen to anybody who listens.
+    pub fn wrong(&self) -> u64 {
+        let Self { delivered: _, duplicates, reordered, foreign, gaps, ended } = self;
+        duplicates + reordered + foreign + gaps + ended
+    }
+}
+
 /// All subscribers of a measurement.
 #[derive(Debug)]
 pub struct Audience {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
@@ -102,6 +103,13 @@ impl Case {
     pub fn ratio(&self, server: &str, other: &str, name: &str) -> f64 {
         let others = self.values(other, name).into_iter();
         median(self.values(server, name).into_iter().zip(others).map(|(this, other)| this / other).collect())
+    }
+
+    /// The sum of these figures of these servers over all rounds; NaN where one of them is nowhere, so that what was not measured
+    /// is no goal reached.
+    pub fn sum(&self, servers: &[&str], names: &[&str]) -> f64 {
+        let pairs = servers.iter().flat_map(|server| names.iter().map(move |name| self.values(server, name)));
+        pairs.map(|values| if values.is_empty() { f64::NAN } else { values.iter().sum() }).sum()
     }
 
     /// The servers in the order of the first round.
@@ -224,6 +232,27 @@ impl Machine {
     }
 }
 
+/// The greatest; NaN where one is, and of nothing.
+pub fn greatest(values: impl Iterator<Item = f64>) -> f64 {
+    // What compares with nothing counts as greater, and stays.
+    let greater = |one: f64, other: f64| if one.is_nan() || one > other { one } else { other };
+    values.reduce(greater).unwrap_or(f64::NAN)
+}
+
+/// Removes the figures of an earlier run, so that those of a case that fails are not taken for new.
+///
+/// # Errors
+/// The file cannot be removed.
+pub fn forget(directory: &Path, name: &str) -> anyhow::Result<()> {
+    let path = directory.join(format!("{name}.json"));
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// The middle value; NaN of nothing.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
@@ -334,6 +363,14 @@ mod tests {
             !Goal { what: "x", measured: case(1.0).ratio("weir", "nobody", "p99 ms"), at_most: 1.0 }.met()
         );
         assert_eq!(median(vec![4.0, 1.0]), 2.5);
+        let sum = |servers: &[&str], names: &[&str]| case(1.0).sum(servers, names);
+        assert_eq!(sum(&["weir", "floor"], &["p99 ms"]), 12.0);
+        assert!(sum(&["weir", "nobody"], &["p99 ms"]).is_nan());
+        assert!(sum(&["weir"], &["p99 ms", "missing"]).is_nan());
+        assert_eq!(greatest([1.0, 3.0, 2.0].into_iter()), 3.0);
+        for unknown in [vec![f64::NAN, 1.0], vec![1.0, f64::NAN, 2.0], vec![1.0, -f64::NAN], Vec::new()] {
+            assert!(greatest(unknown.into_iter()).is_nan());
+        }
     }
 
     #[test]

@@ -37,9 +37,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<Case> {
          rate is the least of what a server can do."
     );
     let mut case = Case { name: "connect", what, rounds, goals: Vec::new() };
-    let ratios =
-        case.values("weir", CPU).into_iter().zip(case.values("floor", CPU)).map(|(weir, floor)| weir / floor);
-    let (ratio, seconds) = (median(ratios.collect()), median(case.values("weir", SECONDS)));
+    let (ratio, seconds) = (case.ratio("weir", "floor", CPU), median(case.values("weir", SECONDS)));
     case.goals = vec![
         Goal { what: "CPU per connect, times the floor's of the same round", measured: ratio, at_most: 3.0 },
         Goal { what: SECONDS, measured: seconds, at_most: 2.0 },

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use crate::audience::Plan;
+use crate::audience::{Arrivals, Plan};
 use crate::cases::Bench;
 use crate::load::{self, Outcome, Schedule};
 use crate::poller::Poller;
@@ -30,7 +30,6 @@ const LOAD: Load = Load { subscribers: 1_000, rate: 50, seconds: 4 };
 
 pub(super) const CPU: &str = "CPU µs/delivery";
 const MISSING: &str = "missing";
-const WRONG: &str = "doubled, reordered or foreign";
 
 /// How much goes to how many.
 #[derive(Clone, Copy, Debug)]
@@ -48,19 +47,30 @@ pub(super) struct Load {
 /// # Errors
 /// A server does not start, or breaks the protocol.
 pub fn run(bench: &Bench) -> anyhow::Result<Case> {
-    let mut case = LOAD.compare(bench, "fanout", &SERVERS)?;
+    let mut case = LOAD.compete(bench, "fanout", &SERVERS)?;
     case.what += " Those `+ Redis` have a Redis of their own each.";
-    let goal = |what, peer, at_most| Goal { what, measured: case.ratio("weir", peer, CPU), at_most };
-    let goals = [
-        goal("CPU per delivery, times the floor's of the same round", "floor", 1.25),
-        goal("CPU per delivery, times nchan's of the same round", "nchan", 0.8),
-    ];
-    case.goals.splice(0..0, goals);
     Ok(case)
 }
 
 impl Load {
-    /// Runs these servers in turn, round by round. That nothing is lost is the first goal.
+    /// [`Load::compare`] with what weir may cost beside the floor and nchan, which are among the servers.
+    pub(super) fn compete(
+        self,
+        bench: &Bench,
+        name: &'static str,
+        servers: &[Server],
+    ) -> anyhow::Result<Case> {
+        let mut case = self.compare(bench, name, servers)?;
+        let goal = |what, peer, at_most| Goal { what, measured: case.ratio("weir", peer, CPU), at_most };
+        let goals = [
+            goal("CPU per delivery, times the floor's of the same round", "floor", 1.25),
+            goal("CPU per delivery, times nchan's of the same round", "nchan", 0.8),
+        ];
+        case.goals.splice(0..0, goals);
+        Ok(case)
+    }
+
+    /// Runs these servers in turn, round by round. That weir loses nothing, on Redis neither, is the first goal.
     pub(super) fn compare(
         self,
         bench: &Bench,
@@ -79,7 +89,9 @@ impl Load {
             number(subscribers as f64)
         );
         let mut case = Case { name, what, rounds, goals: Vec::new() };
-        let faults = [MISSING, WRONG].into_iter().flat_map(|fault| case.values("weir", fault)).sum();
+        let ours: Vec<_> =
+            servers.iter().map(|server| server.name()).filter(|name| name.starts_with("weir")).collect();
+        let faults = case.sum(&ours, &[MISSING, Arrivals::WRONG]);
         let what = "deliveries that weir lost, doubled or put out of order";
         case.goals.push(Goal { what, measured: faults, at_most: 0.0 });
         Ok(case)
@@ -110,7 +122,7 @@ fn figures(outcome: &Outcome, cpu: Cpu) -> Vec<Figure> {
         Figure::new("max ms", latency.max),
         Figure::new("delivered", arrivals.delivered as f64),
         Figure::new(MISSING, outcome.missing as f64),
-        Figure::new(WRONG, (arrivals.duplicates + arrivals.reordered + arrivals.foreign) as f64),
+        Figure::new(Arrivals::WRONG, arrivals.wrong() as f64),
         Figure::new("waited for its core, µs/delivery", per_delivery(cpu.waited_ns)),
         Figure::new("publisher late ms", outcome.late_ms),
         Figure::new("read late p99 ms", outcome.read_late_ms),

@@ -8,7 +8,7 @@ use crate::multiplex::{Multiplex, Shape};
 use crate::poller::Poller;
 use crate::process::{Cpu, allow_connections, pss_kib};
 use crate::publisher::HttpPublisher;
-use crate::report::{Case, Figure, Goal, Round, median};
+use crate::report::{Case, Figure, Goal, Round};
 
 const SUBSCRIBERS: usize = 1_000;
 const RATE: u64 = 50;
@@ -18,7 +18,6 @@ const SCHEDULE: Schedule = Schedule { rate: RATE, total: RATE * SECONDS, session
 
 const CPU: &str = "CPU µs/delivery";
 const MISSING: &str = "missing";
-const WRONG: &str = "doubled, reordered, foreign, announced as lost or ended";
 
 const HTTP1: &str = "HTTP/1.1, 1,000 connections";
 
@@ -80,26 +79,20 @@ fn multiplexed(bench: &Bench, name: &'static str, shape: Shape) -> anyhow::Resul
 
 fn figures(arrivals: Arrivals, missing: u64, cpu: Cpu, (fresh, after): (u64, u64)) -> Vec<Figure> {
     let per_delivery = |ns: u64| ns as f64 / 1_000.0 / arrivals.delivered as f64;
-    let Arrivals { duplicates, reordered, foreign, gaps, ended, .. } = arrivals;
     let per_stream = |pss: u64| pss as f64 / SUBSCRIBERS as f64;
     vec![
         Figure::new(CPU, per_delivery(cpu.used_ns)),
         Figure::new("waited for its core, µs/delivery", per_delivery(cpu.waited_ns)),
         Figure::new("delivered", arrivals.delivered as f64),
         Figure::new(MISSING, missing as f64),
-        Figure::new(WRONG, (duplicates + reordered + foreign + gaps + ended) as f64),
+        Figure::new(Arrivals::WRONG, arrivals.wrong() as f64),
         Figure::new("PSS KiB/stream when all are connected", per_stream(fresh)),
         Figure::new("PSS KiB/stream at the end", per_stream(after)),
     ]
 }
 
 fn goals(case: &Case) -> Vec<Goal> {
-    let ratio = |name| {
-        let single = case.values(HTTP1, CPU).into_iter();
-        median(case.values(name, CPU).into_iter().zip(single).map(|(many, single)| many / single).collect())
-    };
-    let lost =
-        SHAPES.iter().flat_map(|(name, _)| [MISSING, WRONG].map(|what| case.values(name, what))).flatten();
+    let ratio = |name| case.ratio(name, HTTP1, CPU);
     vec![
         Goal {
             what: "CPU per delivery with ten streams on a connection, times that of HTTP/1.1",
@@ -113,7 +106,7 @@ fn goals(case: &Case) -> Vec<Goal> {
         },
         Goal {
             what: "deliveries over HTTP/2 that were lost, doubled or out of order",
-            measured: lost.sum(),
+            measured: case.sum(&SHAPES.map(|(name, _)| name), &[MISSING, Arrivals::WRONG]),
             at_most: 0.0,
         },
     ]

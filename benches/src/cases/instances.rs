@@ -2,7 +2,7 @@
 
 use crate::cases::Bench;
 use crate::readers::{Cost, Kind, Supply, measure};
-use crate::report::{Case, Figure, Goal, Round, median};
+use crate::report::{Case, Figure, Goal, Round, greatest};
 
 const LIVE: Supply = Supply::Live(20_000);
 
@@ -55,11 +55,8 @@ pub fn run(bench: &Bench) -> anyhow::Result<Case> {
 
 /// The greatest of the ratios, over all numbers of readers.
 fn worst(case: &Case, supply: usize) -> f64 {
-    let ratio = |servers: [&str; 2]| {
-        let [weir, plain] = servers.map(|server| median(case.values(server, REDIS)));
-        weir / plain
-    };
-    STAGES.iter().map(|(_, servers)| ratio(servers[supply])).fold(0.0, f64::max)
+    let ratio = |[weir, plain]: [&str; 2]| case.ratio(weir, plain, REDIS);
+    greatest(STAGES.iter().map(|(_, servers)| ratio(servers[supply])))
 }
 
 fn figures(cost: &Cost, besides: Option<&Cost>, readers: usize) -> Vec<Figure> {

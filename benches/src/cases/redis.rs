@@ -1,6 +1,6 @@
 //! A high rate of entries from Redis to many sessions: nothing is lost, and it is fast.
 
-use crate::audience::{Audience, Plan};
+use crate::audience::{Arrivals, Audience, Plan};
 use crate::cases::Bench;
 use crate::child::Running;
 use crate::load::{self, Outcome, Schedule};
@@ -20,7 +20,6 @@ const FAST: &str = "weir, 80,000/s";
 const STREAM: &str = "weir:events";
 
 const MISSING: &str = "missing";
-const WRONG: &str = "doubled, reordered or foreign";
 const P99: &str = "p99 ms";
 
 /// Runs weir on a private Redis.
@@ -39,7 +38,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<Case> {
         "Entries by XADD for {SECONDS} s to {SESSIONS} sessions with one subscriber each, `--maxlen` ten seconds of them."
     );
     let mut case = Case { name: "redis", what, rounds, goals: Vec::new() };
-    let lost = |server| [MISSING, WRONG].into_iter().flat_map(|name| case.values(server, name)).sum();
+    let lost = |server| case.sum(&[server], &[MISSING, Arrivals::WRONG]);
     let p99 = median(case.values(CALM, P99));
     case.goals = vec![
         Goal { what: "lost, doubled or out of order at 20,000/s", measured: lost(CALM), at_most: 0.0 },
@@ -75,7 +74,7 @@ fn figures(outcome: &Outcome, (weir, redis): (Cpu, Cpu)) -> Vec<Figure> {
         Figure::new("Redis CPU µs/entry", per_entry(redis.used_ns)),
         Figure::new("delivered", arrivals.delivered as f64),
         Figure::new(MISSING, outcome.missing as f64),
-        Figure::new(WRONG, (arrivals.duplicates + arrivals.reordered + arrivals.foreign) as f64),
+        Figure::new(Arrivals::WRONG, arrivals.wrong() as f64),
         Figure::new("p50 ms", latency.p50),
         Figure::new(P99, latency.p99),
         Figure::new("p99.9 ms", latency.p999),

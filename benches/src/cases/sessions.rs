@@ -37,7 +37,7 @@ const SERVERS: [Server; 8] = [
 
 const P50: &str = "p50 µs";
 const P99: &str = "p99 µs";
-const FAULTS: &str = "missing, doubled, reordered or foreign";
+const FAULTS: &str = "missing, doubled, reordered, foreign, announced as lost or ended";
 
 /// Runs weir and its peers in turn.
 ///
@@ -77,7 +77,7 @@ fn measure(bench: &Bench, server: Server) -> anyhow::Result<Round> {
 fn figures(outcome: &Outcome, (server, redis): (Cpu, Cpu)) -> Vec<Figure> {
     let Outcome { arrivals, latency, missing, published, .. } = outcome;
     let per_publish = |ns: u64| ns as f64 / 1_000.0 / *published as f64;
-    let faults = missing + arrivals.duplicates + arrivals.reordered + arrivals.foreign;
+    let faults = missing + arrivals.wrong();
     vec![
         Figure::new("CPU µs/publish and its delivery", per_publish(server.used_ns)),
         Figure::new(P50, latency.p50 * 1_000.0),
@@ -97,7 +97,7 @@ fn goals(case: &Case) -> Vec<Goal> {
     let ratio =
         |what, server, peer, name, at_most| Goal { what, measured: case.ratio(server, peer, name), at_most };
     let p50 = |what, server, at_most| Goal { what, measured: median(case.values(server, P50)), at_most };
-    let faults = ["weir", "weir + Redis"].into_iter().flat_map(|server| case.values(server, FAULTS)).sum();
+    let faults = case.sum(&["weir", "weir + Redis"], &[FAULTS]);
     vec![
         ratio("p50 on Redis, times that of axum on Redis", "weir + Redis", "axum + Redis", P50, 0.8),
         ratio("p99 on Redis, times that of axum on Redis", "weir + Redis", "axum + Redis", P99, 0.8),

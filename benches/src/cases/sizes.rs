@@ -1,13 +1,13 @@
 //! Large events and tiny ones: what a delivery and what a byte costs.
 
-use crate::audience::{Audience, Plan};
+use crate::audience::{Arrivals, Audience, Plan};
 use crate::cases::Bench;
 use crate::child::Running;
 use crate::load::{self, Outcome, Schedule};
 use crate::poller::Poller;
 use crate::process::{Cpu, allow_connections, pss_kib};
 use crate::publisher::HttpPublisher;
-use crate::report::{Case, Figure, Goal, Round, median};
+use crate::report::{Case, Figure, Goal, Round};
 use crate::stamp::Size;
 
 const SECONDS: u64 = 4;
@@ -17,7 +17,6 @@ const MIB: f64 = KIB * KIB;
 
 const CPU: &str = "CPU µs/delivery";
 const MISSING: &str = "missing";
-const WRONG: &str = "doubled, reordered, foreign or ended";
 
 /// What is published, and to how many.
 #[derive(Clone, Copy, Debug)]
@@ -106,14 +105,13 @@ fn figures(outcome: &Outcome, cpu: Cpu, pss: (u64, u64), size: Size) -> Vec<Figu
     let delivered = arrivals.delivered as f64;
     let per_delivery = |ns: u64| ns as f64 / 1_000.0 / delivered;
     let mib = delivered * size.bytes().map_or(f64::NAN, |bytes| bytes as f64) / MIB;
-    let wrong = arrivals.duplicates + arrivals.reordered + arrivals.foreign + arrivals.ended;
     vec![
         Figure::new(CPU, per_delivery(cpu.used_ns)),
         Figure::new("CPU ms/MiB", cpu.used_ns as f64 / 1_000_000.0 / mib),
         Figure::new("waited for its core, µs/delivery", per_delivery(cpu.waited_ns)),
         Figure::new("delivered", delivered),
         Figure::new(MISSING, outcome.missing as f64),
-        Figure::new(WRONG, wrong as f64),
+        Figure::new(Arrivals::WRONG, arrivals.wrong() as f64),
         Figure::new("p50 ms", latency.p50),
         Figure::new("p99 ms", latency.p99),
         Figure::new("PSS MiB before", pss.0 as f64 / KIB),
@@ -123,16 +121,11 @@ fn figures(outcome: &Outcome, cpu: Cpu, pss: (u64, u64), size: Size) -> Vec<Figu
 }
 
 fn goals(case: &Case) -> Vec<Goal> {
-    let ratio = |load: &Load| {
-        let floor = case.values(load.floor, CPU).into_iter();
-        median(case.values(load.weir, CPU).into_iter().zip(floor).map(|(weir, floor)| weir / floor).collect())
-    };
+    let ratio = |load: &Load| case.ratio(load.weir, load.floor, CPU);
     let goal = |load: &Load| Goal { what: load.goal, measured: ratio(load), at_most: 1.5 };
-    let lost =
-        LOADS.iter().flat_map(|load| [MISSING, WRONG].map(|name| case.values(load.weir, name))).flatten();
     let lost = Goal {
         what: "deliveries that weir lost, doubled or put out of order",
-        measured: lost.sum(),
+        measured: case.sum(&LOADS.map(|load| load.weir), &[MISSING, Arrivals::WRONG]),
         at_most: 0.0,
     };
     LOADS.iter().map(goal).chain([lost]).collect()

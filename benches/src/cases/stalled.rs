@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use socket2::{Domain, Socket, Type};
 
-use crate::audience::{Audience, Plan};
+use crate::audience::{Arrivals, Audience, Plan};
 use crate::cases::Bench;
 use crate::child::Running;
 use crate::load::{self, Outcome, Schedule};
 use crate::poller::Poller;
 use crate::process::{Cpu, allow_connections, descriptors};
 use crate::publisher::HttpPublisher;
-use crate::report::{Case, Figure, Goal, Round, median};
+use crate::report::{Case, Figure, Goal, Round};
 
 const SUBSCRIBERS: usize = 1_000;
 
@@ -49,7 +49,6 @@ const STALLED: [(&str, usize); 3] = [(WITHOUT, 0), (FEW, SUBSCRIBERS / 100), (MA
 
 const P99: &str = "p99 ms";
 const MISSING: &str = "missing";
-const WRONG: &str = "doubled, reordered or foreign";
 
 /// Runs weir without stalled clients, with a few and with many, in turn, all on one instance: two processes differ by where their
 /// memory lies.
@@ -169,7 +168,7 @@ fn figures(outcome: &Outcome, cpu: Cpu) -> Vec<Figure> {
         Figure::new("waited for its core, µs/delivery", per_delivery(cpu.waited_ns)),
         Figure::new("delivered", arrivals.delivered as f64),
         Figure::new(MISSING, outcome.missing as f64),
-        Figure::new(WRONG, (arrivals.duplicates + arrivals.reordered + arrivals.foreign) as f64),
+        Figure::new(Arrivals::WRONG, arrivals.wrong() as f64),
         Figure::new("p50 ms", latency.p50),
         Figure::new(P99, latency.p99),
         Figure::new("p99.9 ms", latency.p999),
@@ -180,13 +179,7 @@ fn figures(outcome: &Outcome, cpu: Cpu) -> Vec<Figure> {
 }
 
 fn goals(case: &Case) -> Vec<Goal> {
-    let ratio = |with| {
-        let without = case.values(WITHOUT, P99).into_iter();
-        median(
-            case.values(with, P99).into_iter().zip(without).map(|(with, without)| with / without).collect(),
-        )
-    };
-    let lost = STALLED.into_iter().flat_map(|(name, _)| [MISSING, WRONG].map(|what| case.values(name, what)));
+    let ratio = |with| case.ratio(with, WITHOUT, P99);
     vec![
         Goal {
             what: "p99 latency with 1 % stalled, times that without of the same round",
@@ -200,7 +193,7 @@ fn goals(case: &Case) -> Vec<Goal> {
         },
         Goal {
             what: "deliveries that others lost, got twice or out of order",
-            measured: lost.flatten().sum(),
+            measured: case.sum(&STALLED.map(|(name, _)| name), &[MISSING, Arrivals::WRONG]),
             at_most: 0.0,
         },
     ]

@@ -38,7 +38,7 @@ const MAXLEN: u64 = 200_000;
 
 const STREAM: &str = "weir:events";
 
-const FAULTS: &str = "missing, doubled, reordered or foreign";
+const FAULTS: &str = "missing, doubled, reordered, foreign, announced as lost or ended";
 const COMMANDS: &str = "unusual Redis commands";
 const REPLAYED: &str = "seconds until all had all";
 
@@ -77,7 +77,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<Case> {
 }
 
 fn goals(case: &Case) -> Vec<Goal> {
-    let sum = |name| [CONNECT, RESUME].into_iter().flat_map(|server| case.values(server, name)).sum();
+    let sum = |name| case.sum(&[CONNECT, RESUME], &[name]);
     let ratio = |server| {
         let ratios = case.values(server, DURING).into_iter().zip(case.values(server, BEFORE));
         median(ratios.map(|(during, before)| during / before).collect())
@@ -144,16 +144,14 @@ fn measure(bench: &Bench, server: &'static str, unusual: &mut Vec<String>) -> an
 
 fn figures(stayed: &Outcome, storm: &storm::Outcome) -> Vec<Figure> {
     let storm::Outcome { calm, rough, wrong, missing } = storm;
-    let Outcome { arrivals, .. } = stayed;
     let beyond = rough.commands.beyond(&calm.commands);
     let upkeep: u64 = UPKEEP.iter().map(|name| rough.commands.calls(name)).sum();
     let unusual = UPKEEP.into_iter().fold(beyond, Commands::without);
-    let faults =
-        wrong + missing + stayed.missing + arrivals.duplicates + arrivals.reordered + arrivals.foreign;
+    let faults = wrong + missing + stayed.missing + stayed.arrivals.wrong();
     let quantile = |phase: &storm::Phase, q: f64| phase.latency.value_at_quantile(q) as f64 / MS_NS as f64;
     vec![
         Figure::new(REPLAYED, rough.length_ns as f64 / SECOND_NS as f64),
-        Figure::new(FAULTS, (faults + arrivals.gaps) as f64),
+        Figure::new(FAULTS, faults as f64),
         Figure::new(COMMANDS, unusual.total() as f64),
         Figure::new("calls of upkeep", upkeep as f64),
         Figure::new("p50 ms before", quantile(calm, 0.5)),
