@@ -11,7 +11,7 @@ use clap::builder::PossibleValuesParser;
 use weir_benches::cases::{ALL, Bench, Entry};
 use weir_benches::child::Binaries;
 use weir_benches::process::{Cores, pin};
-use weir_benches::report::{Machine, Report};
+use weir_benches::report::{self, Machine, Report};
 use weir_benches::{selftest, summary};
 
 /// Measures weir end to end. The exit status is 1 where a goal is missed.
@@ -42,6 +42,8 @@ fn names() -> PossibleValuesParser {
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    // As it is before this thread is bound to a core.
+    let machine = Machine::this()?;
     let wanted = |entry: &&Entry| args.cases.iter().any(|name| name == entry.name || name == "all");
     let entries: Vec<_> = ALL.iter().filter(wanted).collect();
     if !entries.is_empty() || args.cases.iter().any(|name| name == "selftest") {
@@ -52,7 +54,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut good = true;
     for entry in entries {
         // A peer that breaks must not cost what the other cases measure.
-        good &= measure(entry, &bench, &args.out).unwrap_or_else(|error| {
+        good &= measure(entry, &bench, (&machine, &args.out)).unwrap_or_else(|error| {
             println!("\n{}: FAILED: {error:#}", entry.name);
             false
         });
@@ -75,8 +77,9 @@ fn bench(args: &Args) -> anyhow::Result<Bench> {
 }
 
 /// Runs one case, writes its report and says whether its goals were reached.
-fn measure(entry: &Entry, bench: &Bench, out: &Path) -> anyhow::Result<bool> {
-    let mut report = Report { machine: Machine::this()?, cases: Vec::new() };
+fn measure(entry: &Entry, bench: &Bench, (machine, out): (&Machine, &Path)) -> anyhow::Result<bool> {
+    report::forget(out, entry.name)?;
+    let mut report = Report { machine: machine.clone(), cases: Vec::new() };
     for run in entry.runs {
         let case = run(bench)?;
         println!("\n{}", case.to_markdown());

@@ -37,7 +37,7 @@ struct SavedGoal {
     at_most: f64,
 }
 
-/// Writes `summary.md` from the reports of these names that are there.
+/// Writes `summary.md` from the reports of these names, and says which are not there.
 ///
 /// # Errors
 /// A report cannot be read or the directory not be written.
@@ -48,7 +48,10 @@ pub fn write<'a>(directory: &Path, names: impl Iterator<Item = &'a str>) -> anyh
         let path = directory.join(format!("{name}.json"));
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                writeln!(rows, "| {name} | | | | **not measured** | |").expect("a string grows");
+                continue;
+            }
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
         };
         let saved: Saved = serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))?;
@@ -88,23 +91,27 @@ impl SavedGoal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Case, Goal, Machine, Report};
+    use crate::report::{self, Case, Goal, Machine, Report};
 
     #[test]
     fn every_goal_of_every_report_is_told() {
         let directory = tempfile::tempdir().unwrap();
         let machine = Machine { cpu: "A".to_owned(), cores: 2, kernel: "6".to_owned() };
         let goal = |measured| Goal { what: "much", measured, at_most: 1.5 };
-        for (name, measured) in [("one", 1.0), ("two", 2.0), ("three", f64::NAN)] {
+        for (name, measured) in [("one", 1.0), ("two", 2.0), ("three", f64::NAN), ("four", 1.0)] {
             let case = Case { name, what: String::new(), rounds: Vec::new(), goals: vec![goal(measured)] };
             Report { machine: machine.clone(), cases: vec![case] }.write(directory.path(), name).unwrap();
         }
-        write(directory.path(), ["two", "never run", "one", "three"].into_iter()).unwrap();
+        report::forget(directory.path(), "four").unwrap();
+        report::forget(directory.path(), "never run").unwrap();
+        write(directory.path(), ["two", "never run", "one", "three", "four"].into_iter()).unwrap();
         let text = fs::read_to_string(directory.path().join("summary.md")).unwrap();
         assert!(text.contains("1 of 3 are reached"), "{text}");
         let rows = "| [two](two.md) | much | 2.00 | 1.50 | **MISSED** | A, 6 |\n\
+                    | never run | | | | **not measured** | |\n\
                     | [one](one.md) | much | 1.00 | 1.50 | reached | A, 6 |\n\
-                    | [three](three.md) | much | – | 1.50 | **MISSED** | A, 6 |\n";
+                    | [three](three.md) | much | – | 1.50 | **MISSED** | A, 6 |\n\
+                    | four | | | | **not measured** | |\n";
         assert!(text.ends_with(rows), "{text}");
     }
 }
