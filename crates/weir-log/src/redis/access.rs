@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fred::error::Error;
 use fred::types::RespVersion;
-use fred::types::config::{Config, TlsConnector};
+use fred::types::config::{Config, Server, ServerConfig, TlsConnector};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -71,6 +71,7 @@ impl RedisAccess {
         let mut config = Config::from_url(&plain).map_err(url)?;
         // Its greeting is taken also by a server whose disk is full, which refuses the ping of the older one.
         config.version = RespVersion::RESP3;
+        bare_hosts(&mut config.server);
         if self.password.is_some() {
             config.password.clone_from(&self.password);
         }
@@ -94,6 +95,21 @@ impl RedisAccess {
             KINDS.contains(&kind).then(|| (format!("{base}{kind}://{rest}"), tls))
         });
         found.ok_or_else(unknown)
+    }
+}
+
+/// Takes the brackets of a URL off addresses of IPv6: they belong to no name, neither one that is looked up nor one in a
+/// certificate.
+fn bare_hosts(servers: &mut ServerConfig) {
+    let servers = match servers {
+        ServerConfig::Centralized { server } => std::slice::from_mut(server),
+        ServerConfig::Clustered { hosts, .. } | ServerConfig::Sentinel { hosts, .. } => hosts,
+        ServerConfig::Unix { .. } => &mut [],
+    };
+    for server in servers {
+        if let Some(host) = server.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            *server = Server::new(host.to_owned(), server.port);
+        }
     }
 }
 
@@ -198,6 +214,19 @@ mod tests {
             let error = access(bad).client().expect_err(bad).to_string();
             assert!(error.contains("redis://[user:password@]host"), "{error}");
             assert!(!error.contains("secret") && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_known_by_itself() {
+        for url in [
+            "redis://[::1]:6379",
+            "rediss://user:secret@[::1]:6379/2",
+            "redis-cluster://[::1]:6379",
+            "redis-sentinel://[::1]:6379/0?sentinelServiceName=main",
+        ] {
+            let config = access(url).client().unwrap_or_else(|error| panic!("{url}: {error}"));
+            assert_eq!(config.server.hosts(), [Server::new("::1", 6379)], "{url}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Ways in: TLS, a Unix socket, and what is said where they are closed.
 
+use std::net::{Ipv6Addr, TcpListener};
 use std::path::Path;
 
 use weir_core::log::Feed;
@@ -71,6 +72,18 @@ async fn tls_that_asks_who_comes() {
     let strangers = Authority::new();
     let strange = strangers.issue(&["weir"]);
     fails(by_tls(&server, "localhost", Some(&ca), Some(&strange)), &["TLS", "--redis-cert-file"]).await;
+}
+
+/// A literal in a URL has brackets, which no other place knows it by.
+#[tokio::test]
+async fn an_address_of_ipv6() {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0))
+        .expect("this machine has no ::1: switch IPv6 on for the loopback");
+    let ca = Authority::new();
+    let options = Options::from(SOFTWARE).tls(&ca.issue(&["localhost", "::1"]), None);
+    let server = RedisServer::start_with(options.set("bind", &["127.0.0.1", "::1"])).await;
+    works(config_of(format!("redis://[::1]:{}", server.port()), Limits::default())).await;
+    works(by_tls(&server, "[::1]", Some(&ca), None)).await;
 }
 
 #[tokio::test]
