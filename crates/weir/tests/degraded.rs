@@ -1,7 +1,7 @@
 //! A Redis that takes no writes delivers all the same, and operators see what it refuses.
 
 use anyhow::ensure;
-use weir_testkit::redis::RedisServer;
+use weir_testkit::redis::{Options, RedisServer};
 use weir_testkit::{DEADLINE, Instance, eventually, expect};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -45,5 +45,34 @@ async fn an_instance_on_a_replica_delivers_and_says_what_it_lacks() -> anyhow::R
     .await?;
     eventually(DEADLINE, async || Ok(weir.client().publish("s", "two").await?)).await?;
     assert_eq!(stream.next_data(1).await?, ["two"]);
+    Ok(())
+}
+
+/// A server repeats a command that it does not know, and the greeting has the password.
+#[tokio::test]
+async fn a_server_that_takes_no_greeting_is_told_without_the_password() -> anyhow::Result<()> {
+    let options = Options::default()
+        .set("requirepass", &["hunter2"])
+        .set("rename-command", &["HELLO", ""])
+        .logged_in_as("default", "hunter2");
+    let redis = RedisServer::start_with(options).await;
+    let url = format!("redis://:hunter2@127.0.0.1:{}", redis.port());
+    let flags = ["--redis", &url, "--log", "trace"];
+    let weir = Instance::builder(WEIR).flags(&flags).unready().start().await?;
+    let told = async || {
+        let ready = weir.admin_client().get("/readyz").send().await?;
+        ensure!(ready.text()?.contains("unknown command 'HELLO'"), "{ready:?}");
+        ensure!(!ready.text()?.contains("hunter2"), "{ready:?}");
+        Ok(())
+    };
+    eventually(DEADLINE, told).await?;
+    // The reader says it, and whoever publishes.
+    let said = |line: &&String| line.contains("unknown command 'HELLO'");
+    eventually(DEADLINE, async || {
+        Ok(ensure!(weir.log().iter().filter(said).count() >= 2, "{:?}", weir.log()))
+    })
+    .await?;
+    let log = weir.log();
+    ensure!(!log.iter().any(|line| line.contains("hunter2")), "{log:?}");
     Ok(())
 }

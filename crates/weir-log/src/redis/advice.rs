@@ -3,7 +3,7 @@
 use fred::error::{Error, ErrorKind};
 
 /// Words of a refusal or a failed connection, and what can be done about it. The first one found counts.
-const ADVICE: [(&str, &str); 22] = [
+const ADVICE: [(&str, &str); 23] = [
     ("READONLY", "this server is a replica: point --redis at the master, or at the Sentinels"),
     ("NOREPLICAS", "too few replicas follow: bring them back or lower min-replicas-to-write"),
     ("MISCONF", "the last snapshot to disk failed: look at the disk and the log of Redis"),
@@ -25,6 +25,10 @@ const ADVICE: [(&str, &str); 22] = [
     ("BadSignature", "name the authority that signed its certificate with --redis-ca-file"),
     ("AlertReceived", "it does not take this client's certificate: --redis-cert-file and --redis-key-file"),
     ("Expired", "its certificate has expired"),
+    (
+        "unknown command 'HELLO'",
+        "its greeting is needed: Redis 6 or later, without rename-command, and no proxy in between",
+    ),
     ("unknown command 'EVAL'", "scripts are needed and switched off here"),
 ];
 
@@ -33,11 +37,15 @@ pub(super) fn on(text: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(word, _)| text.contains(word)).map(|(_, advice)| *advice)
 }
 
+/// Begins what a server repeats of a command that it does not know. Of a greeting that is the password.
+const REPEATED: &str = ", with args beginning with";
+
 /// Why there is no connection, for people. The client library writes its sources as they debug.
 pub(super) fn no_connection(error: &Error, tls: bool) -> String {
     let (details, timed_out) = (error.details(), *error.kind() == ErrorKind::Timeout);
     let text = plain(details);
-    let text = if tls && details.starts_with("Custom {") { format!("TLS: {text}") } else { text };
+    let text = text.split_once(REPEATED).map_or(&*text, |(text, _)| text);
+    let text = if tls && details.starts_with("Custom {") { format!("TLS: {text}") } else { text.to_owned() };
     match (tls, timed_out) {
         (true, true) => format!("{text} It may not speak TLS on this port: redis:// is without."),
         (false, _) if text.contains("reset by peer") || text.contains("unexpected end") => {
@@ -76,5 +84,18 @@ mod tests {
             told("WRONGPASS invalid username-password pair", true),
             "WRONGPASS invalid username-password pair"
         );
+    }
+
+    #[test]
+    fn a_greeting_that_is_not_known_is_not_repeated() {
+        let details =
+            "ERR unknown command 'HELLO', with args beginning with: '2' 'AUTH' 'default' 'hunter2' ";
+        for kind in [ErrorKind::Unknown, ErrorKind::Protocol, ErrorKind::Timeout] {
+            for tls in [false, true] {
+                let told = no_connection(&Error::new(kind.clone(), details), tls);
+                assert!(told.starts_with("ERR unknown command 'HELLO'"), "{told}");
+                assert!(!told.contains("hunter2") && !told.contains("AUTH"), "{told}");
+            }
+        }
     }
 }
