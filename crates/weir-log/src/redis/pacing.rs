@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Bytes a reply should have. The client parses a reply anew with every piece of it that arrives, so a large one costs by
-/// the square of its size.
+/// Bytes a reply should have. It bounds what a read takes of the memory of both sides, of what Redis buffers for a client
+/// before it hangs up, and how long the hub waits for the first entry of a batch; a larger one is not read any cheaper.
 const REPLY_BYTES: usize = 1 << 20;
 
 /// Chooses the number of entries to ask for from the size of those that came before.
@@ -52,35 +52,62 @@ pub(super) struct Gather {
     since: Instant,
     entries: usize,
     pause: Option<Duration>,
-    /// The last read was full, so there is company already.
-    full: bool,
+    left: Left,
+}
+
+/// What the last read left in the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It had all there was.
+    Nothing,
+    /// It was full, and nobody looked what is behind it.
+    Unknown,
+    /// It was full, and there is more.
+    More,
+}
+
+impl Left {
+    /// By a read that asked for so many entries. `seen` says whether the stream goes on behind it, where somebody looked; a
+    /// read that was not full had everything, and what the look saw came later.
+    pub(super) fn by(entries: usize, asked: usize, seen: Option<bool>) -> Self {
+        match seen {
+            Some(true) if entries >= asked => Self::More,
+            None if entries >= asked => Self::Unknown,
+            Some(_) | None => Self::Nothing,
+        }
+    }
 }
 
 impl Gather {
     pub(super) fn new(now: Instant) -> Self {
-        Self { since: now, entries: 0, pause: None, full: false }
+        Self { since: now, entries: 0, pause: None, left: Left::Nothing }
     }
 
-    /// Takes note of a read that asked for so many entries.
-    pub(super) fn note(&mut self, entries: usize, asked: usize, now: Instant) {
+    /// Takes note of a read.
+    pub(super) fn note(&mut self, entries: usize, left: Left, now: Instant) {
         self.entries += entries;
-        self.full = entries >= asked;
+        self.left = left;
         let elapsed = now.duration_since(self.since);
         if elapsed >= MEASURE {
             let rate = self.entries as f64 / elapsed.as_secs_f64();
             let pause = PAUSES.iter().rev().find(|(from, _)| rate >= *from).map(|(_, pause)| *pause);
-            *self = Self { since: now, entries: 0, pause, full: self.full };
+            *self = Self { since: now, entries: 0, pause, left };
         }
     }
 
-    /// Whether there is more already.
+    /// Whether there may be more already, so that nobody waits.
+    pub(super) fn may_be_behind(self) -> bool {
+        self.left != Left::Nothing
+    }
+
+    /// Whether there is more already for certain.
     pub(super) fn is_behind(self) -> bool {
-        self.full
+        self.left == Left::More
     }
 
     /// Forgets that there was more.
     pub(super) fn begin_anew(&mut self) {
-        self.full = false;
+        self.left = Left::Nothing;
     }
 
     /// Waits for company, where that pays.
@@ -91,7 +118,7 @@ impl Gather {
     }
 
     fn due(self) -> Option<Duration> {
-        self.pause.filter(|_| !self.full)
+        self.pause.filter(|_| !self.may_be_behind())
     }
 }
 
@@ -124,7 +151,7 @@ mod tests {
         for (per_ms, pause) in [(2, None), (5, Some(1)), (20, Some(2)), (0, None)] {
             for _ in 0..40 {
                 now += Duration::from_millis(1);
-                gather.note(per_ms, 100, now);
+                gather.note(per_ms, Left::Nothing, now);
             }
             assert_eq!(gather.due(), pause.map(Duration::from_millis), "{per_ms} entries a ms");
         }
@@ -134,10 +161,18 @@ mod tests {
     fn nobody_waits_for_what_is_there() {
         let mut now = Instant::now();
         let mut gather = Gather::new(now);
-        for (entries, waits) in [(100, false), (99, true), (100, false)] {
+        for (entries, seen, left) in [
+            (100, None, Left::Unknown),
+            (99, None, Left::Nothing),
+            (100, Some(true), Left::More),
+            (100, Some(false), Left::Nothing),
+            (99, Some(true), Left::Nothing),
+        ] {
             now += MEASURE;
-            gather.note(entries, 100, now);
-            assert_eq!((gather.is_behind(), gather.due().is_some()), (!waits, waits), "{entries} of 100");
+            assert_eq!(Left::by(entries, 100, seen), left, "{entries} of 100, {seen:?}");
+            gather.note(entries, left, now);
+            let waits = gather.due().is_some();
+            assert_eq!((waits, gather.is_behind()), (left == Left::Nothing, left == Left::More), "{left:?}");
         }
     }
 }

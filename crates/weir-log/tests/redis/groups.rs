@@ -63,6 +63,23 @@ async fn what_is_read_of_a_backlog_is_not_pending() {
     assert_eq!(pending, ["10", "0", "0", "1"]);
 }
 
+/// A read may be full of all there is: what comes live is booked, however few entries are asked for at once.
+#[tokio::test]
+async fn what_comes_live_is_pending_also_where_it_fills_a_read() {
+    for full in [1, 10] {
+        let shared = Shared::start(Limits { maxlen: 1_000, read_count: full }).await;
+        let mut joined = shared.instance().await;
+        loaded(&mut *joined.reader).await;
+        for batch in 0..4 {
+            shared.add_numbers(batch * full..(batch + 1) * full).await;
+            entries(&mut *joined.reader, full).await;
+            let group = &shared.groups().await[0];
+            let summary = shared.server.cli(&["XPENDING", STREAM, group]).await;
+            assert_eq!(summary.lines().next(), Some(&*full.to_string()), "batch {batch} of {full}");
+        }
+    }
+}
+
 /// Two instances of one name have two groups, and both get everything.
 #[tokio::test]
 async fn a_name_used_twice_splits_nothing() {

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::super::codec::{self, Acks, Chunk};
 use super::super::fault::Fault;
+use super::super::pacing::Left;
 use super::super::position::{Continuity, Position};
 use super::super::resp::Walk;
 use super::super::scripts::{CHECK, StreamState};
@@ -65,14 +66,15 @@ impl Reader {
         let count = self.page.count(most);
         // A look that is sent together with a read is spared a way to Redis and back, and shows the stream as it was when the
         // read was answered. Where the read blocks, the look waits with it.
-        let along = self.gather.is_behind() || self.waits || self.last_proof.elapsed() >= PROVE_EVERY;
+        let along = self.gather.may_be_behind() || self.waits || self.last_proof.elapsed() >= PROVE_EVERY;
         // While it is behind its lag says so, and to book each entry and strike it out again would cost Redis twice what
         // reading it costs.
         let unbooked = self.gather.is_behind();
         let (chunk, seen) = self.exchange(&mut seat, before, (count, along)).await?;
-        self.gather.note(chunk.entries.len(), count, Instant::now());
-
         let mut position = self.passed(before, &chunk);
+        let goes_on = seen.map(|state| state.last > position.cursor);
+        self.gather.note(chunk.entries.len(), Left::by(chunk.entries.len(), count, goes_on), Instant::now());
+
         let seen = match seen {
             None if self.last_proof.elapsed() >= PROVE_EVERY => {
                 Some(look(&mut seat.wire, &self.context.keys.stream).await?)
