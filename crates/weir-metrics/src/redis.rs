@@ -50,11 +50,12 @@ impl Redis {
             groups: make.optional(("weir_groups", "Reader groups of all instances.")),
             pending_entries: make.optional((
                 "weir_reader_pending_entries",
-                "Entries given to this instance's group and not acknowledged.",
+                "Entries given to this instance's group and not acknowledged; 0 while it reads a backlog, of \
+                 which the lag tells.",
             )),
             pending_oldest: make.optional((
                 "weir_reader_pending_oldest_seconds",
-                "Age of the oldest entry not acknowledged.",
+                "Age of the oldest entry not acknowledged; none while the instance reads a backlog.",
             )),
         }
     }
