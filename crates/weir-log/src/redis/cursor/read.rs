@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::super::codec::{self, Acks, Chunk};
 use super::super::fault::Fault;
+use super::super::link::PATIENCE;
 use super::super::pacing::Left;
 use super::super::position::{Continuity, Position};
 use super::super::resp::Walk;
@@ -40,9 +41,11 @@ impl Reader {
         let words = ["XRANGE", stream, &bounds[0], &bounds[1], "COUNT", &count.to_string()];
         wire.ask(&words);
         wire.ask_script(CHECK, &[stream]);
+        let deadline = Instant::now() + PATIENCE;
         let reply = wire.answer(Operation::Range).await?;
         let chunk = codec::chunk(&mut Walk::new(reply), &self.context.config.decode)?;
-        let seen = state(wire.answer(Operation::Check).await?)?;
+        // Not measured: it was under way together with the range.
+        let seen = state(wire.reply(deadline).await?)?;
         let done =
             chunk.entries.len() < count || chunk.entries.last().is_some_and(|last| last.id >= goal.through);
         let mut position = self.passed(before, &chunk);
