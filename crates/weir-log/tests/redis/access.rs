@@ -87,6 +87,14 @@ async fn an_address_of_ipv6() {
 }
 
 #[tokio::test]
+async fn a_database() {
+    let server = RedisServer::start_with(SOFTWARE.into()).await;
+    works(config_of(format!("{}/2", server.url()), Limits::default())).await;
+    assert!(server.cli(&["INFO", "keyspace"]).await.contains("db2:"));
+    assert_eq!(server.cli(&["DBSIZE"]).await, "0");
+}
+
+#[tokio::test]
 async fn a_unix_socket() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("redis.sock");
