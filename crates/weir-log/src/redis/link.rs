@@ -1,8 +1,8 @@
 //! One connection to Redis, as a value: it is made once, and when it ends it is over.
 //!
-//! The client is told never to reconnect and never to send a command again by itself: a read that is sent twice skips
-//! the entries of the first answer, and an append that is sent twice adds a second entry. Whoever needs a new connection
-//! makes one, and thereby knows that it is new.
+//! The client is told never to reconnect and never to send a command again by itself: an append that is sent twice adds a
+//! second entry, and a Sentinel or node that is asked again may be another one. Whoever needs a new connection makes one,
+//! and thereby knows that it is new. Entries come over a [`Wire`]; of reading, only the doctor's probe comes over a link.
 
 use std::fmt;
 use std::path::PathBuf;
