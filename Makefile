@@ -64,6 +64,7 @@ fmt-check:
 
 lint: ## clippy on everything, warnings are errors
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --manifest-path benches/peers/Cargo.toml --target-dir target/peers --all-targets --locked -- -D warnings
 
 doc: ## build the API documentation, warnings are errors
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked

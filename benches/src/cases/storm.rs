@@ -34,7 +34,9 @@ const RATE: u64 = 2_000;
 /// How long events are published to those who stay; the others come back in the middle.
 const SECONDS: u64 = 10;
 
-const MAXLEN: u64 = 200_000;
+/// What those who come back missed, and ten seconds of the rate: the window is full all the time, and still holds what they
+/// missed when the last of them is served.
+const MAXLEN: u64 = MISSED * MISSED_SESSIONS as u64 + RATE * SECONDS;
 
 const STREAM: &str = "weir:events";
 
@@ -116,8 +118,9 @@ fn measure(bench: &Bench, server: &'static str, unusual: &mut Vec<String>) -> an
         events: MISSED,
         after_ns: SECONDS / 2 * SECOND_NS,
     };
-    // What came before the log began is nobody's to know, so it begins before the position that all come back with.
-    let first = storm::Plan { sessions: 1, events: 1, first_session: STAYING + MISSED_SESSIONS, ..plan };
+    // What came before the log began is nobody's to know, so it is full before the position that all come back with.
+    let filling = MAXLEN / u64::from(MISSED_SESSIONS);
+    let first = storm::Plan { events: filling, first_session: STAYING + MISSED_SESSIONS, ..plan };
     first.publish(&mut RedisPublisher::connect(redis.address, STREAM, MAXLEN)?)?;
     thread::sleep(Duration::from_millis(2));
     let position = format!("{}-0", SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis());
