@@ -68,7 +68,13 @@ impl Running {
         command.args(args);
         // The variable that names the binary is none of weir's own.
         command.env_remove("WEIR_BIN");
-        Self::server(command, cores).with_context(|| format!("start {}", binaries.weir.display()))
+        let start = || {
+            let mut this = Self::server(command, cores)?;
+            // It listens before it has reached its Redis.
+            await_answer("weir", &mut this.child, || is_ready(this.address).unwrap_or(false))?;
+            anyhow::Ok(this)
+        };
+        start().with_context(|| format!("start {}", binaries.weir.display()))
     }
 
     /// Starts the floor on the server's core.
@@ -259,6 +265,16 @@ fn takes_events(address: SocketAddr) -> std::io::Result<bool> {
     let mut answer = [0; 11];
     stream.read_exact(&mut answer)?;
     Ok(&answer == b"HTTP/1.1 20")
+}
+
+/// Whether weir has read its log.
+fn is_ready(address: SocketAddr) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(START_TIMEOUT))?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer)?;
+    Ok(&answer == b"HTTP/1.1 200")
 }
 
 fn pong(address: SocketAddr) -> std::io::Result<bool> {

@@ -1,8 +1,6 @@
 //! Publishing over HTTP: how soon it is answered, and how much one instance takes.
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::cases::Bench;
 use crate::child::Running;
@@ -23,10 +21,6 @@ const SECONDS: f64 = 3.0;
 
 /// Calls made before anything is measured: connections, allocator and branch predictors are those of a running server.
 const WARM_UP: Plan = Plan { connections: 4, events: 1, pace: Pace::Closed, seconds: 0.3 };
-
-/// How long a server may take until it takes publishes, and how often it is tried.
-const START_TIMEOUT: Duration = Duration::from_secs(10);
-const START_POLL: Duration = Duration::from_millis(20);
 
 /// What is published, and what it is called with each server.
 struct Load {
@@ -94,7 +88,7 @@ fn with_redis(bench: &Bench, scratch: &Path) -> anyhow::Result<Vec<Round>> {
 }
 
 fn measure(server: &Running, redis: Option<&Running>, name: usize) -> anyhow::Result<Vec<Round>> {
-    warm_up(server)?;
+    posting::run(server.address, WARM_UP)?;
     let cpu = || -> anyhow::Result<_> {
         Ok((Cpu::of(server.pid())?, redis.map(|redis| Cpu::of(redis.pid())).transpose()?.unwrap_or_default()))
     };
@@ -106,17 +100,6 @@ fn measure(server: &Running, redis: Option<&Running>, name: usize) -> anyhow::Re
         Ok(Round { server: load.names[name], figures: figures(load.plan, &outcome, cpu) })
     });
     measured.collect()
-}
-
-/// A weir that was just started refuses publishes until it is connected to its Redis.
-fn warm_up(server: &Running) -> anyhow::Result<()> {
-    let deadline = Instant::now() + START_TIMEOUT;
-    loop {
-        match posting::run(server.address, WARM_UP) {
-            Err(_) if Instant::now() < deadline => thread::sleep(START_POLL),
-            done => return done.map(drop),
-        }
-    }
 }
 
 fn figures(plan: Plan, outcome: &Outcome, (server, redis): (Cpu, Cpu)) -> Vec<Figure> {
