@@ -47,7 +47,14 @@ async fn roll(kind: Kind) -> anyhow::Result<()> {
     let (told, refused) = (released.iter().sum::<usize>(), audience.count(|history| history.refused));
     assert_eq!(audience.count(|history| history.shutdowns.len()), told);
     assert_eq!(audience.count(|history| history.cuts + history.broken), 0);
-    assert_eq!(audience.count(|history| history.connected.len()), audience.len() + told, "{refused} refused");
+    let connected = || audience.count(|history| history.connected.len());
+    // Who had everything when it was told may still be on its way back.
+    eventually(DEADLINE, async || {
+        ensure!(connected() >= audience.len() + told, "{} connected, {told} told", connected());
+        Ok(())
+    })
+    .await?;
+    assert_eq!(connected(), audience.len() + told, "{refused} refused");
     ensure_published_once(&fleet, &published).await
 }
 
