@@ -192,7 +192,8 @@ async fn who_comes_as_the_drain_begins_is_not_forgotten() -> anyhow::Result<()> 
     let end = async {
         eventually(DEADLINE, async || {
             let there = weir.metrics().await?.sum("weir_clients", &[]);
-            ensure!(there == 11.0, "{there} are there");
+            // On a busy machine those that wait for a snapshot may be there, too.
+            ensure!(there >= 11.0, "{there} are there");
             Ok(())
         })
         .await?;
