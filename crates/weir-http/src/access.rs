@@ -19,11 +19,11 @@ pub(crate) enum Action {
     Publish,
 }
 
-/// See [`AnonymousAccess`].
+/// Who gets in: without a token by [`AnonymousAccess`].
 #[derive(Debug)]
-pub(crate) struct Anonymous(pub(crate) AnonymousAccess);
+pub(crate) struct Gate(pub(crate) AnonymousAccess);
 
-impl Anonymous {
+impl Gate {
     /// Lets the call pass, or says how to go on.
     pub(crate) fn check(&self, action: Action, headers: &HeaderMap) -> Result<(), Problem> {
         let allowed = match self.0 {
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn each_setting() {
         let remote = headers(&[("host", "weir.example")]);
-        let passes = |access, action| Anonymous(access).check(action, &remote).is_ok();
+        let passes = |access, action| Gate(access).check(action, &remote).is_ok();
         assert!(!passes(AnonymousAccess::Local, Action::Subscribe));
         assert!(!passes(AnonymousAccess::None, Action::Subscribe));
         assert!(passes(AnonymousAccess::Subscribe, Action::Subscribe));

@@ -113,10 +113,10 @@ fn describe(progress: Progress, client: &Client) -> serde_json::Value {
     });
     json!({
         "id": client.seat.id(),
-        "address": client.peer.to_string(),
+        "address": client.caller.address.to_string(),
         "transport": client.transport.as_str(),
         "sessions": sessions,
-        "subject": null,
+        "subject": client.caller.subject(),
         "connectedSeconds": client.since.elapsed().as_secs(),
         "position": position,
         "lag": progress.lag,

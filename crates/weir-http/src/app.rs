@@ -13,7 +13,7 @@ use weir_core::mailbox::Overflow;
 use weir_core::{Broker, Time};
 use weir_metrics::Metrics;
 
-use crate::access::Anonymous;
+use crate::access::Gate;
 use crate::client::Client;
 use crate::refusals::Refusals;
 
@@ -81,7 +81,7 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The settings.
     pub config: HttpConfig,
-    pub(crate) anonymous: Anonymous,
+    pub(crate) gate: Gate,
     pub(crate) clients: DashMap<u64, Arc<Client>>,
     /// Clients that may still be admitted.
     pub(crate) room: Arc<Semaphore>,
@@ -102,7 +102,7 @@ impl App {
             broker,
             log,
             metrics,
-            anonymous: Anonymous(config.anonymous),
+            gate: Gate(config.anonymous),
             clients: DashMap::new(),
             room: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             config,

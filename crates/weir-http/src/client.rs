@@ -1,6 +1,5 @@
 //! One open stream or long-poll, as the connection and operators see it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,8 @@ use weir_core::notice::Refusal;
 use weir_core::subscription::{End, Pulled, Subscription, Wants};
 use weir_metrics::{Discarded, Disconnect, Held, Rejected, Transport};
 
-use crate::app::{App, Peer};
+use crate::app::App;
+use crate::call::Caller;
 
 /// Since when the oldest event that is on its way to the kernel, and has not left completely, has been waiting.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl Wire {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) seat: Arc<Seat>,
-    pub(crate) peer: IpAddr,
+    pub(crate) caller: Caller,
     pub(crate) transport: Transport,
     pub(crate) since: Instant,
     pub(crate) wire: Wire,
@@ -181,7 +181,7 @@ impl Seated {
         app: &Arc<App>,
         wants: Wants,
         transport: Transport,
-        (peer, room): (Peer, OwnedSemaphorePermit),
+        (caller, room): (Caller, OwnedSemaphorePermit),
     ) -> Self {
         let now = app.time().now;
         let sessions = i64::try_from(wants.sessions.len()).unwrap_or(i64::MAX);
@@ -191,7 +191,7 @@ impl Seated {
             app.config.max_connection_age.map(|age| now + age.mul_f64(fastrand::f64().mul_add(0.2, 0.9)));
         let clock = Clock { beat: now, retire, ended: None, patience: now, cut: None };
         let (wire, clock) = (Wire::default(), Mutex::new(clock));
-        let client = Arc::new(Client { seat, peer: peer.0, transport, since: now, wire, clock });
+        let client = Arc::new(Client { seat, caller, transport, since: now, wire, clock });
         app.clients.insert(client.seat.id(), Arc::clone(&client));
         if app.refusing.is_cancelled() {
             // It came between the check and the moment at which all were told to go.

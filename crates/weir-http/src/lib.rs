@@ -5,7 +5,7 @@
 //! - [`server`]: listeners, connections, their end
 //! - `connection`, `sniff`, `socket`: one connection, HTTP/1.1 or HTTP/2
 //! - `link`, `client`, `supervisor`: the clients of a connection, and who looks after them from outside what writes to them
-//! - `router`, [`path`], `query`, `access`: which call it is, and who may make it
+//! - `router`, [`path`], `query`, `call`, `access`: which call it is, who makes it, and whether it may be made
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
 //! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not
@@ -25,6 +25,7 @@ mod access;
 mod admin;
 mod batch;
 mod body;
+mod call;
 mod client;
 mod connection;
 mod handover;

@@ -15,9 +15,10 @@ use weir_core::subscription::{Budget, End, Format, Intake, Out, Pulled, Subscrip
 use weir_metrics::Transport;
 
 use crate::body::Body;
+use crate::call::{Call, Caller};
 use crate::client::{Seated, rejected};
 use crate::problem::Problem;
-use crate::subscribe::{Call, refused};
+use crate::subscribe::refused;
 
 /// Bounds of one answer.
 const ANSWER: Budget = Budget { events: 1000, bytes: 1 << 20 };
@@ -26,11 +27,12 @@ const ANSWER: Budget = Budget { events: 1000, bytes: 1 << 20 };
 pub(crate) async fn answer(
     call: Call<'_>,
     wants: Wants,
-    (wait, room): (Duration, OwnedSemaphorePermit),
+    wait: Duration,
+    who: (Caller, OwnedSemaphorePermit),
 ) -> Result<Response<Body>, Problem> {
     let app = call.app;
     let wants = Wants { intake: Intake::Window, format: Format::Json, visible_beat: false, ..wants };
-    let mut seated = Seated::join(app, wants, Transport::LongPoll, (call.peer, room));
+    let mut seated = Seated::join(app, wants, Transport::LongPoll, who);
     let until = Instant::now() + wait;
     let mut answer = Answer::default();
     while !answer.full {

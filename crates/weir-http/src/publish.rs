@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue};
-use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -18,6 +17,7 @@ use crate::access::Action;
 use crate::app::App;
 use crate::batch;
 use crate::body::Body;
+use crate::call::{Call, Caller};
 use crate::problem::Problem;
 use crate::query::{Labels, Query};
 use crate::turn;
@@ -34,31 +34,23 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_IDEMPOTENCY_KEY: usize = 128;
 
 /// Publishes the body as one event.
-pub(crate) async fn one(
-    app: &App,
-    parts: &Parts,
-    body: Incoming,
-    session: Session,
-) -> Result<Response<Body>, Problem> {
+pub(crate) async fn one(call: Call<'_>, body: Incoming, session: Session) -> Result<Response<Body>, Problem> {
     let started = Instant::now();
-    let result = publish_one(app, parts, body, session).await;
-    finish(app, started, result, |ids| json!({ "id": ids[0] }))
+    let result = publish_one(call, body, session).await;
+    finish(call.app, started, result, |ids| json!({ "id": ids[0] }))
 }
 
 /// Publishes a batch.
-pub(crate) async fn several(app: &App, parts: &Parts, body: Incoming) -> Result<Response<Body>, Problem> {
+pub(crate) async fn several(call: Call<'_>, body: Incoming) -> Result<Response<Body>, Problem> {
     let started = Instant::now();
-    let result = publish_batch(app, parts, body).await;
-    finish(app, started, result, |ids| json!({ "ids": ids }))
+    let result = publish_batch(call, body).await;
+    finish(call.app, started, result, |ids| json!({ "ids": ids }))
 }
 
-async fn publish_one(
-    app: &App,
-    parts: &Parts,
-    body: Incoming,
-    session: Session,
-) -> Result<Appended, Problem> {
-    app.anonymous.check(Action::Publish, &parts.headers)?;
+async fn publish_one(call: Call<'_>, body: Incoming, session: Session) -> Result<Appended, Problem> {
+    let Call { app, parts, .. } = call;
+    let caller = call.caller(Action::Publish)?;
+    caller.may(Action::Publish, [&session])?;
     let Labels { kind, key, snapshot } = Labels::parse(Query(parts.uri.query().unwrap_or_default()))?;
     let most = app.config.max_event_bytes;
     let data = read(&parts.headers, body, most, "an event's data").await?;
@@ -69,31 +61,27 @@ async fn publish_one(
     }
     let data = String::from_utf8(data.into()).map_err(|_| not_utf8())?;
     let event = NewEvent { session, data, kind, key, snapshot };
-    let scope = event.session.as_str().to_owned();
-    append(app, &parts.headers, &[event], scope).await
+    append(app, &parts.headers, &[event], &caller).await
 }
 
-async fn publish_batch(app: &App, parts: &Parts, body: Incoming) -> Result<Appended, Problem> {
-    app.anonymous.check(Action::Publish, &parts.headers)?;
+async fn publish_batch(call: Call<'_>, body: Incoming) -> Result<Appended, Problem> {
+    let Call { app, parts, .. } = call;
+    let caller = call.caller(Action::Publish)?;
     let syntax = batch::Syntax::of(&parts.headers)?;
     let data = read(&parts.headers, body, batch::MAX_BYTES, "a batch").await?;
     let text = std::str::from_utf8(&data).map_err(|_| not_utf8())?;
     let events = batch::parse(syntax, text, app.config.max_event_bytes)?;
-    let mut sessions: Vec<_> = events.iter().map(|event| event.session.as_str()).collect();
-    sessions.sort_unstable();
-    sessions.dedup();
-    // A control character is in no session name, so no two lists of sessions make one scope.
-    let scope = sessions.join("\n");
-    append(app, &parts.headers, &events, scope).await
+    caller.may(Action::Publish, events.iter().map(|event| &event.session))?;
+    append(app, &parts.headers, &events, &caller).await
 }
 
 async fn append(
     app: &App,
     headers: &HeaderMap,
     events: &[NewEvent],
-    scope: String,
+    caller: &Caller,
 ) -> Result<Appended, Problem> {
-    let idempotency = idempotency(headers, events, scope)?;
+    let idempotency = idempotency(headers, events, caller)?;
     let appended = app.log.append(events, idempotency.as_ref()).await;
     // Whoever waits for the event waits longer than whoever sent it, so the way of a few deliveries comes before the answer.
     turn::pass().await;
@@ -103,7 +91,7 @@ async fn append(
 fn idempotency(
     headers: &HeaderMap,
     events: &[NewEvent],
-    scope: String,
+    caller: &Caller,
 ) -> Result<Option<Idempotency>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()));
@@ -111,7 +99,19 @@ fn idempotency(
         let detail = "an Idempotency-Key is 1 to 128 visible ASCII characters";
         Problem::malformed("invalid_idempotency_key", detail)
     })?;
-    Ok(Some(Idempotency { scope, key: key.to_owned(), digest: digest(events) }))
+    Ok(Some(Idempotency { scope: scope(events, caller), key: key.to_owned(), digest: digest(events) }))
+}
+
+/// A control character is in no session name, so no two lists of sessions make one scope, and no subject makes the scope
+/// of a list.
+fn scope(events: &[NewEvent], caller: &Caller) -> String {
+    if let Some(subject) = caller.subject() {
+        return format!("\n{subject}");
+    }
+    let mut sessions: Vec<_> = events.iter().map(|event| event.session.as_str()).collect();
+    sessions.sort_unstable();
+    sessions.dedup();
+    sessions.join("\n")
 }
 
 /// Every part with its length before it, so that no two publishes have the same digest by shifting bytes between parts.

@@ -12,6 +12,7 @@ use weir_core::Session;
 use crate::access::settle_host;
 use crate::app::{App, Peer};
 use crate::body::Body;
+use crate::call::Call;
 use crate::handover::Handover;
 use crate::health;
 use crate::link::Link;
@@ -28,7 +29,7 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let (mut parts, body) = request.into_parts();
     settle_host(&mut parts);
-    let call = subscribe::Call { app: &app, link: &link, handover: &handover, parts: &parts, peer };
+    let call = Call { app: &app, link: &link, handover: &handover, parts: &parts, peer };
     let answer = route(call, body).await;
     Ok(secure(answer.unwrap_or_else(Problem::into_response)))
 }
@@ -39,28 +40,28 @@ pub(crate) fn secure(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-async fn route(call: subscribe::Call<'_>, body: Incoming) -> Result<Response<Body>, Problem> {
-    let subscribe::Call { app, parts, .. } = call;
+async fn route(call: Call<'_>, body: Incoming) -> Result<Response<Body>, Problem> {
+    let Call { app, parts, .. } = call;
     match Route::parse(parts.uri.path()).map_err(no_route)? {
         Route::SessionEvents(session) => match parts.method {
             Method::GET => subscribe::one(call, session).await,
-            Method::POST => publish::one(app, parts, body, session).await,
+            Method::POST => publish::one(call, body, session).await,
             _ => Err(Problem::method("GET, POST")),
         },
         Route::Events => match parts.method {
             Method::GET => subscribe::several(call).await,
-            Method::POST => publish::several(app, parts, body).await,
+            Method::POST => publish::several(call, body).await,
             _ => Err(Problem::method("GET, POST")),
         },
-        Route::Snapshot(session) => snapshot_of(app, parts, session).await,
+        Route::Snapshot(session) => snapshot_of(call, session).await,
         Route::Live => probe(parts, true),
         Route::Ready => probe(parts, health::readiness(app).ready),
     }
 }
 
-async fn snapshot_of(app: &App, parts: &Parts, session: Session) -> Result<Response<Body>, Problem> {
-    match parts.method {
-        Method::GET | Method::HEAD => snapshot::get(app, parts, session).await,
+async fn snapshot_of(call: Call<'_>, session: Session) -> Result<Response<Body>, Problem> {
+    match call.parts.method {
+        Method::GET | Method::HEAD => snapshot::get(call, session).await,
         _ => Err(Problem::method("GET, HEAD")),
     }
 }

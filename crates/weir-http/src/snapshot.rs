@@ -6,13 +6,14 @@ use http::{Response, StatusCode};
 use weir_core::Session;
 
 use crate::access::Action;
-use crate::app::App;
 use crate::body::Body;
+use crate::call::Call;
 use crate::problem::Problem;
 
 /// Answers with the snapshot's bytes.
-pub(crate) async fn get(app: &App, parts: &Parts, session: Session) -> Result<Response<Body>, Problem> {
-    app.anonymous.check(Action::Subscribe, &parts.headers)?;
+pub(crate) async fn get(call: Call<'_>, session: Session) -> Result<Response<Body>, Problem> {
+    let Call { app, parts, .. } = call;
+    call.caller(Action::Subscribe)?.may(Action::Subscribe, [&session])?;
     let event = match app.broker.snapshot(&session, app.time().ms) {
         Some(event) => event,
         None => {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::Response;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
-use http::request::Parts;
 use tokio::sync::OwnedSemaphorePermit;
 use weir_core::Session;
 use weir_core::frame;
@@ -15,11 +14,10 @@ use weir_core::subscription::{Format, Wants};
 use weir_metrics::{Rejected, Transport};
 
 use crate::access::Action;
-use crate::app::{App, Peer, Refuse};
+use crate::app::{App, Refuse};
 use crate::body::Body;
+use crate::call::{Call, Caller};
 use crate::client::{Seated, rejected};
-use crate::handover::Handover;
-use crate::link::Link;
 use crate::longpoll;
 use crate::problem::Problem;
 use crate::query::{Defaults, Query, Subscribe};
@@ -42,25 +40,17 @@ pub(crate) async fn several(call: Call<'_>) -> Result<Response<Body>, Problem> {
     subscribe(call, sessions, Format::Json).await
 }
 
-/// A request that may become a stream.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Call<'a> {
-    pub(crate) app: &'a Arc<App>,
-    pub(crate) link: &'a Arc<Link>,
-    pub(crate) handover: &'a Handover,
-    pub(crate) parts: &'a Parts,
-    pub(crate) peer: Peer,
-}
-
 async fn subscribe(
     call: Call<'_>,
     sessions: Box<[Session]>,
     format: Format,
 ) -> Result<Response<Body>, Problem> {
     let app = call.app;
-    app.anonymous.check(Action::Subscribe, &call.parts.headers).inspect_err(|_| {
-        app.metrics.clients.rejected.inc(Rejected::Auth);
-    })?;
+    let caller = call.caller(Action::Subscribe).and_then(|caller| {
+        caller.may(Action::Subscribe, &sessions)?;
+        Ok(caller)
+    });
+    let caller = caller.inspect_err(|_| app.metrics.clients.rejected.inc(Rejected::Auth))?;
     let query = Query(call.parts.uri.query().unwrap_or_default());
     let defaults = Defaults { format, overflow: app.config.overflow };
     let Subscribe { wants, wait } = Subscribe::parse(sessions, query, &call.parts.headers, defaults)?;
@@ -79,13 +69,13 @@ async fn subscribe(
         let _in_time = tokio::time::timeout(SNAPSHOT_WAIT, fetch_snapshots(app, &wants)).await;
     }
     match wait {
-        Some(wait) => longpoll::answer(call, wants, (wait, room)).await,
-        None => Ok(stream(call, wants, room)),
+        Some(wait) => longpoll::answer(call, wants, wait, (caller, room)).await,
+        None => Ok(stream(call, wants, (caller, room))),
     }
 }
 
-fn stream(call: Call<'_>, wants: Wants, room: OwnedSemaphorePermit) -> Response<Body> {
-    let seated = Seated::join(call.app, wants, Transport::Sse, (call.peer, room));
+fn stream(call: Call<'_>, wants: Wants, who: (Caller, OwnedSemaphorePermit)) -> Response<Body> {
+    let seated = Seated::join(call.app, wants, Transport::Sse, who);
     call.link.watch(&seated.client);
     let stream = Stream::new(seated);
     match call.link.protocol {
