@@ -59,7 +59,7 @@ fn metrics(app: &App) -> Response<Body> {
     let metrics = &app.metrics;
     let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
     metrics.instance.ready(health::readiness(app).ready);
-    metrics.instance.draining(app.draining.is_cancelled());
+    metrics.instance.draining(app.stages.is_draining());
     metrics.clients.sessions.set(gauge(app.broker.hub().sessions()));
     let clients: Vec<_> = app.clients.iter().map(|client| client.seat.progress()).collect();
     metrics.clients.catching_up.set(gauge(clients.iter().filter(|client| client.catching_up).count()));

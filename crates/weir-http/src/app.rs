@@ -7,7 +7,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use weir_core::log::EventLog;
 use weir_core::mailbox::Overflow;
 use weir_core::{Broker, Time};
@@ -16,6 +15,7 @@ use weir_metrics::Metrics;
 use crate::access::Gate;
 use crate::client::Client;
 use crate::refusals::Refusals;
+use crate::stage::Stages;
 
 /// How a subscribe that cannot be served now is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +88,8 @@ pub struct App {
     pub(crate) refusals: Refusals,
     /// When the reader last returned, by the clock that nobody sets.
     progress: Mutex<Instant>,
-    /// Cancelled when the instance begins to go away.
-    pub(crate) draining: CancellationToken,
-    /// Cancelled when new subscribes are refused.
-    pub(crate) refusing: CancellationToken,
+    /// Whether clients are welcome.
+    pub(crate) stages: Stages,
 }
 
 impl App {
@@ -108,8 +106,7 @@ impl App {
             config,
             refusals: Refusals::default(),
             progress: Mutex::new(Instant::now()),
-            draining: CancellationToken::new(),
-            refusing: CancellationToken::new(),
+            stages: Stages::default(),
         }
     }
 

@@ -193,7 +193,7 @@ impl Seated {
         let (wire, clock) = (Wire::default(), Mutex::new(clock));
         let client = Arc::new(Client { seat, caller, transport, since: now, wire, clock });
         app.clients.insert(client.seat.id(), Arc::clone(&client));
-        if app.refusing.is_cancelled() {
+        if app.stages.is_refusing() {
             // It came between the check and the moment at which all were told to go.
             client.seat.close(End::Shutdown);
         }

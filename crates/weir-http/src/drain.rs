@@ -8,6 +8,7 @@ use weir_core::subscription::End;
 use crate::app::App;
 use crate::client::Client;
 use crate::server::Server;
+use crate::stage::Stage;
 
 /// How long each step may take.
 #[derive(Clone, Copy, Debug)]
@@ -36,13 +37,14 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub async fn drain(server: &Server, plan: DrainPlan) -> Drained {
     let deadline = Instant::now() + plan.timeout;
     let app = server.app();
-    app.draining.cancel();
+    app.stages.end();
+    app.stages.advance(Stage::Draining);
     let clients = app.clients.len();
     let drained = tokio::time::timeout_at(deadline.into(), async {
         if clients > 0 {
             tokio::time::sleep(plan.delay).await;
         }
-        app.refusing.cancel();
+        app.stages.advance(Stage::Refusing);
         let window = plan.window.min(deadline.saturating_duration_since(Instant::now() + FLUSH));
         release(app, window).await;
         server.close();
@@ -52,7 +54,7 @@ pub async fn drain(server: &Server, plan: DrainPlan) -> Drained {
         return Drained { released: clients, cut: 0 };
     }
     // Whoever comes from here on sees this, and whoever came before is found below.
-    app.refusing.cancel();
+    app.stages.advance(Stage::Refusing);
     let cut = app.clients.len();
     app.clients.iter().for_each(|client| client.cut_off());
     app.clients.iter().for_each(|client| client.seat.close(End::Shutdown));

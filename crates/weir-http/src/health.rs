@@ -50,7 +50,7 @@ impl Status {
 /// Looks at the instance now.
 pub fn readiness(app: &App) -> Readiness {
     let now = app.time().now;
-    let (status, waiting_for) = if app.draining.is_cancelled() {
+    let (status, waiting_for) = if app.stages.is_draining() {
         (Status::Draining, Some("clients to leave".to_owned()))
     } else if !app.broker.is_loaded() {
         (Status::Starting, Some(format!("the first window load{}", trouble(app))))

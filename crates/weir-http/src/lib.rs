@@ -11,7 +11,7 @@
 //! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not
 //! - [`turn`]: who goes first
 //! - `admin`, [`health`]: what operators see
-//! - [`drain`]: how an instance goes away
+//! - [`stage`], [`drain`]: how an instance goes away
 //! - `problem`: the one place that turns errors into answers
 
 pub mod app;
@@ -19,6 +19,7 @@ pub mod drain;
 pub mod health;
 pub mod path;
 pub mod server;
+pub mod stage;
 pub mod turn;
 
 mod access;

@@ -64,7 +64,7 @@ async fn next(seated: &Seated, due: bool, until: Instant) -> Option<Pulled> {
             biased;
             pulled = pull => return Some(pulled),
             () = std::future::ready(()), if due => return None,
-            () = app.draining.cancelled() => return None,
+            () = app.stages.draining() => return None,
             () = tokio::time::sleep_until(deadline.into()) => {}
         }
         if Instant::now() >= until {

@@ -112,7 +112,7 @@ async fn fetch_snapshots(app: &App, wants: &Wants) {
 
 /// A client's place, taken before anything is awaited, so that no two take the last one.
 fn admit(app: &App) -> Result<OwnedSemaphorePermit, Refusal> {
-    if app.refusing.is_cancelled() {
+    if app.stages.is_refusing() {
         return Err(Refusal::Draining);
     }
     Arc::clone(&app.room).try_acquire_owned().map_err(|_| Refusal::Limit)

@@ -1,0 +1,88 @@
+//! Whether the instance takes clients, holds back, or lets them go. It may change its mind until it ends.
+
+use tokio::sync::watch;
+
+/// How welcome clients are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Everybody is welcome.
+    #[default]
+    Serving,
+    /// It says that it goes away, and still takes whom it is sent.
+    Draining,
+    /// New clients are turned away, and those that are here are told to go.
+    Refusing,
+}
+
+/// The stage of an instance, seen by all of its requests.
+#[derive(Debug)]
+pub struct Stages {
+    now: watch::Sender<State>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    stage: Stage,
+    /// The process ends, so there is no way back.
+    ending: bool,
+}
+
+impl Default for Stages {
+    fn default() -> Self {
+        Self { now: watch::Sender::new(State::default()) }
+    }
+}
+
+impl Stages {
+    /// The stage now.
+    pub fn now(&self) -> Stage {
+        self.now.borrow().stage
+    }
+
+    /// Whether the process ends.
+    pub fn is_ending(&self) -> bool {
+        self.now.borrow().ending
+    }
+
+    /// Whether it says that it goes away.
+    pub fn is_draining(&self) -> bool {
+        self.now() >= Stage::Draining
+    }
+
+    /// Whether new clients are turned away.
+    pub fn is_refusing(&self) -> bool {
+        self.now() >= Stage::Refusing
+    }
+
+    /// Resolves as soon as it says that it goes away.
+    pub(crate) async fn draining(&self) {
+        let mut seen = self.now.subscribe();
+        // The sender lives as long as whoever asks here.
+        let _ = seen.wait_for(|state| state.stage >= Stage::Draining).await;
+    }
+
+    /// Goes on towards the end; never back.
+    pub(crate) fn advance(&self, to: Stage) {
+        self.now.send_modify(|state| state.stage = state.stage.max(to));
+    }
+
+    /// From here on there is no way back.
+    pub(crate) fn end(&self) {
+        self.now.send_modify(|state| state.ending = true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_goes_forward_and_tells_who_waits() {
+        let stages = Stages::default();
+        assert_eq!((stages.is_draining(), stages.is_refusing()), (false, false));
+        stages.advance(Stage::Refusing);
+        stages.advance(Stage::Draining);
+        assert_eq!(stages.now(), Stage::Refusing);
+        stages.draining().await;
+    }
+}
