@@ -14,10 +14,10 @@ use crate::access::{is_local, settle_host};
 use crate::app::App;
 use crate::body::Body;
 use crate::client::Client;
+use crate::headers;
 use crate::health;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::router::secure;
 
 /// Most clients listed at once.
 const MAX_LISTED: usize = 1000;
@@ -29,7 +29,9 @@ const LISTED: usize = 20;
 pub(crate) fn answer(app: &Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let (mut parts, _) = request.into_parts();
     settle_host(&mut parts);
-    Ok(secure(route(app, &parts).unwrap_or_else(Problem::into_response)))
+    let mut response = route(app, &parts).unwrap_or_else(Problem::into_response);
+    headers::secure(response.headers_mut());
+    Ok(response)
 }
 
 fn route(app: &App, parts: &Parts) -> Result<Response<Body>, Problem> {

@@ -14,6 +14,7 @@ use weir_metrics::Metrics;
 
 use crate::access::Gate;
 use crate::client::Client;
+use crate::cors::Cors;
 use crate::refusals::Refusals;
 use crate::stage::Stages;
 
@@ -64,6 +65,8 @@ pub struct HttpConfig {
     pub refuse: Refuse,
     /// Who needs no token.
     pub anonymous: AnonymousAccess,
+    /// Whose pages may call.
+    pub cors: Cors,
     /// How long an instance whose log is away stays ready.
     pub ready_grace: Duration,
     /// After this long without a return of the reader, although the log answers, the instance is not ready.

@@ -6,6 +6,7 @@
 //! - `connection`, `sniff`, `socket`: one connection, HTTP/1.1 or HTTP/2
 //! - `link`, `client`, `supervisor`: the clients of a connection, and who looks after them from outside what writes to them
 //! - `router`, [`path`], `query`, `call`, `access`: which call it is, who makes it, and whether it may be made
+//! - [`cors`], `headers`: what browsers are told, and let pages see
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
 //! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not
@@ -15,6 +16,7 @@
 //! - `problem`: the one place that turns errors into answers
 
 pub mod app;
+pub mod cors;
 pub mod drain;
 pub mod health;
 pub mod path;
@@ -30,6 +32,7 @@ mod call;
 mod client;
 mod connection;
 mod handover;
+mod headers;
 mod link;
 mod longpoll;
 mod problem;

@@ -41,6 +41,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
+    pub(crate) fn unlisted_origin() -> Self {
+        let detail =
+            "pages of this origin may not call: ask the operator, who can list it with --cors-origin";
+        Self::new(StatusCode::FORBIDDEN, "unlisted_origin", detail)
+    }
+
     pub(crate) fn not_found(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, detail)
     }

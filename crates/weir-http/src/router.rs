@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -18,7 +17,7 @@ use crate::health;
 use crate::link::Link;
 use crate::path::{NoRoute, Route};
 use crate::problem::Problem;
-use crate::{publish, snapshot, subscribe};
+use crate::{headers, publish, snapshot, subscribe};
 
 /// Answers a call on the public listener.
 pub(crate) async fn answer(
@@ -30,14 +29,14 @@ pub(crate) async fn answer(
     let (mut parts, body) = request.into_parts();
     settle_host(&mut parts);
     let call = Call { app: &app, link: &link, handover: &handover, parts: &parts, peer };
-    let answer = route(call, body).await;
-    Ok(secure(answer.unwrap_or_else(Problem::into_response)))
-}
-
-/// Headers of every answer.
-pub(crate) fn secure(mut response: Response<Body>) -> Response<Body> {
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+    let answer = match app.config.cors.preflight(&parts) {
+        Some(answer) => answer,
+        None => route(call, body).await,
+    };
+    let mut response = answer.unwrap_or_else(Problem::into_response);
+    headers::secure(response.headers_mut());
+    app.config.cors.open(&parts.headers, response.headers_mut());
+    Ok(response)
 }
 
 async fn route(call: Call<'_>, body: Incoming) -> Result<Response<Body>, Problem> {

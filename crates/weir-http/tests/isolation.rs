@@ -15,6 +15,7 @@ use weir_core::mailbox::{MailboxBounds, Overflow};
 use weir_core::window::WindowBounds;
 use weir_core::{Broker, BrokerBounds, Event, EventId, Session};
 use weir_http::app::{AnonymousAccess, App, HttpConfig, Refuse};
+use weir_http::cors::Cors;
 use weir_http::server::{Listener, Role, Server};
 use weir_metrics::{BuildInfo, Metrics};
 use weir_testkit::{Client, Closed, DEADLINE, RawConn, eventually};
@@ -67,6 +68,7 @@ impl Front {
             max_connection_age: None,
             refuse: Refuse::Soft,
             anonymous: AnonymousAccess::Local,
+            cors: Cors::default(),
             ready_grace: Duration::from_secs(60),
             reader_patience: Duration::from_secs(10),
         };

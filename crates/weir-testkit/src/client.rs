@@ -176,7 +176,7 @@ impl Request {
     /// What follows this head as a stream of events.
     pub(crate) fn stream(&self, conn: RawConn, head: Head) -> anyhow::Result<SseStream> {
         let body = Body::of(&self.method, &head)?;
-        Ok(SseStream::new(self.name(), head, body, conn, self.deadline))
+        SseStream::new(self.name(), head, body, (conn, self.deadline))
     }
 
     /// Sends it and reads the head alone.

@@ -43,8 +43,14 @@ pub enum Next {
 }
 
 impl SseStream {
-    pub(crate) fn new(name: String, head: Head, body: Body, conn: RawConn, deadline: Duration) -> Self {
-        Self {
+    /// A stream of which some may have come together with its head.
+    pub(crate) fn new(
+        name: String,
+        head: Head,
+        body: Body,
+        (conn, deadline): (RawConn, Duration),
+    ) -> anyhow::Result<Self> {
+        let mut stream = Self {
             head,
             name,
             conn,
@@ -58,7 +64,9 @@ impl SseStream {
             comments: 0,
             transcript: Vec::new(),
             deadline,
-        }
+        };
+        stream.take(None)?;
+        Ok(stream)
     }
 
     /// The next event, control events included; comments and `retry` lines are passed over and remembered.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use weir_core::mailbox::Overflow;
 use weir_core::{DecodeRules, EventType, Session};
 use weir_http::app::{AnonymousAccess, Refuse};
+use weir_http::cors::Origin;
 
 use crate::args::serve::{AnonymousChoice, LogFormat, LogLevel, OverflowChoice, RefuseChoice, ServeArgs};
 use crate::args::value;
@@ -50,6 +51,7 @@ pub(crate) struct ServeConfig {
     pub(crate) refuse: Refuse,
     pub(crate) default_session: Option<Session>,
     pub(crate) anonymous: AnonymousAccess,
+    pub(crate) cors_origins: Vec<Origin>,
     /// Event types with a label of their own in `weir_events_total` (`--metric-types`).
     pub(crate) metric_types: Vec<EventType>,
     pub(crate) log: LogSettings,
@@ -130,6 +132,7 @@ impl ServeConfig {
             drain_window: args.drain_window,
             shutdown_timeout: args.shutdown_timeout,
             ready_grace: args.ready_grace,
+            cors_origins: args.cors_origin,
             default_session: args.default_session,
             metric_types: args.metric_types,
         })

@@ -13,6 +13,7 @@ use weir_core::mailbox::MailboxBounds;
 use weir_core::window::WindowBounds;
 use weir_core::{Broker, BrokerBounds};
 use weir_http::app::{App, HttpConfig};
+use weir_http::cors::Cors;
 use weir_http::drain::{DrainPlan, Drained, drain};
 use weir_http::server::{Listener, Role, Server};
 use weir_metrics::{BuildInfo, Metrics};
@@ -119,6 +120,7 @@ fn http(config: &ServeConfig) -> HttpConfig {
         max_connection_age: config.max_connection_age,
         refuse: config.refuse,
         anonymous: config.anonymous,
+        cors: Cors::new(config.cors_origins.clone()),
         ready_grace: config.ready_grace,
         reader_patience: config.read_block * 2 + READER_MARGIN,
     }

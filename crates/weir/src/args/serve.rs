@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use weir_core::{EventType, Session};
+use weir_http::cors::Origin;
 
 use super::redis::RedisArgs;
 use super::value::{self, OrOff};
@@ -94,6 +95,9 @@ pub(crate) struct ServeArgs {
     /// Who needs no token [default: whoever is on this machine, where every listener is on loopback]
     #[arg(long, env = "WEIR_ANONYMOUS", value_name = "WHO", value_enum)]
     pub(crate) anonymous: Option<AnonymousChoice>,
+    /// Origin (repeatable) whose pages may call, with their cookies
+    #[arg(long, env = "WEIR_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub(crate) cors_origin: Vec<Origin>,
     /// Event types (repeatable) that get a label of their own in weir_events_total
     #[arg(long, env = "WEIR_METRIC_TYPES", value_name = "TYPE", value_delimiter = ',', value_parser = EventType::parse)]
     pub(crate) metric_types: Vec<EventType>,

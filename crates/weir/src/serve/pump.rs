@@ -97,6 +97,7 @@ mod tests {
     use weir_core::window::WindowBounds;
     use weir_core::{Broker, BrokerBounds, EventId};
     use weir_http::app::{AnonymousAccess, HttpConfig, Refuse};
+    use weir_http::cors::Cors;
     use weir_log::{EmbeddedConfig, EmbeddedLog};
     use weir_metrics::{BuildInfo, Metrics};
 
@@ -155,6 +156,7 @@ mod tests {
             max_connection_age: None,
             refuse: Refuse::Soft,
             anonymous: AnonymousAccess::Local,
+            cors: Cors::default(),
             ready_grace: second,
             reader_patience: second,
         };
