@@ -118,6 +118,11 @@ impl Seat {
         self.change(|subscription| subscription.close(end));
     }
 
+    /// Its token expires in so many ms.
+    pub fn warn(&self, ms: u64) {
+        self.change(|subscription| subscription.warn(ms));
+    }
+
     /// A sign of life is due.
     pub fn beat(&self) {
         self.change(Subscription::beat);

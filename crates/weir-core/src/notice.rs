@@ -115,6 +115,12 @@ pub enum Notice {
     Shutdown,
     /// The subscribe cannot be served now: come back later.
     Refused(Refusal),
+    /// The stream ends after so many ms, because the token does: get another.
+    Expiring(u64),
+    /// The token has expired.
+    Expired,
+    /// The stream was ended, and the token perhaps refused from now on.
+    Revoked,
 }
 
 /// What the text of notices depends on.
@@ -163,6 +169,15 @@ impl Notice {
                 let data = json!({"reason": why.as_str(), "reconnect": reconnect_ms});
                 frame::put_control(out, "weir.refused", None, &data.to_string());
             }
+            Self::Expiring(ms) => {
+                frame::put_control(out, "weir.expiring", None, &json!({"in": ms}).to_string());
+            }
+            Self::Expired => put_expired(out, "expired"),
+            Self::Revoked => put_expired(out, "revoked"),
         }
     }
+}
+
+fn put_expired(out: &mut BytesMut, reason: &str) {
+    frame::put_control(out, "weir.expired", None, &json!({"reason": reason}).to_string());
 }

@@ -88,6 +88,22 @@ pub enum End {
     MaxAge,
     /// It cannot be served now.
     Refused(Refusal),
+    /// Its token has expired.
+    Expired,
+    /// An operator took it off.
+    Revoked,
+}
+
+impl End {
+    /// Which of two ends counts: what a client may no longer see weighs more than how well it was to be let go, and else
+    /// the first one stands.
+    fn weight(self) -> u8 {
+        match self {
+            Self::Shutdown | Self::Overflow | Self::MaxAge | Self::Refused(_) => 0,
+            Self::Expired => 1,
+            Self::Revoked => 2,
+        }
+    }
 }
 
 /// One thing for the connection to write.
@@ -224,6 +240,8 @@ pub struct Subscription {
     /// With conflation: when the queue may be drained again.
     gate: Option<Instant>,
     beat_due: bool,
+    /// In how many ms its token expires, until it was told.
+    expiring: Option<u64>,
     /// Since when the client was told that the log is away.
     degraded: Option<u64>,
     /// When it was last given anything.
@@ -264,6 +282,7 @@ impl Subscription {
             told: EventId::ZERO,
             gate: None,
             beat_due: false,
+            expiring: None,
             degraded: None,
             gave: now,
             closing: None,
@@ -341,9 +360,17 @@ impl Subscription {
         self.beat_due = true;
     }
 
-    /// Ends the stream: under [`End::Shutdown`] and [`End::MaxAge`] what is queued leaves first. The first end counts.
+    /// The client is told that its token expires in so many ms.
+    pub fn warn(&mut self, ms: u64) {
+        self.expiring = Some(ms);
+    }
+
+    /// Ends the stream: under [`End::Shutdown`], [`End::MaxAge`] and [`End::Expired`] what is queued leaves first. The first
+    /// end counts, but for those that take a right away.
     pub fn close(&mut self, end: End) {
-        self.closing.get_or_insert(end);
+        if self.closing.is_none_or(|before| end.weight() > before.weight()) {
+            self.closing = Some(end);
+        }
     }
 
     /// Whether, and why, the stream is to end.

@@ -42,6 +42,11 @@ impl Caller {
         None
     }
 
+    /// When what proves that expires, as Unix time.
+    pub(crate) fn expires_secs(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether the caller may do this to all of these sessions; one that is forbidden refuses the whole call.
     #[expect(
         clippy::unused_self,

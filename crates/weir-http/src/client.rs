@@ -12,6 +12,7 @@ use weir_metrics::{Discarded, Disconnect, Held, Rejected, Transport};
 
 use crate::app::App;
 use crate::call::Caller;
+use crate::lease::{Due, Lease};
 
 /// Since when the oldest event that is on its way to the kernel, and has not left completely, has been waiting.
 #[derive(Debug, Default)]
@@ -51,8 +52,10 @@ struct Clock {
     beat: Instant,
     /// When it is to be rotated.
     retire: Option<Instant>,
-    /// When its end was decided.
-    ended: Option<Instant>,
+    /// How long its token lasts.
+    lease: Option<Lease>,
+    /// Which end was decided, and when.
+    ended: Option<(End, Instant)>,
     /// Waiting counts from here on, because before it the instance itself stood still.
     patience: Instant,
     /// Why it was cut.
@@ -70,6 +73,10 @@ pub(crate) enum Verdict {
 
 /// How long a client that is closed because its queue is full may take to read the end of its stream.
 const OVERFLOW_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a client whose token has expired, or that an operator took off, may take to read the end of its stream: what
+/// began before leaves, and whoever does not read is gone within the second.
+const DENIED_GRACE: Duration = Duration::from_millis(500);
 
 /// When to look again at a client whose queue ought to have been pulled: it is not, because the peer does not read.
 const UNPOLLED: Duration = Duration::from_secs(1);
@@ -101,7 +108,9 @@ impl Client {
         let due = deadline.map(|at| self.nudge(at, now));
         // What is queued from now on is looked at before it can have stalled for long.
         let look = now + app.config.stall_timeout / 2;
-        let all = [Some(self.heartbeat(app, quiet_since, now)), self.retire(now), due, stalls, Some(look)];
+        let lease = self.look_at_lease(now);
+        let all =
+            [Some(self.heartbeat(app, quiet_since, now)), self.retire(now), lease, due, stalls, Some(look)];
         Verdict::Look(all.into_iter().flatten().min().unwrap_or(now + UNPOLLED))
     }
 
@@ -114,15 +123,47 @@ impl Client {
         now + UNPOLLED
     }
 
+    /// Warns the client and ends its stream by its token. Nothing asks for each event.
+    fn look_at_lease(&self, now: Instant) -> Option<Instant> {
+        let due = self.clock.lock().lease.as_mut()?.due(now);
+        match due {
+            Due::At(at) => Some(at),
+            Due::Warn(left) => {
+                self.seat.warn(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+                Some(now + left)
+            }
+            Due::Over => {
+                self.seat.close(End::Expired);
+                Some(now + UNPOLLED)
+            }
+        }
+    }
+
+    /// When its token expires.
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        self.clock.lock().lease.map(|lease| lease.end())
+    }
+
     fn look_at_end(&self, app: &App, end: End, now: Instant) -> Verdict {
         let (grace, reason) = match end {
             End::Overflow => (OVERFLOW_GRACE, Disconnect::Overflow),
             End::Shutdown | End::MaxAge | End::Refused(_) => (app.config.stall_timeout, Disconnect::Stalled),
+            End::Expired => (DENIED_GRACE, Disconnect::Expired),
+            End::Revoked => (DENIED_GRACE, Disconnect::Revoked),
+        };
+        // A goodbye that drags on lasts no longer than the token.
+        let lease = match end {
+            End::Shutdown | End::Overflow | End::MaxAge | End::Refused(_) => self.look_at_lease(now),
+            End::Expired | End::Revoked => None,
         };
         let mut clock = self.clock.lock();
-        let at = (*clock.ended.get_or_insert(now)).max(clock.patience) + grace;
+        if clock.ended.is_none_or(|(before, _)| before != end) {
+            clock.ended = Some((end, now));
+        }
+        let since = clock.ended.map_or(now, |(_, since)| since);
+        let at = since.max(clock.patience) + grace;
         drop(clock);
-        if now >= at { self.cut(reason) } else { Verdict::Look(at) }
+        if now >= at { self.cut(reason) } else { Verdict::Look(lease.map_or(at, |end| end.min(at))) }
     }
 
     fn heartbeat(&self, app: &App, quiet_since: Option<Instant>, now: Instant) -> Instant {
@@ -183,13 +224,15 @@ impl Seated {
         transport: Transport,
         (caller, room): (Caller, OwnedSemaphorePermit),
     ) -> Self {
-        let now = app.time().now;
+        let time = app.time();
+        let now = time.now;
         let sessions = i64::try_from(wants.sessions.len()).unwrap_or(i64::MAX);
         let seat = app.broker.join(wants, now);
         // Rotation is jittered, so that clients that came together do not leave together.
         let retire =
             app.config.max_connection_age.map(|age| now + age.mul_f64(fastrand::f64().mul_add(0.2, 0.9)));
-        let clock = Clock { beat: now, retire, ended: None, patience: now, cut: None };
+        let lease = caller.expires_secs().and_then(|secs| Lease::new(secs, time));
+        let clock = Clock { beat: now, retire, lease, ended: None, patience: now, cut: None };
         let (wire, clock) = (Wire::default(), Mutex::new(clock));
         let client = Arc::new(Client { seat, caller, transport, since: now, wire, clock });
         app.clients.insert(client.seat.id(), Arc::clone(&client));
@@ -225,6 +268,8 @@ impl Seated {
             (None, Some(End::Shutdown)) => Disconnect::Shutdown,
             (None, Some(End::Overflow)) => Disconnect::Overflow,
             (None, Some(End::MaxAge)) => Disconnect::MaxAge,
+            (None, Some(End::Expired)) => Disconnect::Expired,
+            (None, Some(End::Revoked)) => Disconnect::Revoked,
         }
     }
 }
@@ -256,5 +301,6 @@ fn discarded(reason: Disconnect) -> Discarded {
         Disconnect::Stalled => Discarded::Stalled,
         Disconnect::Overflow => Discarded::Disconnect,
         Disconnect::Shutdown => Discarded::Shutdown,
+        Disconnect::Expired | Disconnect::Revoked => Discarded::Expired,
     }
 }

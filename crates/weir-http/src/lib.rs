@@ -4,7 +4,7 @@
 //! - [`app`]: what every request shares
 //! - [`server`]: listeners, connections, their end
 //! - `connection`, `sniff`, `socket`: one connection, HTTP/1.1 or HTTP/2
-//! - `link`, `client`, `supervisor`: the clients of a connection, and who looks after them from outside what writes to them
+//! - `link`, `client`, `lease`, `supervisor`: the clients of a connection, and who looks after them from outside what writes to them
 //! - `router`, [`path`], `query`, `call`, `access`: which call it is, who makes it, and whether it may be made
 //! - [`cors`], `headers`: what browsers are told, and let pages see
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
@@ -33,6 +33,7 @@ mod client;
 mod connection;
 mod handover;
 mod headers;
+mod lease;
 mod link;
 mod longpoll;
 mod problem;

@@ -33,7 +33,8 @@ pub(crate) async fn answer(
     let app = call.app;
     let wants = Wants { intake: Intake::Window, format: Format::Json, visible_beat: false, ..wants };
     let mut seated = Seated::join(app, wants, Transport::LongPoll, who);
-    let until = Instant::now() + wait;
+    let until = seated.client.expires().into_iter().chain([Instant::now() + wait]).min();
+    let until = until.unwrap_or_else(Instant::now);
     let mut answer = Answer::default();
     while !answer.full {
         let Some(pulled) = next(&seated, answer.is_due(), until).await else { break };
@@ -67,7 +68,11 @@ async fn next(seated: &Seated, due: bool, until: Instant) -> Option<Pulled> {
             () = app.stages.draining() => return None,
             () = tokio::time::sleep_until(deadline.into()) => {}
         }
-        if Instant::now() >= until {
+        let now = Instant::now();
+        if now >= until {
+            if seated.client.expires().is_some_and(|end| now >= end) {
+                seat.close(End::Expired);
+            }
             return last_look(seated);
         }
     }
@@ -126,7 +131,13 @@ impl Answer {
                 Out::Notice(Notice::Connected(id) | Notice::Ping(id)) => self.position = Some(id),
                 Out::Notice(Notice::Comment) => self.full = true,
                 Out::Notice(
-                    Notice::Degraded(_) | Notice::Restored | Notice::Shutdown | Notice::Refused(_),
+                    Notice::Degraded(_)
+                    | Notice::Restored
+                    | Notice::Shutdown
+                    | Notice::Refused(_)
+                    | Notice::Expiring(_)
+                    | Notice::Expired
+                    | Notice::Revoked,
                 ) => {}
             }
         }

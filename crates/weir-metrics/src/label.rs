@@ -70,6 +70,10 @@ labels! {
         Stalled = "stalled",
         /// Its queue was full and its policy is `disconnect`.
         Overflow = "overflow",
+        /// Its token expired.
+        Expired = "expired",
+        /// An operator took it off.
+        Revoked = "revoked",
         /// The instance was draining.
         Shutdown = "shutdown",
         /// It reached `--max-connection-age`.
@@ -124,6 +128,8 @@ labels! {
         Disconnect = "disconnect",
         /// The shutdown's deadline cut the client off.
         Shutdown = "shutdown",
+        /// The client's token expired, or an operator took it off.
+        Expired = "expired",
         /// A newer event of the same key took its place.
         Conflated = "conflated",
     }

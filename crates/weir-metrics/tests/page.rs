@@ -22,7 +22,7 @@ const SERIES: &[(&str, &str, &[&str])] = &[
     (
         "weir_disconnections_total",
         "reason",
-        &["client", "stalled", "overflow", "shutdown", "max-age", "error"],
+        &["client", "stalled", "overflow", "expired", "revoked", "shutdown", "max-age", "error"],
     ),
     ("weir_connections_rejected_total", "reason", &["limit", "draining", "starting", "auth"]),
     ("weir_connection_duration_seconds_count", "", &[]),
@@ -35,7 +35,11 @@ const SERIES: &[(&str, &str, &[&str])] = &[
     ("weir_events_delivered_total", "", &[]),
     ("weir_delivered_bytes_total", "", &[]),
     ("weir_events_dropped_total", "reason", &["overflow", "trimmed", "oversize"]),
-    ("weir_events_discarded_total", "reason", &["client", "stalled", "disconnect", "shutdown", "conflated"]),
+    (
+        "weir_events_discarded_total",
+        "reason",
+        &["client", "stalled", "disconnect", "shutdown", "expired", "conflated"],
+    ),
     ("weir_queue_events_count", "", &[]),
     ("weir_queue_bytes", "", &[]),
     ("weir_delivery_latency_seconds_count", "", &[]),

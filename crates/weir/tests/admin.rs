@@ -84,14 +84,18 @@ const KNOWN: [(&str, &str, &[&str]); 11] = [
     (
         "weir_disconnections_total",
         "reason",
-        &["client", "stalled", "overflow", "shutdown", "max-age", "error"],
+        &["client", "stalled", "overflow", "expired", "revoked", "shutdown", "max-age", "error"],
     ),
     ("weir_connections_rejected_total", "reason", &["limit", "draining", "starting", "auth"]),
     ("weir_publishes_total", "result", &["ok", "invalid", "denied", "unavailable", "duplicate"]),
     ("weir_entries_malformed_total", "reason", &["session", "data", "utf8", "type", "key", "oversize"]),
     ("weir_events_total", "type", &["message", "order.updated", "other"]),
     ("weir_events_dropped_total", "reason", &["overflow", "trimmed", "oversize"]),
-    ("weir_events_discarded_total", "reason", &["client", "stalled", "disconnect", "shutdown", "conflated"]),
+    (
+        "weir_events_discarded_total",
+        "reason",
+        &["client", "stalled", "disconnect", "shutdown", "expired", "conflated"],
+    ),
     ("weir_resumes_total", "result", &["complete", "gap"]),
     (
         "weir_gap_notices_total",

@@ -45,7 +45,9 @@ impl Subscription {
 
     /// What is queued.
     fn drain(&mut self, view: &View<'_>, budget: Budget, out: &mut Pulled) {
-        if self.mailbox.is_empty() || matches!(self.closing, Some(End::Overflow | End::Refused(_))) {
+        if self.mailbox.is_empty()
+            || matches!(self.closing, Some(End::Overflow | End::Refused(_) | End::Revoked))
+        {
             return;
         }
         // A conflating client gets its queue as one, or two events of a key could leave in one of its periods.
@@ -253,6 +255,9 @@ impl Subscription {
             self.degraded = degraded;
             out.notice(degraded.map_or(Notice::Restored, Notice::Degraded));
         }
+        if let Some(ms) = self.expiring.take_if(|_| greeted && self.closing.is_none()) {
+            out.notice(Notice::Expiring(ms));
+        }
         if !self.beat_due {
             return;
         }
@@ -274,8 +279,10 @@ impl Subscription {
     fn end(&mut self, out: &mut Pulled) {
         let Some(end) = self.closing else { return };
         match end {
-            End::Shutdown | End::MaxAge if !self.mailbox.is_empty() => return,
+            End::Shutdown | End::MaxAge | End::Expired if !self.mailbox.is_empty() => return,
             End::Shutdown | End::MaxAge => out.notice(Notice::Shutdown),
+            End::Expired => out.notice(Notice::Expired),
+            End::Revoked => out.notice(Notice::Revoked),
             End::Refused(why) => out.notice(Notice::Refused(why)),
             End::Overflow => {}
         }

@@ -132,6 +132,42 @@ fn at_the_end_a_replay_is_cut_and_goes_on_elsewhere() {
 }
 
 #[test]
+fn a_token_that_expires_is_told_ahead_and_at_its_end() {
+    let instance = Instance::at("4-0", 10, 10);
+    let seat = instance.join(wants("room"));
+    instance.pull(&seat);
+    seat.warn(30_000);
+    assert_eq!(instance.pull(&seat), ["Expiring(30000)"]);
+    instance.batch([event("5-0", "room", "a")]);
+    // How well it was to be let go no longer counts.
+    seat.close(End::Shutdown);
+    seat.close(End::Expired);
+    assert_eq!(instance.pull(&seat), ["5-0 a", "Expired", "end Expired"]);
+}
+
+#[test]
+fn who_is_revoked_gets_nothing_more() {
+    let instance = Instance::at("4-0", 10, 10);
+    let seat = instance.join(wants("room"));
+    instance.pull(&seat);
+    instance.batch([event("5-0", "room", "a")]);
+    seat.close(End::Expired);
+    seat.close(End::Revoked);
+    seat.close(End::Shutdown);
+    assert_eq!(instance.pull(&seat), ["Revoked", "end Revoked"]);
+    assert_eq!(seat.leave(), 1, "what was queued is left behind and counted");
+}
+
+#[test]
+fn who_is_held_is_revoked_all_the_same() {
+    let instance = Instance::at("4-0", 10, 10);
+    let seat = instance.join(from("room", "9-0"));
+    instance.pull(&seat);
+    seat.close(End::Revoked);
+    assert_eq!(instance.pull(&seat), ["Revoked", "end Revoked"]);
+}
+
+#[test]
 fn an_oversize_event_is_told_to_its_session_at_its_place() {
     let instance = Instance::at("4-0", 10, 10);
     let seats = [instance.join(wants("room")), instance.join(wants("other"))];

@@ -21,6 +21,9 @@ fn notices() {
     assert_eq!(wire(&Notice::Comment), ":\n");
     assert_eq!(wire(&Notice::Degraded(3)), "event: weir.degraded\ndata: {\"since\":3}\n\n");
     assert_eq!(wire(&Notice::Restored), "event: weir.restored\ndata: {}\n\n");
+    assert_eq!(wire(&Notice::Expiring(29_500)), "event: weir.expiring\ndata: {\"in\":29500}\n\n");
+    assert_eq!(wire(&Notice::Expired), "event: weir.expired\ndata: {\"reason\":\"expired\"}\n\n");
+    assert_eq!(wire(&Notice::Revoked), "event: weir.expired\ndata: {\"reason\":\"revoked\"}\n\n");
     assert_eq!(wire(&Notice::Shutdown), "retry: 5231\nevent: weir.shutdown\ndata: {\"reconnect\":5231}\n\n");
     assert_eq!(
         wire(&Notice::Refused(Refusal::Starting)),

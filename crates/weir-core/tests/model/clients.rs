@@ -138,7 +138,10 @@ impl World {
         client.viewer.take(&pulled, &self.naive, moment);
         if let Some(end) = pulled.end {
             let left = client.seat.as_ref().map_or(0, |seat| seat.progress().queued);
-            assert!(left == 0 || end == End::Overflow, "{left} events are left after {end:?}");
+            assert!(
+                left == 0 || matches!(end, End::Overflow | End::Revoked),
+                "{left} events are left after {end:?}"
+            );
             self.disconnect(who);
         }
     }
@@ -174,12 +177,21 @@ impl World {
         self.ms += ms;
     }
 
-    pub(crate) fn close(&mut self, who: usize, age: bool) {
+    pub(crate) fn close(&mut self, who: usize, end: End) {
         if let Some(client) = self.clients.get_mut(who)
             && let Some(seat) = &client.seat
         {
-            client.viewer.closed = true;
-            seat.close(if age { End::MaxAge } else { End::Shutdown });
+            client.viewer.close(end);
+            seat.close(end);
+        }
+    }
+
+    pub(crate) fn warn(&mut self, who: usize) {
+        if let Some(client) = self.clients.get_mut(who)
+            && let Some(seat) = &client.seat
+        {
+            client.viewer.warned = true;
+            seat.warn(7000);
         }
     }
 

@@ -9,7 +9,7 @@ use weir_core::broker::BrokerBounds;
 use weir_core::filter::Filter;
 use weir_core::mailbox::{MailboxBounds, Overflow};
 use weir_core::name::{EventType, Key, Session};
-use weir_core::subscription::{Format, Intake, Wants};
+use weir_core::subscription::{End, Format, Intake, Wants};
 use weir_core::window::WindowBounds;
 
 /// One step. Numbers that choose among what exists are taken modulo their count.
@@ -40,8 +40,10 @@ pub(crate) enum Op {
     Advance(u64),
     Close {
         who: usize,
-        age: bool,
+        end: End,
     },
+    /// Its token expires soon.
+    Warn(usize),
     /// The connection breaks, with what was written last, and the client comes back with the last id it saw.
     Reconnect {
         who: usize,
@@ -151,11 +153,16 @@ fn op() -> impl Strategy<Value = Op> {
         8 => who().prop_map(Op::Drain),
         4 => who().prop_map(Op::Beat),
         3 => prop_oneof![4 => 1..400_u64, 1 => 3000..11_000_u64].prop_map(Op::Advance),
-        1 => (who(), any::<bool>()).prop_map(|(who, age)| Op::Close { who, age }),
+        2 => (who(), end()).prop_map(|(who, end)| Op::Close { who, end }),
+        1 => who().prop_map(Op::Warn),
         6 => (who(), any::<bool>()).prop_map(|(who, lost)| Op::Reconnect { who, lost }),
         1 => who().prop_map(Op::Leave),
         6 => (who(), who(), 1..5_usize).prop_map(|(on, pull, events)| Op::Hook { on, pull, events }),
     ]
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![Just(End::Shutdown), Just(End::MaxAge), Just(End::Expired), Just(End::Revoked)]
 }
 
 fn from() -> impl Strategy<Value = From> {

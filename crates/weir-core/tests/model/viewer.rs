@@ -27,7 +27,8 @@ pub(crate) struct Viewer {
     /// The last id on its wire.
     pub(crate) position: Option<EventId>,
     pub(crate) beating: bool,
-    pub(crate) closed: bool,
+    pub(crate) warned: bool,
+    closed: Option<End>,
     joined: Instant,
     /// Since when it is held because it is ahead.
     ahead: Option<Instant>,
@@ -44,7 +45,8 @@ impl Viewer {
             wants,
             position: None,
             beating: false,
-            closed: false,
+            warned: false,
+            closed: None,
             joined: now,
             ahead: None,
             begun: false,
@@ -59,10 +61,20 @@ impl Viewer {
         if let Some(id) = self.position {
             self.wants.from = Some(Position::parse(id.to_string().as_bytes()));
         }
-        (self.joined, self.ahead, self.begun, self.closed, self.beating) = (now, None, false, false, false);
+        (self.joined, self.ahead, self.begun, self.closed, self.beating) = (now, None, false, None, false);
+        self.warned = false;
         self.degraded = None;
         self.given.clear();
         self.wants.clone()
+    }
+
+    /// What takes a right away counts whenever it comes, else the first.
+    pub(crate) fn close(&mut self, end: End) {
+        self.closed = match (self.closed, end) {
+            (None, end) | (Some(_), end @ End::Revoked) => Some(end),
+            (Some(before), End::Expired) if before != End::Revoked => Some(end),
+            (before, _) => before,
+        };
     }
 
     pub(crate) fn epoch(&self) -> Option<u32> {
@@ -77,7 +89,7 @@ impl Viewer {
             assert!(!self.begun && self.ahead.is_none(), "connected twice");
             self.position = Some(*id);
             items = self.greeted(*id, rest, (pulled, naive, at));
-        } else if self.ahead.is_some() && !self.begun && !self.closed {
+        } else if self.ahead.is_some() && !self.begun && self.closed.is_none() {
             items = self.resumed(items, (pulled, naive, at));
         } else {
             assert_eq!(pulled.resume, None);
@@ -210,7 +222,7 @@ impl Viewer {
         self.claims.given(written, naive);
         self.position = Some(event.id);
         // What is queued at the end leaves at once.
-        if let Some(every) = self.wants.conflate.filter(|_| !self.closed) {
+        if let Some(every) = self.wants.conflate.filter(|_| self.closed.is_none()) {
             let before = self.given.insert((event.session.clone(), event.key.clone()), at.now);
             assert!(before.is_none_or(|before| at.now >= before + every), "two of one key within {every:?}");
         }
@@ -231,13 +243,24 @@ impl Viewer {
                 self.degraded = None;
             }
             Notice::Shutdown => {
-                assert!(matches!(pulled.end, Some(End::Shutdown | End::MaxAge)) && self.closed);
+                assert!(matches!(pulled.end, Some(End::Shutdown | End::MaxAge)) && self.closed == pulled.end);
+            }
+            Notice::Expiring(7000) => {
+                assert!(std::mem::take(&mut self.warned) && self.closed.is_none(), "it was told already");
+            }
+            Notice::Expired => assert_eq!((pulled.end, self.closed), (Some(End::Expired), pulled.end)),
+            Notice::Revoked => {
+                assert_eq!((pulled.end, self.closed), (Some(End::Revoked), pulled.end));
+                let events = pulled.items.iter().filter(|item| matches!(item, Out::Event(_)));
+                assert_eq!(events.count(), 0, "events after it was revoked");
             }
             Notice::Refused(why) => {
                 assert_eq!((*why, pulled.end), (Refusal::Starting, Some(End::Refused(Refusal::Starting))));
                 assert!(!at.loaded && at.now >= self.joined + Duration::from_secs(10));
             }
-            Notice::Connected(_) | Notice::Ping(_) | Notice::Gap(_) => panic!("{notice:?} at a wrong place"),
+            Notice::Connected(_) | Notice::Ping(_) | Notice::Gap(_) | Notice::Expiring(_) => {
+                panic!("{notice:?} at a wrong place")
+            }
         }
     }
 }
