@@ -1,4 +1,12 @@
-//! What operators see: metrics, health, clients.
+//! What operators see and do.
+//!
+//! - [`door`]: who may
+//! - `clients`: who is connected
+//! - `room`: how many connections of theirs there may be
+
+mod clients;
+pub mod door;
+pub(crate) mod room;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,23 +15,16 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use serde_json::json;
-use weir_core::subscription::Progress;
 
-use crate::access::{is_local, settle_host};
+use crate::access::settle_host;
 use crate::app::App;
 use crate::body::Body;
-use crate::client::Client;
 use crate::headers;
 use crate::health;
 use crate::problem::Problem;
-use crate::query::Query;
 
-/// Most clients listed at once.
-const MAX_LISTED: usize = 1000;
-
-/// Clients listed where the call does not say.
-const LISTED: usize = 20;
+/// Paths that need no admin token: scrapers and health checks have none.
+const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// Answers a call on the admin listener.
 pub(crate) fn answer(app: &Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
@@ -35,14 +36,19 @@ pub(crate) fn answer(app: &Arc<App>, request: Request<Incoming>) -> Result<Respo
 }
 
 fn route(app: &App, parts: &Parts) -> Result<Response<Body>, Problem> {
+    let path = parts.uri.path();
+    if !OPEN.contains(&path) {
+        let checked = door::check(app.config.admin_token.as_ref(), parts);
+        checked.inspect_err(|_| app.metrics.instance.admin_denied.inc())?;
+    }
     if parts.method != Method::GET && parts.method != Method::HEAD {
         return Err(Problem::method("GET, HEAD"));
     }
-    match parts.uri.path() {
+    match path {
         "/livez" => Ok(text("ok\n")),
         "/readyz" => Ok(ready(app)),
         "/metrics" => Ok(metrics(app)),
-        "/clients" => clients(app, parts),
+        "/clients" => clients::list(app, parts),
         _ => Err(Problem::not_found("unknown_path", "there are /metrics, /livez, /readyz and /clients")),
     }
 }
@@ -74,60 +80,6 @@ fn metrics(app: &App) -> Response<Body> {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
-}
-
-/// The slowest clients, or the busiest. They carry session names, so not every page of a browser on this machine may ask.
-fn clients(app: &App, parts: &Parts) -> Result<Response<Body>, Problem> {
-    if !is_local(&parts.headers) || parts.headers.get("weir-admin").is_none_or(|value| value != "1") {
-        return Err(Problem::forbidden(
-            "call from this machine by a loopback name, with the header Weir-Admin: 1",
-        ));
-    }
-    let query = Query(parts.uri.query().unwrap_or_default());
-    let by_lag = match query.first("sort")?.as_deref() {
-        None | Some("lag") => true,
-        Some("delivered") => false,
-        Some(_) => return Err(Problem::malformed("invalid_parameter", "sort= is lag or delivered")),
-    };
-    let limit = match query.first("limit")?.map(|limit| limit.parse::<usize>()) {
-        None => LISTED,
-        Some(Ok(limit)) if limit <= MAX_LISTED => limit,
-        Some(_) => {
-            let detail = format!("limit= is a whole number from 0 to {MAX_LISTED}");
-            return Err(Problem::malformed("invalid_parameter", detail));
-        }
-    };
-    let mut all: Vec<_> =
-        app.clients.iter().map(|client| (client.seat.progress(), Arc::clone(&client))).collect();
-    all.sort_by_key(|(progress, _)| {
-        std::cmp::Reverse(if by_lag { progress.lag } else { progress.delivered })
-    });
-    let total = all.len();
-    let listed: Vec<_> =
-        all.iter().take(limit).map(|(progress, client)| describe(*progress, client)).collect();
-    Ok(json(&json!({ "total": total, "clients": listed })))
-}
-
-fn describe(progress: Progress, client: &Client) -> serde_json::Value {
-    let (sessions, position) = client.seat.look(|subscription| {
-        let names: Vec<_> = subscription.wants().sessions.iter().map(ToString::to_string).collect();
-        (names, subscription.position().to_string())
-    });
-    json!({
-        "id": client.seat.id(),
-        "address": client.caller.address.to_string(),
-        "transport": client.transport.as_str(),
-        "sessions": sessions,
-        "subject": client.caller.subject(),
-        "connectedSeconds": client.since.elapsed().as_secs(),
-        "position": position,
-        "lag": progress.lag,
-        "queued": progress.queued,
-        "queuedBytes": progress.queued_bytes,
-        "catchingUp": progress.catching_up,
-        "delivered": progress.delivered,
-        "dropped": progress.dropped,
-    })
 }
 
 fn text(body: impl Into<bytes::Bytes>) -> Response<Body> {

@@ -13,6 +13,7 @@ use weir_core::{Broker, Time};
 use weir_metrics::Metrics;
 
 use crate::access::Gate;
+use crate::admin::door::AdminToken;
 use crate::client::Client;
 use crate::cors::Cors;
 use crate::refusals::Refusals;
@@ -65,6 +66,8 @@ pub struct HttpConfig {
     pub refuse: Refuse,
     /// Who needs no token.
     pub anonymous: AnonymousAccess,
+    /// What admin calls need. Without it they are for whoever is on this machine.
+    pub admin_token: Option<AdminToken>,
     /// Whose pages may call.
     pub cors: Cors,
     /// How long an instance whose log is away stays ready.

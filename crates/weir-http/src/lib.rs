@@ -11,10 +11,11 @@
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
 //! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not
 //! - [`turn`]: who goes first
-//! - `admin`, [`health`]: what operators see
+//! - [`admin`], [`health`]: what operators see and do
 //! - [`stage`], [`drain`]: how an instance goes away
 //! - `problem`: the one place that turns errors into answers
 
+pub mod admin;
 pub mod app;
 pub mod cors;
 pub mod drain;
@@ -25,7 +26,6 @@ pub mod stage;
 pub mod turn;
 
 mod access;
-mod admin;
 mod batch;
 mod body;
 mod call;

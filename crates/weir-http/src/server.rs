@@ -8,11 +8,12 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_metrics::Rejected;
 
+use crate::admin;
 use crate::app::{App, Peer};
 use crate::connection::{self, Context};
 
@@ -91,6 +92,26 @@ pub struct Server {
     cut: CancellationToken,
     /// Public connections that may still be accepted.
     room: Arc<Semaphore>,
+    /// Admin connections, which have room of their own.
+    admin: Arc<admin::room::Room>,
+}
+
+/// What a connection holds while it is open.
+enum Place {
+    Public(OwnedSemaphorePermit),
+    Admin(admin::room::Place),
+}
+
+impl Place {
+    async fn hold(self, connection: impl Future<Output = ()>) {
+        match self {
+            Self::Public(permit) => {
+                connection.await;
+                drop(permit);
+            }
+            Self::Admin(place) => place.hold(connection).await,
+        }
+    }
 }
 
 impl Server {
@@ -100,7 +121,7 @@ impl Server {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let room = usize::try_from(files - SPARE_FILES.min(files / 2)).unwrap_or(usize::MAX);
         let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
-        Self { app, tasks: TaskTracker::new(), closing, cut, room }
+        Self { app, tasks: TaskTracker::new(), closing, cut, room, admin: Arc::default() }
     }
 
     /// The instance served.
@@ -127,14 +148,14 @@ impl Server {
     }
 
     fn take(&self, tcp: TcpStream, from: SocketAddr, role: Role) {
-        let permit = match role {
-            Role::Admin => None,
+        let place = match role {
+            Role::Admin => Place::Admin(self.admin.enter()),
             Role::Public => {
                 let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
                     self.app.metrics.clients.rejected.inc(Rejected::Limit);
                     return;
                 };
-                Some(permit)
+                Place::Public(permit)
             }
         };
         // Not inherited everywhere; without it a small event may wait for the acknowledgement of the one before.
@@ -151,8 +172,7 @@ impl Server {
             cut: self.cut.clone(),
         };
         self.tasks.spawn(async move {
-            connection::serve(context, tcp).await;
-            drop(permit);
+            place.hold(connection::serve(context, tcp)).await;
         });
     }
 

@@ -67,6 +67,7 @@ impl Front {
             max_sessions_per_connection: 10,
             max_connection_age: None,
             refuse: Refuse::Soft,
+            admin_token: None,
             anonymous: AnonymousAccess::Local,
             cors: Cors::default(),
             ready_grace: Duration::from_secs(60),

@@ -1,13 +1,15 @@
 //! What the process is and whether it serves.
 
-use prometheus::IntGauge;
+use prometheus::{IntCounter, IntGauge};
 
 use crate::metrics::BuildInfo;
 use crate::registrar::Registrar;
 
-/// `weir_build_info`, `weir_ready`, `weir_draining`.
+/// `weir_build_info`, `weir_ready`, `weir_draining`, `weir_admin_denied_total`.
 #[derive(Debug)]
 pub struct Instance {
+    /// `weir_admin_denied_total`: admin calls of whoever may not make them.
+    pub admin_denied: IntCounter,
     ready: IntGauge,
     draining: IntGauge,
 }
@@ -17,6 +19,10 @@ impl Instance {
         let labels = [("version", build.version), ("revision", build.revision)];
         make.info(("weir_build_info", "What was built; always 1."), &labels);
         Self {
+            admin_denied: make.counter((
+                "weir_admin_denied_total",
+                "Admin calls that were refused, as their caller may not make them.",
+            )),
             ready: make.gauge(("weir_ready", "1 while /readyz answers 200.")),
             draining: make.gauge(("weir_draining", "1 while the instance releases its clients.")),
         }

@@ -7,11 +7,14 @@ pub(crate) mod fd_limit;
 pub(crate) mod redis;
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use weir_core::mailbox::Overflow;
 use weir_core::{DecodeRules, EventType, Session};
+use weir_http::admin::door::{AdminToken, BadAdminToken};
 use weir_http::app::{AnonymousAccess, Refuse};
 use weir_http::cors::Origin;
 
@@ -26,6 +29,8 @@ use weir_log::RedisAccess;
 pub(crate) struct ServeConfig {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) admin_listen: SocketAddr,
+    /// What admin calls need.
+    pub(crate) admin_token: Option<AdminToken>,
     pub(crate) redis: Option<RedisAccess>,
     pub(crate) stream: String,
     pub(crate) maxlen: usize,
@@ -75,10 +80,16 @@ pub(crate) enum ConfigError {
     PublicWithoutAnonymous(SocketAddr),
     /// Strangers could reach the admin calls.
     #[error(
-        "--admin-listen {0} can be reached from other machines, and this version has no token for it: \
-         use an address of this machine alone, such as 127.0.0.1:8081"
+        "--admin-listen {0} can be reached from other machines: give the token that admin calls need with \
+         --admin-token-file, or use an address of this machine alone, such as 127.0.0.1:8081"
     )]
     PublicAdmin(SocketAddr),
+    /// The file of the admin token cannot be read.
+    #[error("--admin-token-file {}: {error}", file.display())]
+    NoAdminToken { file: PathBuf, error: io::Error },
+    /// The file of the admin token holds none.
+    #[error("--admin-token-file {}: {error}", file.display())]
+    BadAdminToken { file: PathBuf, error: BadAdminToken },
     /// Two listeners cannot share an address.
     #[error("{0} is given to two listeners: choose another port for one of --listen and --admin-listen")]
     SameAddress(SocketAddr),
@@ -104,8 +115,10 @@ impl ServeConfig {
     pub(crate) fn new(args: ServeArgs, files: FdLimit) -> Result<Self, ConfigError> {
         check_listeners(&args)?;
         let redis = redis::access(&args.shared)?;
+        let admin_token = args.admin_token_file.as_deref().map(admin_token).transpose()?;
         Ok(Self {
             redis,
+            admin_token,
             instance: args.instance.unwrap_or_else(host_name),
             max_connections: args.max_connections.unwrap_or_else(|| files.connections()),
             max_age: args.max_age.0,
@@ -166,10 +179,18 @@ fn check_listeners(args: &ServeArgs) -> Result<(), ConfigError> {
     if let (Some(address), None) = (public, args.anonymous) {
         return Err(ConfigError::PublicWithoutAnonymous(*address));
     }
-    if !is_loopback(&args.admin_listen) {
+    if !is_loopback(&args.admin_listen) && args.admin_token_file.is_none() {
         return Err(ConfigError::PublicAdmin(args.admin_listen));
     }
     Ok(())
+}
+
+fn admin_token(file: &Path) -> Result<AdminToken, ConfigError> {
+    let file = file.to_owned();
+    match std::fs::read_to_string(&file) {
+        Ok(text) => AdminToken::parse(&text).map_err(|error| ConfigError::BadAdminToken { file, error }),
+        Err(error) => Err(ConfigError::NoAdminToken { file, error }),
+    }
 }
 
 fn is_loopback(address: &SocketAddr) -> bool {

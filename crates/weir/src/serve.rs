@@ -120,6 +120,7 @@ fn http(config: &ServeConfig) -> HttpConfig {
         max_connection_age: config.max_connection_age,
         refuse: config.refuse,
         anonymous: config.anonymous,
+        admin_token: config.admin_token.clone(),
         cors: Cors::new(config.cors_origins.clone()),
         ready_grace: config.ready_grace,
         reader_patience: config.read_block * 2 + READER_MARGIN,

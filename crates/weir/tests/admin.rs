@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use weir_core::EventId;
 use weir_testkit::redis::RedisServer;
-use weir_testkit::{Client, DEADLINE, Instance, Metrics, Response, eventually, expect};
+use weir_testkit::{Client, DEADLINE, Instance, Metrics, RawConn, Response, eventually, expect};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -225,12 +225,12 @@ async fn clients(admin: &Client, query: &str) -> anyhow::Result<Response> {
 async fn only_this_machine_sees_the_clients_and_no_web_page_does() -> anyhow::Result<()> {
     let weir = Instance::start(WEIR, &[]).await?;
     let admin = weir.admin_client();
-    expect::problem(&admin.get("/clients").send().await?, 403, "forbidden")?;
+    expect::problem(&admin.get("/clients").send().await?, 403, "admin_header_missing")?;
     for (name, value) in
         [("host", "evil.example"), ("host", "10.0.0.1:8081"), ("x-forwarded-for", "10.0.0.1")]
     {
         let request = admin.get("/clients").header("weir-admin", "1").header(name, value);
-        expect::problem(&request.send().await?, 403, "forbidden")?;
+        expect::problem(&request.send().await?, 403, "admin_not_local")?;
     }
     for host in ["localhost:8081", "127.0.0.1", "[::1]:8081"] {
         let request = admin.get("/clients").header("weir-admin", "1").header("host", host);
@@ -239,7 +239,10 @@ async fn only_this_machine_sees_the_clients_and_no_web_page_does() -> anyhow::Re
     for query in ["?sort=name", "?limit=-1", "?limit=1001", "?limit=x"] {
         expect::problem(&clients(&admin, query).await?, 400, "invalid_parameter")?;
     }
-    expect::problem(&admin.get("/v1/events").send().await?, 404, "unknown_path")?;
+    let elsewhere = admin.get("/v1/events").header("weir-admin", "1").send().await?;
+    expect::problem(&elsewhere, 404, "unknown_path")?;
+    let denied = weir.metrics().await?.value("weir_admin_denied_total", &[]);
+    assert_eq!(denied, Some(4.0));
     let post = admin.post("/metrics").send().await?;
     expect::problem(&post, 405, "method_not_allowed")?;
     assert_eq!(post.head.header("allow"), Some("GET, HEAD"));
@@ -323,5 +326,69 @@ async fn the_slowest_and_the_busiest_are_listed_first() -> anyhow::Result<()> {
     })
     .await?;
     assert_eq!(clients(&admin, "?limit=0").await?.json()?, json!({"total": 2, "clients": []}));
+    Ok(())
+}
+
+const ADMIN_TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// An instance whose admin calls need [`ADMIN_TOKEN`], and the folder with its file.
+async fn guarded(flags: &[&str]) -> anyhow::Result<(Instance, tempfile::TempDir)> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("token");
+    std::fs::write(&file, format!("{ADMIN_TOKEN}\n"))?;
+    let flag = ["--admin-token-file", file.to_str().context("a path")?];
+    Ok((Instance::start(WEIR, &[&flag[..], flags].concat()).await?, folder))
+}
+
+#[tokio::test]
+async fn with_an_admin_token_nothing_else_opens() -> anyhow::Result<()> {
+    let (weir, _folder) = guarded(&[]).await?;
+    let admin = weir.admin_client();
+    for path in ["/metrics", "/livez", "/readyz"] {
+        let foreign = admin.get(path).header("host", "weir.example").header("x-forwarded-for", "10.0.0.1");
+        assert_eq!(foreign.send().await?.status(), 200, "{path}");
+    }
+    // Neither being on this machine nor the header of the other way in.
+    let missing = clients(&admin, "").await?;
+    expect::problem(&missing, 401, "admin_token_missing")?;
+    assert_eq!(missing.head.header("www-authenticate"), Some("Bearer"));
+    for wrong in ["", "wrong", &ADMIN_TOKEN[1..], &format!("{ADMIN_TOKEN}0"), &ADMIN_TOKEN.to_uppercase()] {
+        let request = admin.get("/clients").header("authorization", format!("Bearer {wrong}"));
+        let answer = request.send().await?;
+        let code = if wrong.is_empty() { "admin_token_missing" } else { "admin_token_invalid" };
+        expect::problem(&answer, 401, code)?;
+        assert!(!answer.text()?.contains(&ADMIN_TOKEN[..8]));
+    }
+    for carrier in [format!("/clients?token={ADMIN_TOKEN}"), "/unknown".to_owned(), "/".to_owned()] {
+        let answer = admin.get(&carrier).header("cookie", format!("weir_token={ADMIN_TOKEN}"));
+        expect::problem(&answer.send().await?, 401, "admin_token_missing")?;
+    }
+    let given = admin.get("/clients").header("authorization", format!("Bearer {ADMIN_TOKEN}"));
+    let through_a_proxy = given.header("host", "weir.example").header("x-forwarded-for", "10.0.0.1");
+    assert_eq!(through_a_proxy.send().await?.json()?, json!({"total": 0, "clients": []}));
+    assert!(!weir.log().join("").contains(&ADMIN_TOKEN[..8]));
+    Ok(())
+}
+
+/// More connections than there is room for, all silent, and each kind of them: a scrape gets through all the same.
+#[tokio::test]
+async fn nobody_keeps_a_scrape_out_by_holding_connections() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &[]).await?;
+    let mut silent = Vec::new();
+    for nth in 0..150 {
+        let mut conn = RawConn::open(weir.admin()).await?;
+        if nth % 2 == 0 {
+            conn.write(b"GET /metrics HTTP/1.1\r\nhost: x\r\n").await?;
+        }
+        silent.push(conn);
+    }
+    assert!(weir.metrics().await?.value("weir_ready", &[]).is_some());
+    // The first were put out, and the newest still stand.
+    let (_, closed) = silent[0].read_until_close(DEADLINE).await?;
+    assert!(closed.is_some(), "the oldest is still open");
+    let newest = silent.last_mut().context("one")?;
+    newest.write(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await?;
+    let (answer, _) = newest.read_until_close(DEADLINE).await?;
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
     Ok(())
 }

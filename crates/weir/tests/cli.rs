@@ -248,6 +248,33 @@ fn an_unknown_variable_is_only_warned_about() {
 }
 
 #[test]
+fn an_admin_listener_for_others_needs_a_token() {
+    let public = |file: &std::path::Path| {
+        let mut weir = weir(&["config", "--admin-listen", "0.0.0.0:8081", "--admin-token-file"]);
+        weir.arg(file);
+        weir
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let name = file.display().to_string();
+    assert_usage_error(
+        &mut public(&file),
+        &format!("--admin-token-file {name}: No such file or directory (os error 2)"),
+    );
+    let short = "short-secret";
+    std::fs::write(&file, short).unwrap();
+    let refused = format!(
+        "--admin-token-file {name}: an admin token is one line of 32 to 1024 visible ASCII characters without spaces: \
+         make one with openssl rand -hex 32"
+    );
+    assert_usage_error(&mut public(&file), &refused);
+    std::fs::write(&file, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let ran = run(&mut public(&file));
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    assert!(ran.out.contains(&name) && !format!("{ran:?}").contains("0123456789abcdef"), "{ran:?}");
+}
+
+#[test]
 fn what_others_can_reach_needs_a_decision() {
     assert_usage_error(
         &mut weir(&["serve", "--listen", "0.0.0.0:8080"]),
@@ -256,8 +283,8 @@ fn what_others_can_reach_needs_a_decision() {
     );
     assert_usage_error(
         &mut weir(&["serve", "--admin-listen", "[::]:8081"]),
-        "--admin-listen [::]:8081 can be reached from other machines, and this version has no token for it: use an \
-         address of this machine alone, such as 127.0.0.1:8081",
+        "--admin-listen [::]:8081 can be reached from other machines: give the token that admin calls need with \
+         --admin-token-file, or use an address of this machine alone, such as 127.0.0.1:8081",
     );
     let decided = run(&mut weir(&["config", "--listen", "0.0.0.0:8080", "--anonymous", "subscribe"]));
     assert_eq!(decided.status, Some(0), "{decided:?}");

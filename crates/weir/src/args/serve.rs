@@ -23,6 +23,9 @@ pub(crate) struct ServeArgs {
     /// Address for metrics, health and admin calls
     #[arg(long, env = "WEIR_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8081", value_parser = value::address)]
     pub(crate) admin_listen: SocketAddr,
+    /// File with the bearer token of admin calls; needed where other machines can reach them
+    #[arg(long, env = "WEIR_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
     /// Where the shared log is
     #[command(flatten)]
     pub(crate) shared: RedisArgs,

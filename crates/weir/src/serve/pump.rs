@@ -155,6 +155,7 @@ mod tests {
             max_sessions_per_connection: 10,
             max_connection_age: None,
             refuse: Refuse::Soft,
+            admin_token: None,
             anonymous: AnonymousAccess::Local,
             cors: Cors::default(),
             ready_grace: second,
