@@ -22,6 +22,7 @@ use crate::body::Body;
 use crate::headers;
 use crate::health;
 use crate::problem::Problem;
+use crate::router::vet;
 
 /// Paths that need no admin token: scrapers and health checks have none.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
@@ -29,6 +30,9 @@ const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 /// Answers a call on the admin listener.
 pub(crate) fn answer(app: &Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let (mut parts, _) = request.into_parts();
+    if let Some(refusal) = vet(app, &parts) {
+        return Ok(refusal);
+    }
     settle_host(&mut parts);
     let mut response = route(app, &parts).unwrap_or_else(Problem::into_response);
     headers::secure(response.headers_mut());

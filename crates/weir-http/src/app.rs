@@ -10,12 +10,13 @@ use tokio::sync::Semaphore;
 use weir_core::log::EventLog;
 use weir_core::mailbox::Overflow;
 use weir_core::{Broker, Time};
-use weir_metrics::Metrics;
+use weir_metrics::{Metrics, Refused};
 
 use crate::access::Gate;
 use crate::admin::door::AdminToken;
 use crate::client::Client;
 use crate::cors::Cors;
+use crate::problem::Problem;
 use crate::refusals::Refusals;
 use crate::stage::Stages;
 
@@ -130,6 +131,12 @@ impl App {
 
     pub(crate) fn reader_silent_for(&self, now: Instant) -> Duration {
         now.saturating_duration_since(*self.progress.lock())
+    }
+
+    /// Counts a request that is refused, and hands on how it is told.
+    pub(crate) fn refuse(&self, why: Refused, problem: Problem) -> Problem {
+        self.metrics.requests.rejected.inc(why);
+        problem
     }
 
     /// A reconnection time for one client, ±20 %, so that clients that were cut off together do not come back together.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -17,7 +18,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weir_metrics::Disconnect;
+use weir_metrics::{Disconnect, Refused};
 
 use crate::app::{App, Peer};
 use crate::body::Body;
@@ -29,7 +30,7 @@ use crate::socket::Socket;
 use crate::stream::Stream;
 use crate::supervisor::{Supervisor, Watched as _};
 use crate::writer::{Framing, Writer};
-use crate::{admin, router};
+use crate::{admin, breach, router};
 
 /// How long a client may take for its first bytes, and for the head of each request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,8 +38,27 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes of a request's head, and of what hyper buffers for a client that does not read.
 const BUFFER_BYTES: usize = 16 * 1024;
 
+/// Most bytes of a request's headers over HTTP/2, as HTTP/2 counts them.
+const HEAD_BYTES: u32 = 16 * 1024;
+
+/// Most headers of a request.
+const MAX_HEADERS: usize = 100;
+
 /// Most streams of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 200;
+
+/// Requests of one HTTP/2 connection that may be taken back before they were looked at. One that takes back more makes work
+/// and asks for nothing (rapid reset, CVE-2023-44487), and is closed.
+const MAX_TAKEN_BACK: usize = 20;
+
+/// Streams of one HTTP/2 connection that weir may have to end because they break a rule. hyper allows 1,024, which is more
+/// work than a mistake costs.
+const MAX_BROKEN_STREAMS: usize = 64;
+
+/// Bytes of bodies that an HTTP/2 connection may send before weir has taken them: a large event in each stream, four of them
+/// in all streams together.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 
 /// An HTTP/2 connection is asked for a sign of life this often, and closed where none comes in as long.
 const H2_KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -59,13 +79,7 @@ pub(crate) struct Context {
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(context: Context, mut tcp: TcpStream) {
-    let first = async {
-        tokio::select! {
-            first = tokio::time::timeout(HEAD_TIMEOUT, sniff(&mut tcp)) => first.ok()?.ok(),
-            () = context.closing.cancelled() => None,
-        }
-    };
-    let Some((protocol, sniffed)) = first.await else { return };
+    let Some((protocol, sniffed)) = first(&context, &mut tcp).await else { return };
     let link = Arc::new(Link::new(protocol));
     let end = match protocol {
         // Boxed, so that a stream does not keep the room that hyper needed before it.
@@ -80,15 +94,31 @@ pub(crate) async fn serve(context: Context, mut tcp: TcpStream) {
     };
     match end {
         End::Peer => {}
-        End::Error(error) => tracing::trace!(%error, "connection failed"),
+        End::Http(error) => tracing::trace!(%error, "connection failed"),
+        End::Socket(error) => tracing::trace!(%error, "connection failed"),
         End::Cut(reason) => tracing::debug!(reason = reason.as_str(), "connection cut"),
     }
+}
+
+/// What a connection says first, unless it says nothing in time or has to end.
+async fn first(context: &Context, tcp: &mut TcpStream) -> Option<(Protocol, Sniffed)> {
+    let mut read = BytesMut::new();
+    let first = tokio::select! {
+        first = tokio::time::timeout(HEAD_TIMEOUT, sniff(tcp, &mut read)) => first,
+        () = context.closing.cancelled() => return None,
+    };
+    if first.is_err() {
+        let refused = if read.is_empty() { Refused::Silent } else { Refused::HeadTimeout };
+        context.app.metrics.requests.rejected.inc(refused);
+    }
+    first.ok()?.ok()
 }
 
 /// How a connection ended.
 enum End {
     Peer,
-    Error(Box<dyn Error + Send + Sync>),
+    Http(hyper::Error),
+    Socket(io::Error),
     Cut(Disconnect),
 }
 
@@ -105,6 +135,7 @@ async fn serve_http1(context: &Context, tcp: TcpStream, sniffed: Sniffed, link: 
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER_BYTES)
+        .max_headers(MAX_HEADERS)
         .serve_connection(socket, service(context, link, &handover));
     let mut until_stream = UntilStream { connection, handover };
     let close = |until_stream: Pin<&mut UntilStream<_>>| {
@@ -116,7 +147,19 @@ async fn serve_http1(context: &Context, tcp: TcpStream, sniffed: Sniffed, link: 
             let (tcp, head) = until_stream.connection.into_parts().io.into_parts();
             Http1::Stream(Writer::new(tcp, head, framing, stream))
         }
-        Err(end) => Http1::End(end),
+        Err(end) => {
+            if let End::Http(error) = &end {
+                let has_begun = !until_stream.connection.into_parts().read_buf.is_empty();
+                count(context, breach::of_http1(error, has_begun));
+            }
+            Http1::End(end)
+        }
+    }
+}
+
+fn count(context: &Context, refused: Option<Refused>) {
+    if let Some(refused) = refused {
+        context.app.metrics.requests.rejected.inc(refused);
     }
 }
 
@@ -167,7 +210,7 @@ async fn stream(app: &App, mut writer: Writer) -> End {
             if !has_left(error.kind()) {
                 client.failed();
             }
-            End::Error(Box::new(error))
+            End::Socket(error)
         }
         Err(reason) => End::Cut(reason),
     }
@@ -180,14 +223,23 @@ async fn serve_http2(context: &Context, tcp: TcpStream, sniffed: Sniffed, link: 
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_send_buf_size(BUFFER_BYTES)
-        .max_header_list_size(16 * 1024)
+        .max_header_list_size(HEAD_BYTES)
+        .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
+        .max_local_error_reset_streams(MAX_BROKEN_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(H2_KEEP_ALIVE)
         .keep_alive_timeout(H2_KEEP_ALIVE)
         .serve_connection(socket, service(context, link, &handover));
     let connection = std::pin::pin!(connection);
     match drive(connection, context, link, http2::Connection::graceful_shutdown).await {
         Ok(()) => End::Peer,
-        Err(end) => end,
+        Err(end) => {
+            if let End::Http(error) = &end {
+                count(context, breach::of_http2(error));
+            }
+            end
+        }
     }
 }
 
@@ -247,7 +299,7 @@ fn failed(link: &Link, error: hyper::Error) -> End {
     if !peer_left(&error) {
         link.failed();
     }
-    End::Error(Box::new(error))
+    End::Http(error)
 }
 
 /// Whether the peer just went, as a closed tab does.

@@ -5,6 +5,7 @@
 //! - [`server`]: listeners, connections, their end
 //! - `connection`, `sniff`, `socket`: one connection, HTTP/1.1 or HTTP/2
 //! - `link`, `client`, `lease`, `supervisor`: the clients of a connection, and who looks after them from outside what writes to them
+//! - `head`, `breach`: what hyper lets pass and weir does not, and why hyper let somebody go
 //! - `router`, [`path`], `query`, `call`, `access`: which call it is, who makes it, and whether it may be made
 //! - [`cors`], `headers`: what browsers are told, and let pages see
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
@@ -28,10 +29,12 @@ pub mod turn;
 mod access;
 mod batch;
 mod body;
+mod breach;
 mod call;
 mod client;
 mod connection;
 mod handover;
+mod head;
 mod headers;
 mod lease;
 mod link;

@@ -70,6 +70,11 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
     }
 
+    pub(crate) fn content_coding() -> Self {
+        let detail = "bodies are not decompressed: send it as it is, without Content-Encoding";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding", detail)
+    }
+
     pub(crate) fn slow_body() -> Self {
         let detail = "the body did not arrive in time: send it at once";
         Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)

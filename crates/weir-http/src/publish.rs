@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -47,10 +47,17 @@ pub(crate) async fn several(call: Call<'_>, body: Incoming) -> Result<Response<B
     finish(call.app, started, result, |ids| json!({ "ids": ids }))
 }
 
+/// Counts a publish that names no session.
+pub(crate) fn refuse(app: &App, problem: Problem) -> Problem {
+    app.metrics.publishing.done(PublishResult::Invalid, Duration::ZERO);
+    problem
+}
+
 async fn publish_one(call: Call<'_>, body: Incoming, session: Session) -> Result<Appended, Problem> {
     let Call { app, parts, .. } = call;
     let caller = call.caller(Action::Publish)?;
     caller.may(Action::Publish, [&session])?;
+    check_coding(&parts.headers)?;
     let Labels { kind, key, snapshot } = Labels::parse(Query(parts.uri.query().unwrap_or_default()))?;
     let most = app.config.max_event_bytes;
     let data = read(&parts.headers, body, most, "an event's data").await?;
@@ -67,12 +74,24 @@ async fn publish_one(call: Call<'_>, body: Incoming, session: Session) -> Result
 async fn publish_batch(call: Call<'_>, body: Incoming) -> Result<Appended, Problem> {
     let Call { app, parts, .. } = call;
     let caller = call.caller(Action::Publish)?;
+    check_coding(&parts.headers)?;
     let syntax = batch::Syntax::of(&parts.headers)?;
     let data = read(&parts.headers, body, batch::MAX_BYTES, "a batch").await?;
     let text = std::str::from_utf8(&data).map_err(|_| not_utf8())?;
     let events = batch::parse(syntax, text, app.config.max_event_bytes)?;
     caller.may(Action::Publish, events.iter().map(|event| &event.session))?;
     append(app, &parts.headers, &events, &caller).await
+}
+
+/// Bodies are taken as they are: nothing is unpacked that could unpack to more than was sent.
+fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    let plain = |line: &HeaderValue| {
+        let codings = line.to_str().map(|line| line.split(',').map(str::trim));
+        codings.is_ok_and(|mut codings| {
+            codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case("identity"))
+        })
+    };
+    if headers.get_all(CONTENT_ENCODING).iter().all(plain) { Ok(()) } else { Err(Problem::content_coding()) }
 }
 
 async fn append(
@@ -146,7 +165,10 @@ async fn read(headers: &HeaderMap, mut body: Incoming, most: usize, what: &str) 
             discard(body).await;
             Err(too_large())
         }
-        Err(_) => Err(Problem::malformed("incomplete_body", "the body broke off before its end")),
+        Err(_) => Err(Problem::malformed(
+            "incomplete_body",
+            "the body broke off before its end, or its chunks do not fit together",
+        )),
     }
 }
 

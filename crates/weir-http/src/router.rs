@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use weir_core::Session;
+use weir_metrics::Refused;
 
 use crate::access::settle_host;
 use crate::app::{App, Peer};
@@ -17,7 +19,7 @@ use crate::health;
 use crate::link::Link;
 use crate::path::{NoRoute, Route};
 use crate::problem::Problem;
-use crate::{headers, publish, snapshot, subscribe};
+use crate::{head, headers, publish, snapshot, subscribe};
 
 /// Answers a call on the public listener.
 pub(crate) async fn answer(
@@ -27,6 +29,9 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (mut parts, body) = request.into_parts();
+    if let Some(refusal) = vet(&app, &parts) {
+        return Ok(refusal);
+    }
     settle_host(&mut parts);
     let call = Call { app: &app, link: &link, handover: &handover, parts: &parts, peer };
     let answer = match app.config.cors.preflight(&parts) {
@@ -39,36 +44,48 @@ pub(crate) async fn answer(
     Ok(response)
 }
 
+/// The answer to a head that breaks a rule. It is the last of its connection: what follows it may be anything.
+pub(crate) fn vet(app: &App, parts: &Parts) -> Option<Response<Body>> {
+    let problem = head::check(parts).err()?;
+    let mut response = app.refuse(Refused::Head, problem).into_response();
+    headers::secure(response.headers_mut());
+    app.config.cors.open(&parts.headers, response.headers_mut());
+    if parts.version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Some(response)
+}
+
 async fn route(call: Call<'_>, body: Incoming) -> Result<Response<Body>, Problem> {
     let Call { app, parts, .. } = call;
-    match Route::parse(parts.uri.path()).map_err(no_route)? {
+    match Route::parse(parts.uri.path()).map_err(|no| no_route(app, parts, no))? {
         Route::SessionEvents(session) => match parts.method {
             Method::GET => subscribe::one(call, session).await,
             Method::POST => publish::one(call, body, session).await,
-            _ => Err(Problem::method("GET, POST")),
+            _ => Err(no_method(app, "GET, POST")),
         },
         Route::Events => match parts.method {
             Method::GET => subscribe::several(call).await,
             Method::POST => publish::several(call, body).await,
-            _ => Err(Problem::method("GET, POST")),
+            _ => Err(no_method(app, "GET, POST")),
         },
         Route::Snapshot(session) => snapshot_of(call, session).await,
-        Route::Live => probe(parts, true),
-        Route::Ready => probe(parts, health::readiness(app).ready),
+        Route::Live => probe(app, parts, true),
+        Route::Ready => probe(app, parts, health::readiness(app).ready),
     }
 }
 
 async fn snapshot_of(call: Call<'_>, session: Session) -> Result<Response<Body>, Problem> {
     match call.parts.method {
         Method::GET | Method::HEAD => snapshot::get(call, session).await,
-        _ => Err(Problem::method("GET, HEAD")),
+        _ => Err(no_method(call.app, "GET, HEAD")),
     }
 }
 
 /// Health without details: the public need not know what is wrong.
-fn probe(parts: &Parts, well: bool) -> Result<Response<Body>, Problem> {
+fn probe(app: &App, parts: &Parts, well: bool) -> Result<Response<Body>, Problem> {
     if parts.method != Method::GET && parts.method != Method::HEAD {
-        return Err(Problem::method("GET, HEAD"));
+        return Err(no_method(app, "GET, HEAD"));
     }
     let mut response = Response::new(Body::full(if well { "ok\n" } else { "not ready\n" }));
     if !well {
@@ -77,12 +94,17 @@ fn probe(parts: &Parts, well: bool) -> Result<Response<Body>, Problem> {
     Ok(response)
 }
 
-fn no_route(no: NoRoute) -> Problem {
+fn no_method(app: &App, allow: &'static str) -> Problem {
+    app.refuse(Refused::Method, Problem::method(allow))
+}
+
+fn no_route(app: &App, parts: &Parts, no: NoRoute) -> Problem {
     match no {
-        NoRoute::Session(bad) => bad.into(),
-        NoRoute::Unknown => Problem::not_found(
-            "unknown_path",
-            "there is no such path; events are at /v1/sessions/{session}/events and /v1/events",
-        ),
+        NoRoute::Session(bad) if parts.method == Method::POST => publish::refuse(app, bad.into()),
+        NoRoute::Session(bad) => app.refuse(Refused::Parameter, bad.into()),
+        NoRoute::Unknown => {
+            let detail = "there is no such path; events are at /v1/sessions/{session}/events and /v1/events";
+            app.refuse(Refused::Path, Problem::not_found("unknown_path", detail))
+        }
     }
 }

@@ -4,6 +4,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH
 use http::request::Parts;
 use http::{Response, StatusCode};
 use weir_core::Session;
+use weir_metrics::Refused;
 
 use crate::access::Action;
 use crate::body::Body;
@@ -13,7 +14,9 @@ use crate::problem::Problem;
 /// Answers with the snapshot's bytes.
 pub(crate) async fn get(call: Call<'_>, session: Session) -> Result<Response<Body>, Problem> {
     let Call { app, parts, .. } = call;
-    call.caller(Action::Subscribe)?.may(Action::Subscribe, [&session])?;
+    let caller = call.caller(Action::Subscribe);
+    let allowed = caller.and_then(|caller| caller.may(Action::Subscribe, [&session]));
+    allowed.map_err(|problem| app.refuse(Refused::Auth, problem))?;
     let event = match app.broker.snapshot(&session, app.time().ms) {
         Some(event) => event,
         None => {

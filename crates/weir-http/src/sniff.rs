@@ -32,15 +32,14 @@ impl Sniffed {
     }
 }
 
-/// Reads until the first byte that differs from the preface, or all of it.
-pub(crate) async fn sniff(tcp: &mut TcpStream) -> io::Result<(Protocol, Sniffed)> {
-    let mut read = BytesMut::with_capacity(PREFACE.len());
+/// Reads until the first byte that differs from the preface, or all of it. Whoever stops waiting finds in `read` what came.
+pub(crate) async fn sniff(tcp: &mut TcpStream, read: &mut BytesMut) -> io::Result<(Protocol, Sniffed)> {
     loop {
-        if !PREFACE.starts_with(&read) {
-            return Ok((Protocol::Http1, Sniffed(read.freeze())));
+        if !PREFACE.starts_with(read) {
+            return Ok((Protocol::Http1, Sniffed(read.split().freeze())));
         }
         if read.len() == PREFACE.len() {
-            return Ok((Protocol::Http2, Sniffed(read.freeze())));
+            return Ok((Protocol::Http2, Sniffed(read.split().freeze())));
         }
         let mut rest = [0; PREFACE.len()];
         let room = PREFACE.len() - read.len();
@@ -61,6 +60,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let mut client = TcpStream::connect(listener.local_addr()?).await?;
         let (mut server, _) = listener.accept().await?;
+        let mut read = BytesMut::new();
         let write = async {
             for part in parts {
                 client.write_all(part).await?;
@@ -68,7 +68,7 @@ mod tests {
             }
             client.shutdown().await
         };
-        let (result, _) = tokio::join!(sniff(&mut server), write);
+        let (result, _) = tokio::join!(sniff(&mut server, &mut read), write);
         let (protocol, mut sniffed) = result?;
         Ok((protocol, sniffed.take(usize::MAX).to_vec()))
     }

@@ -11,7 +11,7 @@ use weir_core::Session;
 use weir_core::frame;
 use weir_core::notice::{Notice, NoticeFacts, Refusal};
 use weir_core::subscription::{Format, Wants};
-use weir_metrics::{Rejected, Transport};
+use weir_metrics::{Refused, Rejected, Transport};
 
 use crate::access::Action;
 use crate::app::{App, Refuse};
@@ -36,7 +36,8 @@ pub(crate) async fn one(call: Call<'_>, session: Session) -> Result<Response<Bod
 /// A subscribe to several sessions.
 pub(crate) async fn several(call: Call<'_>) -> Result<Response<Body>, Problem> {
     let query = Query(call.parts.uri.query().unwrap_or_default());
-    let sessions = query.sessions(call.app.config.max_sessions_per_connection)?;
+    let sessions = query.sessions(call.app.config.max_sessions_per_connection);
+    let sessions = sessions.map_err(|problem| call.app.refuse(Refused::Parameter, problem))?;
     subscribe(call, sessions, Format::Json).await
 }
 
@@ -53,7 +54,8 @@ async fn subscribe(
     let caller = caller.inspect_err(|_| app.metrics.clients.rejected.inc(Rejected::Auth))?;
     let query = Query(call.parts.uri.query().unwrap_or_default());
     let defaults = Defaults { format, overflow: app.config.overflow };
-    let Subscribe { wants, wait } = Subscribe::parse(sessions, query, &call.parts.headers, defaults)?;
+    let asked = Subscribe::parse(sessions, query, &call.parts.headers, defaults);
+    let Subscribe { wants, wait } = asked.map_err(|problem| app.refuse(Refused::Parameter, problem))?;
     let room = match admit(app) {
         Ok(room) => room,
         Err(why) => {

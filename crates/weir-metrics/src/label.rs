@@ -94,6 +94,28 @@ labels! {
         Auth = "auth",
     }
 
+    /// Why a request was refused that is neither a publish nor a subscribe turned away.
+    Refused("reason") {
+        /// Its head is no HTTP, or breaks a rule of it.
+        Head = "head",
+        /// Its head is larger than allowed.
+        HeadSize = "head-size",
+        /// Its head was begun and did not become whole in time.
+        HeadTimeout = "head-timeout",
+        /// The connection never said anything.
+        Silent = "silent",
+        /// The connection broke a rule of HTTP/2, or flooded what its rules allow.
+        Http2 = "http2",
+        /// There is no such path.
+        Path = "path",
+        /// The path does not answer to that method.
+        Method = "method",
+        /// What it asks for cannot be understood.
+        Parameter = "parameter",
+        /// It may not read that.
+        Auth = "auth",
+    }
+
     /// How a publish ended. One call counts once, however many events it carries.
     PublishResult("result") {
         /// Written.
@@ -226,6 +248,7 @@ mod tests {
         check::<Transport>();
         check::<Disconnect>();
         check::<Rejected>();
+        check::<Refused>();
         check::<PublishResult>();
         check::<Dropped>();
         check::<Discarded>();

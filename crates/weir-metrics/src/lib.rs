@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! - [`metrics`]: the struct that holds all of it, and the page
-//! - [`instance`], [`clients`], [`publishing`], [`events`], [`resume`], [`log`], [`redis`]: the series by subject
+//! - [`instance`], [`clients`], [`publishing`], [`requests`], [`events`], [`resume`], [`log`], [`redis`]: the series by subject
 //! - [`label`]: the closed sets of label values, so that a typo cannot make a series
 //! - [`family`]: one metric per label value, resolved once and found by index
 //! - [`optional`]: gauges whose value may be unknown
@@ -20,10 +20,13 @@ pub mod metrics;
 pub mod optional;
 pub mod publishing;
 pub mod redis;
+pub mod requests;
 pub mod resume;
 
 mod registrar;
 
 pub use clients::Held;
-pub use label::{Discarded, Disconnect, Dropped, Operation, PublishResult, ReaderError, Rejected, Transport};
+pub use label::{
+    Discarded, Disconnect, Dropped, Operation, PublishResult, ReaderError, Refused, Rejected, Transport,
+};
 pub use metrics::{BuildInfo, Metrics};

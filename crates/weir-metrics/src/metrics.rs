@@ -16,6 +16,7 @@ use crate::log::Log;
 use crate::publishing::Publishing;
 use crate::redis::Redis;
 use crate::registrar::Registrar;
+use crate::requests::Requests;
 use crate::resume::Resume;
 
 /// Every series of one instance. Shared as an `Arc`; all methods take `&self`.
@@ -27,6 +28,8 @@ pub struct Metrics {
     pub clients: Clients,
     /// Publishes over HTTP.
     pub publishing: Publishing,
+    /// Requests that were refused.
+    pub requests: Requests,
     /// Events on their way from the log to the sockets.
     pub events: Events,
     /// Resumes and gaps.
@@ -58,6 +61,7 @@ impl Metrics {
             instance: Instance::new(make, build),
             clients: Clients::new(make),
             publishing: Publishing::new(make),
+            requests: Requests::new(make),
             events: Events::new(make, types),
             resume: Resume::new(make),
             log: Log::new(make),

@@ -29,6 +29,11 @@ const SERIES: &[(&str, &str, &[&str])] = &[
     ("weir_connection_duration_seconds_count", "", &[]),
     ("weir_publishes_total", "result", &["ok", "invalid", "denied", "unavailable", "duplicate"]),
     ("weir_publish_duration_seconds_count", "", &[]),
+    (
+        "weir_requests_rejected_total",
+        "reason",
+        &["head", "head-size", "head-timeout", "silent", "http2", "path", "method", "parameter", "auth"],
+    ),
     ("weir_entries_read_total", "", &[]),
     ("weir_entries_malformed_total", "reason", &["session", "data", "utf8", "type", "key", "oversize"]),
     ("weir_events_total", "type", &["other"]),

@@ -7,6 +7,8 @@
 //! - [`deadline`]: waiting that ends
 //! - [`client`]: requests and answers, and [`stream`]: subscriptions; with the [`head`] and the [`body`] of an answer
 //! - [`raw`]: bare connections for hostile clients
+//! - [`http2`]: the same for HTTP/2, frame by frame
+//! - [`beset`]: an instance among peers that mean harm, and what it counts of them: [`refusals`]
 //! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
 //! - [`usage`]: what a process uses and does
 //! - [`checker`]: what every client was owed, against what it got
@@ -25,12 +27,14 @@ pub mod deadline;
 pub mod body;
 pub mod client;
 pub mod head;
+pub mod http2;
 pub mod raw;
 pub mod stream;
 
 mod lines;
 
 pub mod balancer;
+pub mod beset;
 pub mod chaos;
 pub mod checker;
 pub mod event_source;
@@ -40,17 +44,21 @@ pub mod instance;
 pub mod loopback;
 pub mod metrics;
 pub mod program;
+pub mod refusals;
 pub mod usage;
 pub mod workload;
 
 pub use balancer::Balancer;
+pub use beset::Beset;
 pub use body::End;
 pub use chaos::Proxy;
 pub use client::{Client, Response};
 pub use deadline::{DEADLINE, eventually};
 pub use event_source::EventSource;
+pub use http2::Http2;
 pub use instance::Instance;
 pub use metrics::Metrics;
 pub use program::{Output, Program, Signal};
 pub use raw::{Closed, RawConn};
+pub use refusals::Refusals;
 pub use stream::{Next, SseStream};

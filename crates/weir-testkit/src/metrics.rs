@@ -38,6 +38,14 @@ impl Metrics {
         self.matching(name, labels).map(|series| series.value).sum()
     }
 
+    /// Every value of a label that the series of this name have, and theirs.
+    pub fn by_label<'a>(&'a self, name: &'a str, label: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+        self.matching(name, &[]).filter_map(move |series| {
+            let (_, value) = series.labels.iter().find(|(key, _)| key == label)?;
+            Some((value.as_str(), series.value))
+        })
+    }
+
     /// Every name that has a sample, once, in the order of the text. A histogram's come with their suffixes.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.series.iter().map(|series| series.name.as_str()).collect();

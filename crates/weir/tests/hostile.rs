@@ -4,45 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
-use weir_testkit::{Closed, DEADLINE, End, Instance, RawConn, SseStream, eventually, expect, usage};
+use weir_testkit::{Beset, DEADLINE, End, RawConn, eventually, expect, usage};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
 /// How long a client may take for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// An instance and a client of it that behaves.
-struct Beset {
-    weir: Instance,
-    honest: SseStream,
-    published: usize,
-}
-
-impl Beset {
-    async fn start(flags: &[&str]) -> anyhow::Result<Self> {
-        let weir = Instance::start(WEIR, flags).await?;
-        let honest = weir.client().subscribe("honest").await?;
-        Ok(Self { weir, honest, published: 0 })
-    }
-
-    /// Sends raw bytes and says what came back, and how it ended within a moment.
-    async fn say(&self, bytes: &[u8]) -> anyhow::Result<(String, Option<Closed>)> {
-        let mut conn = RawConn::open(self.weir.public()).await?;
-        // A server that closes before it has all of it is within its rights.
-        let _ = conn.write(bytes).await;
-        let (answer, closed) = conn.read_until_close(Duration::from_millis(700)).await?;
-        Ok((String::from_utf8_lossy(&answer).into_owned(), closed))
-    }
-
-    /// Nobody else is harmed: what is published now arrives now.
-    async fn ensure_unharmed(&mut self) -> anyhow::Result<()> {
-        self.published += 1;
-        let data = self.published.to_string();
-        self.weir.client().publish("honest", data.clone()).await?;
-        ensure!(self.honest.next_data(1).await? == [data], "the honest client got something else");
-        Ok(())
-    }
-}
 
 /// The status of an answer.
 fn status(answer: &str) -> Option<u16> {
@@ -51,7 +18,7 @@ fn status(answer: &str) -> Option<u16> {
 
 #[tokio::test]
 async fn who_does_not_finish_a_head_is_closed() -> anyhow::Result<()> {
-    let mut beset = Beset::start(&[]).await?;
+    let mut beset = Beset::start(WEIR, &[]).await?;
     let addr = beset.weir.public();
     let started = Instant::now();
     let closes = async |first: &[u8], more: &[u8]| -> anyhow::Result<(Duration, String)> {
@@ -87,7 +54,7 @@ async fn who_does_not_finish_a_head_is_closed() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn heads_are_bounded() -> anyhow::Result<()> {
-    let mut beset = Beset::start(&[]).await?;
+    let mut beset = Beset::start(WEIR, &[]).await?;
     let head = |headers: &str| format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
     let many: String = (0..101).map(|nth| format!("x-{nth}: 1\r\n")).collect();
     for (headers, name) in [
@@ -112,7 +79,7 @@ async fn heads_are_bounded() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn requests_that_are_none_are_refused() -> anyhow::Result<()> {
-    let mut beset = Beset::start(&[]).await?;
+    let mut beset = Beset::start(WEIR, &[]).await?;
     let requests: [&[u8]; 16] = [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"hello\r\n\r\n",
@@ -142,7 +109,7 @@ async fn requests_that_are_none_are_refused() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn targets_of_other_forms() -> anyhow::Result<()> {
-    let mut beset = Beset::start(&[]).await?;
+    let mut beset = Beset::start(WEIR, &[]).await?;
     for (request, want) in [
         ("GET http://localhost/livez HTTP/1.1\r\nhost: localhost\r\n\r\n", 200),
         ("CONNECT example.com:443 HTTP/1.1\r\nhost: localhost\r\n\r\n", 404),
@@ -167,7 +134,7 @@ async fn targets_of_other_forms() -> anyhow::Result<()> {
 /// A body that is shorter than declared, or framed badly, publishes nothing.
 #[tokio::test]
 async fn bodies_that_lie_publish_nothing() -> anyhow::Result<()> {
-    let mut beset = Beset::start(&[]).await?;
+    let mut beset = Beset::start(WEIR, &[]).await?;
     let mut listener = beset.weir.client().subscribe("s").await?;
     let post = "POST /v1/sessions/s/events HTTP/1.1\r\nhost: localhost\r\n";
     for rest in [
@@ -201,7 +168,7 @@ async fn bodies_that_lie_publish_nothing() -> anyhow::Result<()> {
 /// Two framings in one request are the tool of request smuggling. Whatever is made of it, no second request comes of it.
 #[tokio::test]
 async fn two_framings_are_never_two_requests() -> anyhow::Result<()> {
-    let mut beset = Beset::start(&[]).await?;
+    let mut beset = Beset::start(WEIR, &[]).await?;
     let post = "POST /v1/sessions/s/events HTTP/1.1\r\nhost: localhost\r\n";
     let smuggled = "0\r\n\r\nGET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let length = format!("content-length: {}\r\n", smuggled.len());
@@ -220,7 +187,7 @@ async fn two_framings_are_never_two_requests() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order_and_a_stream_ends_them() -> anyhow::Result<()> {
-    let mut beset = Beset::start(&[]).await?;
+    let mut beset = Beset::start(WEIR, &[]).await?;
     let one = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let (answer, _) = beset.say(one.repeat(1000).as_bytes()).await?;
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1000);
@@ -246,7 +213,7 @@ async fn pipelined_requests_are_answered_in_order_and_a_stream_ends_them() -> an
 async fn a_thousand_subscribers_and_no_more() -> anyhow::Result<()> {
     let files = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum })?;
-    let mut beset = Beset::start(&["--max-connections", "1000", "--retry", "1s"]).await?;
+    let mut beset = Beset::start(WEIR, &["--max-connections", "1000", "--retry", "1s"]).await?;
     let client = beset.weir.client();
     let mut crowd = Vec::new();
     for _ in 0..999 {
@@ -279,7 +246,7 @@ async fn a_thousand_subscribers_and_no_more() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_full_instance_may_refuse_by_status() -> anyhow::Result<()> {
-    let beset = Beset::start(&["--max-connections", "1", "--refuse", "503"]).await?;
+    let beset = Beset::start(WEIR, &["--max-connections", "1", "--refuse", "503"]).await?;
     let answer = beset.weir.client().events("s").send().await?;
     expect::problem(&answer, 503, "limit")?;
     assert!(answer.head.header("retry-after").is_some());
@@ -289,7 +256,7 @@ async fn a_full_instance_may_refuse_by_status() -> anyhow::Result<()> {
 /// Without a free descriptor nothing can be accepted. That costs no processor time, and passes.
 #[tokio::test]
 async fn without_free_descriptors_it_waits_and_recovers() -> anyhow::Result<()> {
-    let mut beset = Beset::start(&[]).await?;
+    let mut beset = Beset::start(WEIR, &[]).await?;
     let mut publisher = RawConn::open(beset.weir.public()).await?;
     let post = "POST /v1/sessions/honest/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\n1";
     publisher.write(post.as_bytes()).await?;
@@ -329,7 +296,7 @@ async fn without_free_descriptors_it_waits_and_recovers() -> anyhow::Result<()> 
 /// A client that closes its sending side has nothing more to say: its stream ends, and nothing of it stays behind.
 #[tokio::test]
 async fn a_client_that_closes_its_side_leaves_nothing_behind() -> anyhow::Result<()> {
-    let mut beset = Beset::start(&[]).await?;
+    let mut beset = Beset::start(WEIR, &[]).await?;
     let mut halves = Vec::new();
     for _ in 0..10 {
         let mut conn = beset.weir.client().subscribe("s").await?.into_raw();
