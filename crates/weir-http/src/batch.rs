@@ -1,8 +1,13 @@
 //! The events of a batch, from NDJSON or a JSON array.
 
+use std::fmt;
+
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Number;
 use serde_json::value::RawValue;
 use weir_core::log::NewEvent;
 use weir_core::{EventType, Key, Session};
@@ -39,7 +44,7 @@ impl Syntax {
 
 /// Checks and takes every event, or none.
 pub(crate) fn parse(syntax: Syntax, text: &str, max_event_bytes: usize) -> Result<Vec<NewEvent>, Problem> {
-    let items: Vec<Item<'_>> = match syntax {
+    let items: Vec<Object<'_>> = match syntax {
         Syntax::Array => serde_json::from_str(text).map_err(|error| not_json(&error))?,
         Syntax::Lines => lines(text)?,
     };
@@ -49,10 +54,12 @@ pub(crate) fn parse(syntax: Syntax, text: &str, max_event_bytes: usize) -> Resul
         return Err(if items.is_empty() { problem } else { Problem::too_large(problem.detail) });
     }
     let events = items.into_iter().enumerate();
-    events.map(|(nth, item)| item.check(max_event_bytes).map_err(|problem| problem.of_event(nth))).collect()
+    events
+        .map(|(nth, Object(item))| item.check(max_event_bytes).map_err(|problem| problem.of_event(nth)))
+        .collect()
 }
 
-fn lines(text: &str) -> Result<Vec<Item<'_>>, Problem> {
+fn lines(text: &str) -> Result<Vec<Object<'_>>, Problem> {
     let filled = text.lines().filter(|line| !line.trim().is_empty());
     let parsed = filled
         .take(MAX_EVENTS + 1)
@@ -76,7 +83,31 @@ struct Item<'a> {
     #[serde(rename = "type")]
     kind: Option<String>,
     key: Option<String>,
-    snapshot: Option<u32>,
+    snapshot: Option<Number>,
+}
+
+/// An item that is written as an object: serde would take its fields as a list, too.
+#[derive(Debug)]
+struct Object<'a>(Item<'a>);
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Object<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Object<'de>, M::Error> {
+        Item::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }
 
 impl Item<'_> {
@@ -90,9 +121,20 @@ impl Item<'_> {
             data,
             kind: self.kind.as_deref().map(EventType::parse).transpose()?,
             key: self.key.as_deref().map(Key::parse).transpose()?,
-            snapshot: self.snapshot.filter(|secs| *secs > 0),
+            snapshot: self.snapshot.map(|secs| seconds(&secs)).transpose()?.filter(|secs| *secs > 0),
         })
     }
+}
+
+/// JSON has one kind of number: a program that writes all of them with a point means the same.
+fn seconds(number: &Number) -> Result<u32, Problem> {
+    let whole =
+        number.as_f64().filter(|secs| secs.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(secs));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and within bounds")]
+    whole.map(|secs| secs as u32).ok_or_else(|| {
+        let detail = format!("snapshot is a whole number of seconds from 0 to {}", u32::MAX);
+        Problem::malformed("invalid_batch", detail)
+    })
 }
 
 /// A JSON string is its text; anything else stays JSON, without the white space between its tokens and with every digit.
@@ -149,6 +191,15 @@ mod tests {
     }
 
     #[test]
+    fn seconds_are_whole_however_they_are_written() {
+        let batch = r#"[{"session":"a","data":1,"snapshot":60},{"session":"a","data":1,"snapshot":6.0e1},
+                        {"session":"a","data":1,"snapshot":0},{"session":"a","data":1,"snapshot":null}]"#;
+        let events = parse(Syntax::Array, batch, 64).unwrap();
+        let seconds: Vec<_> = events.iter().map(|event| event.snapshot).collect();
+        assert_eq!(seconds, [Some(60), Some(60), None, None]);
+    }
+
+    #[test]
     fn an_event_that_is_refused_is_named() {
         let (status, text) =
             refused(Syntax::Lines, "{\"session\":\"a\",\"data\":1}\n{\"session\":\"\",\"data\":1}");
@@ -157,8 +208,12 @@ mod tests {
             ("[]", 400, "batch_size"),
             ("{}", 400, "invalid_batch"),
             (r#"[{"session":"a"}]"#, 400, "invalid_batch"),
+            (r#"[["a",1,null,null,null]]"#, 400, "invalid_batch"),
             (r#"[{"session":"a","data":1,"tpye":"x"}]"#, 400, "invalid_batch"),
             (r#"[{"session":"a","data":"\ud800"}]"#, 400, "invalid_batch"),
+            (r#"[{"session":"a","data":1,"snapshot":1.5}]"#, 400, "invalid_batch"),
+            (r#"[{"session":"a","data":1,"snapshot":-1}]"#, 400, "invalid_batch"),
+            (r#"[{"session":"a","data":1,"snapshot":4294967296}]"#, 400, "invalid_batch"),
             (r#"[{"session":"a","data":1,"type":"weir.x"}]"#, 422, "reserved_type"),
             (r#"[{"session":"a","data":1,"key":""}]"#, 422, "invalid_key"),
             (r#"[{"session":"a","data":"123456789"}]"#, 413, "too_large"),
