@@ -11,6 +11,7 @@
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
 //! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not
+//! - `description`: all of this for programs, by OpenAPI; `etag`: who has an answer already
 //! - [`turn`]: who goes first
 //! - [`admin`], [`health`]: what operators see and do
 //! - [`stage`], [`drain`]: how an instance goes away
@@ -33,6 +34,8 @@ mod breach;
 mod call;
 mod client;
 mod connection;
+mod description;
+mod etag;
 mod handover;
 mod head;
 mod headers;

@@ -16,6 +16,8 @@ pub(crate) enum Route {
     Live,
     /// `/readyz`
     Ready,
+    /// `/openapi.json`
+    Description,
 }
 
 /// Why a path names no call.
@@ -47,6 +49,7 @@ impl Route {
         match *segments.as_slice() {
             ["livez"] => Ok(Self::Live),
             ["readyz"] => Ok(Self::Ready),
+            ["openapi.json"] => Ok(Self::Description),
             ["v1", "events"] => Ok(Self::Events),
             ["v1", "sessions", raw, "events"] => Ok(Self::SessionEvents(session(raw)?)),
             ["v1", "sessions", raw, "snapshot"] => Ok(Self::Snapshot(session(raw)?)),

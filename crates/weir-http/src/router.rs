@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -19,7 +19,7 @@ use crate::health;
 use crate::link::Link;
 use crate::path::{NoRoute, Route};
 use crate::problem::Problem;
-use crate::{head, headers, publish, snapshot, subscribe};
+use crate::{description, head, headers, publish, snapshot, subscribe};
 
 /// Answers a call on the public listener.
 pub(crate) async fn answer(
@@ -70,8 +70,9 @@ async fn route(call: Call<'_>, body: Incoming) -> Result<Response<Body>, Problem
             _ => Err(no_method(app, "GET, POST")),
         },
         Route::Snapshot(session) => snapshot_of(call, session).await,
-        Route::Live => probe(app, parts, true),
-        Route::Ready => probe(app, parts, health::readiness(app).ready),
+        Route::Live => reading(call, || probe(true)),
+        Route::Ready => reading(call, || probe(health::readiness(app).ready)),
+        Route::Description => reading(call, || description::get(parts)),
     }
 }
 
@@ -82,16 +83,24 @@ async fn snapshot_of(call: Call<'_>, session: Session) -> Result<Response<Body>,
     }
 }
 
-/// Health without details: the public need not know what is wrong.
-fn probe(app: &App, parts: &Parts, well: bool) -> Result<Response<Body>, Problem> {
-    if parts.method != Method::GET && parts.method != Method::HEAD {
-        return Err(no_method(app, "GET, HEAD"));
+/// A path that can only be read.
+fn reading(call: Call<'_>, answer: impl FnOnce() -> Response<Body>) -> Result<Response<Body>, Problem> {
+    match call.parts.method {
+        Method::GET | Method::HEAD => Ok(answer()),
+        _ => Err(no_method(call.app, "GET, HEAD")),
     }
+}
+
+/// Health without details: the public need not know what is wrong.
+fn probe(well: bool) -> Response<Body> {
     let mut response = Response::new(Body::full(if well { "ok\n" } else { "not ready\n" }));
     if !well {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
-    Ok(response)
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn no_method(app: &App, allow: &'static str) -> Problem {

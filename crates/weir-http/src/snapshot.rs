@@ -1,7 +1,6 @@
 //! The newest snapshot of a session, by itself.
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
-use http::request::Parts;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue};
 use http::{Response, StatusCode};
 use weir_core::Session;
 use weir_metrics::Refused;
@@ -9,6 +8,7 @@ use weir_metrics::Refused;
 use crate::access::Action;
 use crate::body::Body;
 use crate::call::Call;
+use crate::etag;
 use crate::problem::Problem;
 
 /// Answers with the snapshot's bytes.
@@ -27,7 +27,7 @@ pub(crate) async fn get(call: Call<'_>, session: Session) -> Result<Response<Bod
     let id = event.id.to_string();
     let tag = format!("\"{id}\"");
     let mut response = Response::new(Body::empty());
-    if matches(parts, &tag) {
+    if etag::matches(&parts.headers, &tag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
         *response.body_mut() = Body::full(event.data_bytes().clone());
@@ -41,12 +41,4 @@ pub(crate) async fn get(call: Call<'_>, session: Session) -> Result<Response<Bod
     headers.insert("weir-event-id", ascii(id));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     Ok(response)
-}
-
-fn matches(parts: &Parts, tag: &str) -> bool {
-    let given = parts.headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    given.flat_map(|value| value.split(',')).any(|one| {
-        let one = one.trim();
-        one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag
-    })
 }

@@ -16,7 +16,7 @@
 //! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]
 //! - [`chaos`]: a network that fails on command, and an address that outlives the server behind it
 //! - [`workload`]: producers and clients that write down what they do
-//! - [`expect`]: what tests expect again and again
+//! - [`expect`]: what tests expect again and again; [`page`]: what the documents say
 
 pub mod log_suite;
 pub mod redis;
@@ -43,6 +43,7 @@ pub mod files;
 pub mod instance;
 pub mod loopback;
 pub mod metrics;
+pub mod page;
 pub mod program;
 pub mod refusals;
 pub mod usage;

@@ -1,0 +1,78 @@
+//! The pages of `docs/`, for tests that hold them against what is built.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The folder that holds `docs/` and `crates/`.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The text of a file below [`root`].
+///
+/// # Panics
+/// It is not there.
+pub fn read(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The part of a page under a heading, with the smaller headings in it.
+///
+/// # Panics
+/// There is no such heading.
+pub fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let start = page.find(&format!("# {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    let rest = &page[start..];
+    let level = page[..start].len() - page[..start].trim_end_matches('#').len() + 1;
+    let ends = (1..=level).filter_map(|level| rest.find(&format!("\n{} ", "#".repeat(level))));
+    &rest[..ends.min().unwrap_or(rest.len())]
+}
+
+/// What stands between backquotes.
+pub fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The cells of every row of the tables in a text, that of the headings left out.
+pub fn rows(text: &str) -> Vec<Vec<&str>> {
+    let lines: Vec<_> = text.lines().collect();
+    let is_heading = |nth: usize| lines.get(nth + 1).is_some_and(|next| next.starts_with("|-"));
+    let rows = (0..lines.len()).filter(|nth| lines[*nth].starts_with("| ") && !is_heading(*nth));
+    rows.map(|nth| lines[nth].trim_matches('|').split(" | ").map(str::trim).collect()).collect()
+}
+
+/// Checks that a test stands where a page says: `` `crate/tests/file.rs::name` ``, below `crates/`.
+///
+/// # Errors
+/// There is no such file, no such function in it, or it is no test.
+pub fn names_a_test(name: &str) -> Result<(), String> {
+    let (file, function) = name.split_once("::").ok_or_else(|| format!("{name}: not FILE::TEST"))?;
+    let source = fs::read_to_string(root().join("crates").join(file));
+    let source = source.map_err(|error| format!("{file}: {error}"))?;
+    let at = source.find(&format!("fn {function}(")).ok_or_else(|| format!("no {function} in {file}"))?;
+    let attributes = source[..at].rsplit("\n\n").next().unwrap_or_default();
+    if attributes.contains("test") { Ok(()) } else { Err(format!("{function} in {file} is no test")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "# A\n\n## B\n\n| what | why |\n|---|---|\n| `x` | y `z` |\n\n### C\nc\n\n## D\nd\n";
+
+    #[test]
+    fn sections_rows_and_quotes() {
+        assert_eq!(section(PAGE, "C"), "# C\nc\n");
+        assert!(section(PAGE, "B").ends_with("c\n"));
+        assert_eq!(rows(PAGE), [["`x`", "y `z`"]]);
+        assert_eq!(quoted(PAGE).collect::<Vec<_>>(), ["x", "z"]);
+    }
+
+    #[test]
+    fn a_test_is_there_or_not() {
+        assert_eq!(names_a_test("weir-testkit/src/page.rs::a_test_is_there_or_not"), Ok(()));
+        for wrong in ["weir-testkit/src/page.rs::rows", "weir-testkit/src/page.rs::no", "no.rs::no", "no"] {
+            assert!(names_a_test(wrong).is_err(), "{wrong}");
+        }
+    }
+}
