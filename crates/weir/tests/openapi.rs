@@ -232,7 +232,7 @@ fn every_problem_is_described() {
         let Some(status) = cells[0].split(' ').next().filter(|_| !cells[0].contains("admin")) else {
             continue;
         };
-        listed.entry(status.to_owned()).or_default().extend(quoted(&cells[1]).map(str::to_owned));
+        listed.entry(status.to_owned()).or_default().extend(quoted(cells[1]).map(str::to_owned));
     }
     assert_eq!(described, listed);
 }
