@@ -1,13 +1,18 @@
-//! Who may call without a token.
+//! Who may call: with a token, and without.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 
 use crate::app::AnonymousAccess;
+use crate::auth::carrier::{Carrier, carried};
+use crate::auth::token::Token;
+use crate::auth::tokens::Tokens;
 use crate::problem::Problem;
+use crate::query::Query;
 
 /// Headers by which a proxy says that it asks for somebody else.
 const FORWARDING: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
@@ -19,21 +24,52 @@ pub(crate) enum Action {
     Publish,
 }
 
-/// Who gets in: without a token by [`AnonymousAccess`].
+/// Who gets in: with a token that is good, and without one by [`AnonymousAccess`].
 #[derive(Debug)]
-pub(crate) struct Gate(pub(crate) AnonymousAccess);
+pub(crate) struct Gate {
+    pub(crate) anonymous: AnonymousAccess,
+    pub(crate) tokens: Arc<Tokens>,
+}
+
+/// A call that may be made, to the sessions that the token is good for, or to all.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    pub(crate) token: Option<Arc<Token>>,
+    /// Anybody may make it.
+    pub(crate) open: bool,
+}
 
 impl Gate {
-    /// Lets the call pass, or says how to go on.
-    pub(crate) fn check(&self, action: Action, headers: &HeaderMap) -> Result<(), Problem> {
-        let allowed = match self.0 {
+    /// Lets the call pass, or says how to go on. A token that is bad is refused where none would have been needed, too: its
+    /// holder relies on it.
+    pub(crate) async fn check(&self, action: Action, parts: &Parts, now_secs: u64) -> Result<Pass, Problem> {
+        let open = self.is_open(action, &parts.headers);
+        let query = Query(parts.uri.query().unwrap_or_default());
+        match carried(&parts.headers, query, &self.tokens.cookie)? {
+            None if open => Ok(Pass { token: None, open }),
+            None => Err(Problem::unauthorized()),
+            Some((carrier, text)) => {
+                let token = self.tokens.check(&text, now_secs).await?;
+                if action == Action::Publish && carrier != Carrier::Header {
+                    return if open {
+                        Ok(Pass { token: None, open })
+                    } else {
+                        Err(Problem::cannot_publish())
+                    };
+                }
+                Ok(Pass { token: Some(Arc::new(token)), open })
+            }
+        }
+    }
+
+    fn is_open(&self, action: Action, headers: &HeaderMap) -> bool {
+        match self.anonymous {
             AnonymousAccess::Local => is_local(headers),
             AnonymousAccess::None => false,
             AnonymousAccess::Subscribe => action == Action::Subscribe,
             AnonymousAccess::Publish => action == Action::Publish,
             AnonymousAccess::All => true,
-        };
-        if allowed { Ok(()) } else { Err(Problem::unauthorized()) }
+        }
     }
 }
 
@@ -84,7 +120,7 @@ mod tests {
     #[test]
     fn each_setting() {
         let remote = headers(&[("host", "weir.example")]);
-        let passes = |access, action| Gate(access).check(action, &remote).is_ok();
+        let passes = |anonymous, action| Gate { anonymous, tokens: Arc::default() }.is_open(action, &remote);
         assert!(!passes(AnonymousAccess::Local, Action::Subscribe));
         assert!(!passes(AnonymousAccess::None, Action::Subscribe));
         assert!(passes(AnonymousAccess::Subscribe, Action::Subscribe));

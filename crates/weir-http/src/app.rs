@@ -14,6 +14,7 @@ use weir_metrics::{Metrics, Refused};
 
 use crate::access::Gate;
 use crate::admin::door::AdminToken;
+use crate::auth::tokens::Tokens;
 use crate::client::Client;
 use crate::cors::Cors;
 use crate::problem::Problem;
@@ -69,6 +70,8 @@ pub struct HttpConfig {
     pub anonymous: AnonymousAccess,
     /// What admin calls need. Without it they are for whoever is on this machine.
     pub admin_token: Option<AdminToken>,
+    /// How tokens are checked.
+    pub tokens: Arc<Tokens>,
     /// Whose pages may call.
     pub cors: Cors,
     /// How long an instance whose log is away stays ready.
@@ -107,7 +110,7 @@ impl App {
             broker,
             log,
             metrics,
-            gate: Gate(config.anonymous),
+            gate: Gate { anonymous: config.anonymous, tokens: Arc::clone(&config.tokens) },
             clients: DashMap::new(),
             room: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             config,

@@ -8,9 +8,17 @@ use weir_core::Session;
 
 use crate::access::Action;
 use crate::app::{App, Peer};
+use crate::auth::grants::Grants;
+use crate::auth::token::Token;
 use crate::handover::Handover;
 use crate::link::Link;
 use crate::problem::Problem;
+
+/// Which of several sessions is forbidden is not told, so that nobody can sound out what others have.
+const NOT_GRANTED: &str = "the token does not allow this for every session of the call: ask for sessions that its claim \
+                           `weir` lists, or for a token that lists these";
+const NOTHING_GRANTED: &str = "the token allows nothing here: have it say what its holder may do, as in the claim \
+                               \"weir\":{\"subscribe\":[\"user:{sub}\"],\"publish\":[]}";
 
 /// A request on the public listener; it may become a stream.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +32,17 @@ pub(crate) struct Call<'a> {
 
 impl Call<'_> {
     /// Who calls, where whoever that is may do this at all. Which sessions it may be done to, [`Caller::may`] tells.
-    pub(crate) fn caller(&self, action: Action) -> Result<Caller, Problem> {
-        self.app.gate.check(action, &self.parts.headers)?;
-        Ok(Caller { address: self.peer.0 })
+    pub(crate) async fn caller(&self, action: Action) -> Result<Caller, Problem> {
+        let now_secs = self.app.time().ms / 1000;
+        let pass = self.app.gate.check(action, self.parts, now_secs).await?;
+        Ok(Caller { address: self.peer.0, token: pass.token, open: pass.open })
+    }
+
+    /// Who reads these sessions, where it may.
+    pub(crate) async fn reader(&self, sessions: &[Session]) -> Result<Caller, Problem> {
+        let caller = self.caller(Action::Subscribe).await?;
+        caller.may(Action::Subscribe, sessions)?;
+        Ok(caller)
     }
 }
 
@@ -34,12 +50,16 @@ impl Call<'_> {
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) address: IpAddr,
+    /// The token it showed, checked.
+    pub(crate) token: Option<Arc<Token>>,
+    /// What it does, anybody may do.
+    pub(crate) open: bool,
 }
 
 impl Caller {
     /// Who the caller says to be, and proved it.
     pub(crate) fn subject(&self) -> Option<&str> {
-        None
+        self.token.as_ref()?.subject.as_deref()
     }
 
     /// When what proves that expires, as Unix time.
@@ -48,15 +68,22 @@ impl Caller {
     }
 
     /// Whether the caller may do this to all of these sessions; one that is forbidden refuses the whole call.
-    #[expect(
-        clippy::unused_self,
-        reason = "whoever calls without a token may do it to every session or to none"
-    )]
     pub(crate) fn may<'s>(
         &self,
-        _action: Action,
-        _sessions: impl IntoIterator<Item = &'s Session>,
+        action: Action,
+        sessions: impl IntoIterator<Item = &'s Session>,
     ) -> Result<(), Problem> {
-        Ok(())
+        if self.open {
+            return Ok(());
+        }
+        let grants = self.token.as_ref().map(|token| &token.grants);
+        let allowed = |session| grants.is_some_and(|grants| grants.allow(action, session));
+        if sessions.into_iter().all(allowed) {
+            return Ok(());
+        }
+        Err(Problem::forbidden(match grants.is_none_or(Grants::is_empty) {
+            true => NOTHING_GRANTED,
+            false => NOT_GRANTED,
+        }))
     }
 }

@@ -7,6 +7,7 @@
 //! - `link`, `client`, `lease`, `supervisor`: the clients of a connection, and who looks after them from outside what writes to them
 //! - `head`, `breach`: what hyper lets pass and weir does not, and why hyper let somebody go
 //! - `router`, [`path`], `query`, `call`, `access`: which call it is, who makes it, and whether it may be made
+//! - [`auth`]: the tokens that say so
 //! - [`cors`], `headers`: what browsers are told, and let pages see
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
@@ -19,6 +20,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod auth;
 pub mod cors;
 pub mod drain;
 pub mod health;

@@ -6,6 +6,7 @@ use serde_json::json;
 use weir_core::BadName;
 use weir_core::log::{AppendError, LogUnavailable};
 
+use crate::auth::denial::Denial;
 use crate::body::Body;
 use crate::path::BadSession;
 
@@ -32,12 +33,18 @@ impl Problem {
     }
 
     pub(crate) fn unauthorized() -> Self {
-        let detail = "anonymous access is off for this call: ask the operator, who can allow it with --anonymous, or call \
-                      directly through a loopback address";
+        let detail = "this call needs a token, in the header Authorization: Bearer or, to subscribe, in the cookie or in \
+                      ?token=; without one only whom the operator lets in with --anonymous may make it, or whoever calls \
+                      a loopback address directly";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
-    #[expect(dead_code, reason = "for calls that a token does not cover")]
+    pub(crate) fn cannot_publish() -> Self {
+        let detail = "a token in a cookie or in the query only allows to subscribe: to publish, send it in the header \
+                      Authorization: Bearer";
+        Self::new(StatusCode::FORBIDDEN, "token_cannot_publish", detail)
+    }
+
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
@@ -112,13 +119,31 @@ impl Problem {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(challenge) = challenge(self.status, self.code) {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if self.retry {
             headers.insert(RETRY_AFTER, fastrand::u64(RETRY_AFTER_SECS).into());
         }
         response
+    }
+}
+
+/// What RFC 6750 has a client told about its token.
+fn challenge(status: StatusCode, code: &str) -> Option<&'static str> {
+    match (status, code) {
+        (StatusCode::UNAUTHORIZED, "unauthorized") => Some("Bearer"),
+        (StatusCode::UNAUTHORIZED, _) => Some("Bearer error=\"invalid_token\""),
+        (StatusCode::FORBIDDEN, "forbidden" | "token_cannot_publish") => {
+            Some("Bearer error=\"insufficient_scope\"")
+        }
+        _ => None,
+    }
+}
+
+impl From<Denial> for Problem {
+    fn from(denial: Denial) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, denial.code(), denial.to_string())
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn refuse(app: &App, problem: Problem) -> Problem {
 
 async fn publish_one(call: Call<'_>, body: Incoming, session: Session) -> Result<Appended, Problem> {
     let Call { app, parts, .. } = call;
-    let caller = call.caller(Action::Publish)?;
+    let caller = call.caller(Action::Publish).await?;
     caller.may(Action::Publish, [&session])?;
     check_coding(&parts.headers)?;
     let Labels { kind, key, snapshot } = Labels::parse(Query(parts.uri.query().unwrap_or_default()))?;
@@ -73,7 +73,7 @@ async fn publish_one(call: Call<'_>, body: Incoming, session: Session) -> Result
 
 async fn publish_batch(call: Call<'_>, body: Incoming) -> Result<Appended, Problem> {
     let Call { app, parts, .. } = call;
-    let caller = call.caller(Action::Publish)?;
+    let caller = call.caller(Action::Publish).await?;
     check_coding(&parts.headers)?;
     let syntax = batch::Syntax::of(&parts.headers)?;
     let data = read(&parts.headers, body, batch::MAX_BYTES, "a batch").await?;
@@ -218,7 +218,9 @@ fn outcome(result: &Result<Appended, Problem>) -> PublishResult {
         Ok(Appended::Written(_)) => PublishResult::Ok,
         Ok(Appended::Duplicate(_)) => PublishResult::Duplicate,
         Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => PublishResult::Unavailable,
-        Err(problem) if problem.status == StatusCode::UNAUTHORIZED => PublishResult::Denied,
+        Err(problem) if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&problem.status) => {
+            PublishResult::Denied
+        }
         Err(_) => PublishResult::Invalid,
     }
 }

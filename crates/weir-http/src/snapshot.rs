@@ -5,7 +5,6 @@ use http::{Response, StatusCode};
 use weir_core::Session;
 use weir_metrics::Refused;
 
-use crate::access::Action;
 use crate::body::Body;
 use crate::call::Call;
 use crate::etag;
@@ -14,9 +13,8 @@ use crate::problem::Problem;
 /// Answers with the snapshot's bytes.
 pub(crate) async fn get(call: Call<'_>, session: Session) -> Result<Response<Body>, Problem> {
     let Call { app, parts, .. } = call;
-    let caller = call.caller(Action::Subscribe);
-    let allowed = caller.and_then(|caller| caller.may(Action::Subscribe, [&session]));
-    allowed.map_err(|problem| app.refuse(Refused::Auth, problem))?;
+    let reader = call.reader(std::slice::from_ref(&session)).await;
+    reader.map_err(|problem| app.refuse(Refused::Auth, problem))?;
     let event = match app.broker.snapshot(&session, app.time().ms) {
         Some(event) => event,
         None => {

@@ -13,7 +13,6 @@ use weir_core::notice::{Notice, NoticeFacts, Refusal};
 use weir_core::subscription::{Format, Wants};
 use weir_metrics::{Refused, Rejected, Transport};
 
-use crate::access::Action;
 use crate::app::{App, Refuse};
 use crate::body::Body;
 use crate::call::{Call, Caller};
@@ -47,10 +46,7 @@ async fn subscribe(
     format: Format,
 ) -> Result<Response<Body>, Problem> {
     let app = call.app;
-    let caller = call.caller(Action::Subscribe).and_then(|caller| {
-        caller.may(Action::Subscribe, &sessions)?;
-        Ok(caller)
-    });
+    let caller = call.reader(&sessions).await;
     let caller = caller.inspect_err(|_| app.metrics.clients.rejected.inc(Rejected::Auth))?;
     let query = Query(call.parts.uri.query().unwrap_or_default());
     let defaults = Defaults { format, overflow: app.config.overflow };

@@ -69,6 +69,7 @@ impl Front {
             refuse: Refuse::Soft,
             admin_token: None,
             anonymous: AnonymousAccess::Local,
+            tokens: Arc::default(),
             cors: Cors::default(),
             ready_grace: Duration::from_secs(60),
             reader_patience: Duration::from_secs(10),

@@ -116,6 +116,12 @@ impl Request {
         self
     }
 
+    /// Shows a token in `Authorization`.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
     /// Adds a parameter, encoded.
     pub fn query(mut self, name: &str, value: impl Into<String>) -> Self {
         let separator = if self.target.contains('?') { '&' } else { '?' };

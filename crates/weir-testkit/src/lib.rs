@@ -10,6 +10,7 @@
 //! - [`http2`]: the same for HTTP/2, frame by frame
 //! - [`beset`]: an instance among peers that mean harm, and what it counts of them: [`refusals`]
 //! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
+//! - [`mod@token`]: makes tokens, good ones and forged ones
 //! - [`usage`]: what a process uses and does
 //! - [`checker`]: what every client was owed, against what it got
 //! - [`balancer`]: a real load balancer in front of instances, whose addresses ([`loopback`]) outlive them
@@ -46,6 +47,7 @@ pub mod metrics;
 pub mod page;
 pub mod program;
 pub mod refusals;
+pub mod token;
 pub mod usage;
 pub mod workload;
 
@@ -63,3 +65,4 @@ pub use program::{Output, Program, Signal};
 pub use raw::{Closed, RawConn};
 pub use refusals::Refusals;
 pub use stream::{Next, SseStream};
+pub use token::Secret;

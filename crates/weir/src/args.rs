@@ -2,6 +2,7 @@
 //!
 //! - [`serve`]: the flags of an instance
 //! - [`redis`]: where the shared log is
+//! - [`tokens`]: what tokens are checked with
 //! - [`inspect`]: the flags of the commands that look at its log and its surroundings
 //! - [`client`]: the flags of the commands that talk to one
 //! - [`value`]: typed values and what is wrong with a text that is none
@@ -17,6 +18,7 @@ pub(crate) mod layers;
 pub(crate) mod nearest;
 pub(crate) mod redis;
 pub(crate) mod serve;
+pub(crate) mod tokens;
 pub(crate) mod usage;
 pub(crate) mod value;
 

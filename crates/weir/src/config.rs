@@ -2,9 +2,11 @@
 //!
 //! - [`fd_limit`]: how many files this process may open, and how many clients that allows
 //! - [`redis`]: where Redis is, without showing its passwords
+//! - [`tokens`]: what tokens are checked with
 
 pub(crate) mod fd_limit;
 pub(crate) mod redis;
+pub(crate) mod tokens;
 
 use std::fmt;
 use std::io;
@@ -22,6 +24,7 @@ use crate::args::serve::{AnonymousChoice, LogFormat, LogLevel, OverflowChoice, R
 use crate::args::value;
 use fd_limit::FdLimit;
 use redis::BadRedis;
+use tokens::{BadKeyFile, TokenConfig};
 use weir_log::RedisAccess;
 
 /// The settings of `weir serve`. `docs/configuration.md` tells what each means.
@@ -56,6 +59,7 @@ pub(crate) struct ServeConfig {
     pub(crate) refuse: Refuse,
     pub(crate) default_session: Option<Session>,
     pub(crate) anonymous: AnonymousAccess,
+    pub(crate) tokens: TokenConfig,
     pub(crate) cors_origins: Vec<Origin>,
     /// Event types with a label of their own in `weir_events_total` (`--metric-types`).
     pub(crate) metric_types: Vec<EventType>,
@@ -74,10 +78,10 @@ pub(crate) struct LogSettings {
 pub(crate) enum ConfigError {
     /// Strangers could connect and nobody said what they may do.
     #[error(
-        "--listen {0} can be reached from other machines: say who needs no token with \
-         --anonymous none, subscribe, publish or all"
+        "--listen {0} can be reached from other machines: say what tokens are checked with, such as \
+         --jwt-secret-file FILE, or who needs none with --anonymous none, subscribe, publish or all"
     )]
-    PublicWithoutAnonymous(SocketAddr),
+    PublicWithoutAuth(SocketAddr),
     /// Strangers could reach the admin calls.
     #[error(
         "--admin-listen {0} can be reached from other machines: give the token that admin calls need with \
@@ -93,6 +97,9 @@ pub(crate) enum ConfigError {
     /// Two listeners cannot share an address.
     #[error("{0} is given to two listeners: choose another port for one of --listen and --admin-listen")]
     SameAddress(SocketAddr),
+    /// See [`BadKeyFile`].
+    #[error(transparent)]
+    Key(#[from] BadKeyFile),
     /// See [`BadRedis`].
     #[error(transparent)]
     Redis(#[from] BadRedis),
@@ -105,6 +112,10 @@ pub(crate) enum Warning {
     DrainBeyondTimeout { drain: Duration, timeout: Duration },
     /// More clients are let in than files can be opened.
     ConnectionsBeyondFiles { connections: usize, files: u64 },
+    /// Strangers may write what everybody reads.
+    StrangersPublish(SocketAddr),
+    /// Everybody on this machine can make tokens.
+    OpenSecret(PathBuf),
 }
 
 impl ServeConfig {
@@ -113,7 +124,8 @@ impl ServeConfig {
     /// # Errors
     /// [`ConfigError`], where they do not go together.
     pub(crate) fn new(args: ServeArgs, files: FdLimit) -> Result<Self, ConfigError> {
-        check_listeners(&args)?;
+        let tokens = TokenConfig::new(&args.tokens)?;
+        check_listeners(&args, tokens.has_keys())?;
         let redis = redis::access(&args.shared)?;
         let admin_token = args.admin_token_file.as_deref().map(admin_token).transpose()?;
         Ok(Self {
@@ -125,7 +137,8 @@ impl ServeConfig {
             max_connection_age: args.max_connection_age.0,
             overflow: overflow(args.overflow),
             refuse: refuse(args.refuse),
-            anonymous: anonymous(args.anonymous),
+            anonymous: anonymous(args.anonymous, tokens.has_keys()),
+            tokens,
             log: LogSettings { format: args.log_format, level: args.log },
             listen: args.listen,
             admin_listen: args.admin_listen,
@@ -164,11 +177,16 @@ impl ServeConfig {
             .then_some(Warning::DrainBeyondTimeout { drain, timeout: self.shutdown_timeout });
         let beyond_files = (connections > files.connections())
             .then_some(Warning::ConnectionsBeyondFiles { connections, files: files.files });
-        beyond_timeout.into_iter().chain(beyond_files).collect()
+        let public = self.listen.iter().find(|address| !is_loopback(address));
+        let strangers = public
+            .filter(|_| matches!(self.anonymous, AnonymousAccess::Publish | AnonymousAccess::All))
+            .map(|address| Warning::StrangersPublish(*address));
+        let secrets = self.tokens.open_secrets().map(|file| Warning::OpenSecret(file.to_owned()));
+        beyond_timeout.into_iter().chain(beyond_files).chain(strangers).chain(secrets).collect()
     }
 }
 
-fn check_listeners(args: &ServeArgs) -> Result<(), ConfigError> {
+fn check_listeners(args: &ServeArgs, has_keys: bool) -> Result<(), ConfigError> {
     let all: Vec<SocketAddr> = args.listen.iter().copied().chain([args.admin_listen]).collect();
     let twice =
         all.iter().enumerate().find(|(i, address)| address.port() != 0 && all[..*i].contains(address));
@@ -176,8 +194,8 @@ fn check_listeners(args: &ServeArgs) -> Result<(), ConfigError> {
         return Err(ConfigError::SameAddress(*address));
     }
     let public = args.listen.iter().find(|address| !is_loopback(address));
-    if let (Some(address), None) = (public, args.anonymous) {
-        return Err(ConfigError::PublicWithoutAnonymous(*address));
+    if let (Some(address), None, false) = (public, args.anonymous, has_keys) {
+        return Err(ConfigError::PublicWithoutAuth(*address));
     }
     if !is_loopback(&args.admin_listen) && args.admin_token_file.is_none() {
         return Err(ConfigError::PublicAdmin(args.admin_listen));
@@ -218,10 +236,10 @@ fn refuse(choice: RefuseChoice) -> Refuse {
     }
 }
 
-fn anonymous(choice: Option<AnonymousChoice>) -> AnonymousAccess {
+fn anonymous(choice: Option<AnonymousChoice>, has_keys: bool) -> AnonymousAccess {
     match choice {
-        None => AnonymousAccess::Local,
-        Some(AnonymousChoice::None) => AnonymousAccess::None,
+        None if !has_keys => AnonymousAccess::Local,
+        None | Some(AnonymousChoice::None) => AnonymousAccess::None,
         Some(AnonymousChoice::Subscribe) => AnonymousAccess::Subscribe,
         Some(AnonymousChoice::Publish) => AnonymousAccess::Publish,
         Some(AnonymousChoice::All) => AnonymousAccess::All,
@@ -240,6 +258,16 @@ impl fmt::Display for Warning {
                 f,
                 "--max-connections is {connections}, but this process may open {files} files: \
                  raise the limit (ulimit -n, LimitNOFILE=) or lower the flag"
+            ),
+            Self::StrangersPublish(address) => write!(
+                f,
+                "--anonymous lets everybody publish who can reach --listen {address}: \
+                 have publishers show a token, with --jwt-secret-file and --anonymous subscribe or none"
+            ),
+            Self::OpenSecret(file) => write!(
+                f,
+                "every user of this machine can read the secret in {}, and make tokens with it: chmod 600 it",
+                file.display()
             ),
         }
     }

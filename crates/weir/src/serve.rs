@@ -121,6 +121,7 @@ fn http(config: &ServeConfig) -> HttpConfig {
         refuse: config.refuse,
         anonymous: config.anonymous,
         admin_token: config.admin_token.clone(),
+        tokens: Arc::new(config.tokens.tokens()),
         cors: Cors::new(config.cors_origins.clone()),
         ready_grace: config.ready_grace,
         reader_patience: config.read_block * 2 + READER_MARGIN,

@@ -3,9 +3,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use weir_testkit::Secret;
 use weir_testkit::program::without_settings;
 
 /// A weir with nothing of the tester's own environment that could matter.
@@ -125,7 +127,8 @@ fn secrets_do_not_show() {
     let in_server = run(&mut weir(&["publish", "s", "x", "--url", "http://u:secret6@h"]));
     let help = run(weir(&["serve", "--help"]).env("WEIR_REDIS", url));
     for ran in [&ran, &wrong_url, &wrong_token, &misspelt, &in_server, &help] {
-        assert!(!ran.out.contains("secret") && !ran.err.contains("secret"), "{ran:?}");
+        let shown = |nth| [&ran.out, &ran.err].iter().any(|text| text.contains(&format!("secret{nth}")));
+        assert!(!(1..=6).any(shown), "{ran:?}");
     }
     for ran in [wrong_url, wrong_token, misspelt, in_server] {
         assert_eq!((ran.status, ran.err.lines().count()), (Some(2), 1), "{}", ran.err);
@@ -278,8 +281,8 @@ fn an_admin_listener_for_others_needs_a_token() {
 fn what_others_can_reach_needs_a_decision() {
     assert_usage_error(
         &mut weir(&["serve", "--listen", "0.0.0.0:8080"]),
-        "--listen 0.0.0.0:8080 can be reached from other machines: say who needs no token with --anonymous none, \
-         subscribe, publish or all",
+        "--listen 0.0.0.0:8080 can be reached from other machines: say what tokens are checked with, such as \
+         --jwt-secret-file FILE, or who needs none with --anonymous none, subscribe, publish or all",
     );
     assert_usage_error(
         &mut weir(&["serve", "--admin-listen", "[::]:8081"]),
@@ -287,7 +290,38 @@ fn what_others_can_reach_needs_a_decision() {
          --admin-token-file, or use an address of this machine alone, such as 127.0.0.1:8081",
     );
     let decided = run(&mut weir(&["config", "--listen", "0.0.0.0:8080", "--anonymous", "subscribe"]));
-    assert_eq!(decided.status, Some(0), "{decided:?}");
+    assert_eq!((decided.status, decided.err.as_str()), (Some(0), ""), "{decided:?}");
+    let secret = Secret::new();
+    let keys = run(&mut weir(&["config", "--listen", "0.0.0.0:8080", "--jwt-secret-file", secret.flag()]));
+    assert_eq!((keys.status, keys.err.as_str()), (Some(0), ""), "{keys:?}");
+    let everybody = run(&mut weir(&["config", "--listen", "0.0.0.0:8080", "--anonymous", "all"]));
+    assert_eq!(
+        (everybody.status, everybody.err.as_str()),
+        (
+            Some(0),
+            "weir: --anonymous lets everybody publish who can reach --listen 0.0.0.0:8080: have publishers show a token, \
+             with --jwt-secret-file and --anonymous subscribe or none\n"
+        )
+    );
+}
+
+#[test]
+fn key_files_of_no_use_are_named_and_not_shown() {
+    let short = Secret::of(b"hunter2\n");
+    assert_usage_error(
+        &mut weir(&["serve", "--jwt-secret-file", short.flag()]),
+        &format!(
+            "cannot use --jwt-secret-file {}: a secret has at least 32 bytes, this one has 7: make one with `openssl rand \
+             -hex 32`",
+            short.flag()
+        ),
+    );
+    let open = Secret::new();
+    std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let ran = run(&mut weir(&["config", "--jwt-secret-file", open.flag()]));
+    assert_eq!(setting(&ran.out, "jwt-secret-file"), format!("jwt-secret-file = [{:?}] # flag", open.flag()));
+    let warned = "weir: every user of this machine can read the secret in ";
+    assert!(ran.err.starts_with(warned) && ran.err.lines().count() == 1, "{ran:?}");
 }
 
 #[test]

@@ -121,6 +121,8 @@ fn error_codes() {
         "FORBIDDEN,",
     ];
     built.append(&mut literals_after(&source, &status));
+    let denials = fs::read_to_string(root().join("crates/weir-http/src/auth/denial.rs")).unwrap();
+    built.append(&mut literals_after(denials.split("fn code(").nth(1).unwrap(), &["=>"]));
     built.retain(|code| {
         code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
     });

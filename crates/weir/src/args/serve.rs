@@ -9,6 +9,7 @@ use weir_core::{EventType, Session};
 use weir_http::cors::Origin;
 
 use super::redis::RedisArgs;
+use super::tokens::TokenArgs;
 use super::value::{self, OrOff};
 
 /// `weir serve`. `docs/configuration.md` lists the same flags, and a test compares.
@@ -95,9 +96,12 @@ pub(crate) struct ServeArgs {
     /// Session of entries that carry none
     #[arg(long, env = "WEIR_DEFAULT_SESSION", value_name = "NAME", value_parser = Session::parse)]
     pub(crate) default_session: Option<Session>,
-    /// Who needs no token [default: whoever is on this machine, where every listener is on loopback]
+    /// Who needs no token [default: whoever is on this machine, where every listener is on loopback and no key is given]
     #[arg(long, env = "WEIR_ANONYMOUS", value_name = "WHO", value_enum)]
     pub(crate) anonymous: Option<AnonymousChoice>,
+    /// What tokens are checked with
+    #[command(flatten)]
+    pub(crate) tokens: TokenArgs,
     /// Origin (repeatable) whose pages may call, with their cookies
     #[arg(long, env = "WEIR_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub(crate) cors_origin: Vec<Origin>,

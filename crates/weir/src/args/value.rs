@@ -35,6 +35,16 @@ pub(crate) enum BadValue {
     /// Not a name of an instance.
     #[error("the name of an instance is 1 to 64 letters, digits, dots, dashes and underscores")]
     Instance,
+    /// Not a name in a claim.
+    #[error(
+        "it is a name without spaces around it and without control characters, such as https://issuer.example"
+    )]
+    Name,
+    /// Not the name of a cookie.
+    #[error(
+        "the name of a cookie is 1 to 64 letters, digits, dots, dashes and underscores, such as weir_token"
+    )]
+    Cookie,
 }
 
 /// A duration, or the feature is off.
@@ -123,6 +133,17 @@ pub(crate) fn instance(text: &str) -> Result<String, BadValue> {
     if fits { Ok(text.to_owned()) } else { Err(BadValue::Instance) }
 }
 
+/// A name that stands in a claim, such as an audience.
+pub(crate) fn name(text: &str) -> Result<String, BadValue> {
+    let fits = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err(BadValue::Name) }
+}
+
+/// The name of a cookie.
+pub(crate) fn cookie(text: &str) -> Result<String, BadValue> {
+    instance(text).map_err(|_| BadValue::Cookie)
+}
+
 /// The nearest name of an instance to any text, such as a host name of which nobody was asked.
 pub(crate) fn instance_from(text: &str) -> String {
     let name: String =
@@ -204,6 +225,12 @@ mod tests {
         }
         assert_eq!(instance_from("häuser:1"), "h-user-1");
         assert_eq!(instance_from(""), "weir");
+        assert_eq!(cookie("__Host-weir"), Ok("__Host-weir".into()));
+        assert_eq!(cookie("a=b"), Err(BadValue::Cookie));
+        assert_eq!(name("https://a.example/ b"), Ok("https://a.example/ b".into()));
+        for bad in ["", " a", "a\n", "a\0b"] {
+            assert_eq!(name(bad), Err(BadValue::Name), "{bad:?}");
+        }
         assert_eq!(stream("{a}:b c"), Ok("{a}:b c".into()));
         assert_eq!(stream("a\n"), Err(BadValue::Stream));
     }

@@ -157,6 +157,7 @@ mod tests {
             refuse: Refuse::Soft,
             admin_token: None,
             anonymous: AnonymousAccess::Local,
+            tokens: Arc::default(),
             cors: Cors::default(),
             ready_grace: second,
             reader_patience: second,

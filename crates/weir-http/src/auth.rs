@@ -1,0 +1,19 @@
+//! Who may do what, by tokens: JSON Web Tokens that somebody else made, with what their holder may do in them.
+//!
+//! - [`tokens`]: takes a token from its text to a [`token::Token`], or to a [`denial::Denial`]
+//! - [`keyring`], [`key`]: the keys that tokens are checked with
+//! - `claims`, [`grants`]: what a token says, and which sessions that is
+//! - `carrier`: where a call carries its token
+//! - `crypto`: what signatures are checked with
+
+pub mod denial;
+pub mod grants;
+pub mod key;
+pub mod keyring;
+pub mod token;
+pub mod tokens;
+
+pub(crate) mod carrier;
+
+mod claims;
+mod crypto;

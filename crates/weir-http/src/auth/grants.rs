@@ -1,0 +1,107 @@
+//! Which sessions a token is good for.
+
+use weir_core::Session;
+
+use crate::access::Action;
+
+/// What stands for the subject in a pattern.
+const SUBJECT: &str = "{sub}";
+
+/// What the holder of a token may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    pub(super) subscribe: Box<[Pattern]>,
+    pub(super) publish: Box<[Pattern]>,
+}
+
+impl Grants {
+    /// Whether they allow this.
+    pub(crate) fn allow(&self, action: Action, session: &Session) -> bool {
+        let patterns = match action {
+            Action::Subscribe => &self.subscribe,
+            Action::Publish => &self.publish,
+        };
+        patterns.iter().any(|pattern| pattern.matches(session.as_str()))
+    }
+
+    /// Whether they allow nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.subscribe.is_empty() && self.publish.is_empty()
+    }
+}
+
+/// A session, or all that begin alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    text: Box<str>,
+    prefix: bool,
+}
+
+impl Pattern {
+    /// Reads a pattern for a subject. `None` where it stands for nobody's sessions: it asks for a subject, and there is none.
+    ///
+    /// What is a wildcard is decided before the subject is put in, and the subject is put in once: whoever may choose a
+    /// subject can choose no wildcard, and nobody else's subject.
+    pub(super) fn new(template: &str, subject: Option<&str>) -> Option<Self> {
+        let (text, prefix) = match template.strip_suffix('*') {
+            Some(start) => (start, true),
+            None => (template, false),
+        };
+        let text = match subject {
+            Some(subject) => text.replace(SUBJECT, subject),
+            None if text.contains(SUBJECT) => return None,
+            None => text.to_owned(),
+        };
+        Some(Self { text: text.into(), prefix })
+    }
+
+    fn matches(&self, session: &str) -> bool {
+        if self.prefix { session.starts_with(&*self.text) } else { *self.text == *session }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(template: &str, subject: Option<&str>, session: &str) -> bool {
+        Pattern::new(template, subject).is_some_and(|pattern| pattern.matches(session))
+    }
+
+    #[test]
+    fn a_name_or_a_prefix() {
+        assert!(matches("a", None, "a"));
+        assert!(!matches("a", None, "ab") && !matches("a", None, "A") && !matches("ab", None, "a"));
+        assert!(matches("a*", None, "a") && matches("a*", None, "ab") && matches("*", None, "anything"));
+        assert!(!matches("a*", None, "b"));
+        // Only the last asterisk is one.
+        assert!(matches("a*b", None, "a*b") && !matches("a*b", None, "axb"));
+        assert!(matches("a**", None, "a*x") && !matches("a**", None, "ax"));
+        assert!(!matches("", None, "a"));
+    }
+
+    #[test]
+    fn the_subject_is_literal_text() {
+        assert!(matches("user:{sub}", Some("7"), "user:7"));
+        assert!(
+            !matches("user:{sub}", Some("7"), "user:{sub}") && !matches("user:{sub}", Some("7"), "user:78")
+        );
+        assert!(matches("{sub}/{sub}*", Some("7"), "7/7/x"));
+        assert!(matches("user:{sub}", Some("*"), "user:*") && !matches("user:{sub}", Some("*"), "user:7"));
+        assert!(
+            matches("user:{sub}:*", Some("a*"), "user:a*:x")
+                && !matches("user:{sub}:*", Some("a*"), "user:ab:x")
+        );
+        assert!(matches("{sub}", Some("{sub}"), "{sub}"));
+        assert!(matches("{sub}x", Some("{su"), "{sux") && !matches("{sub}b}", Some("{su"), "{su"));
+        // A subject that completes another placeholder is not read again.
+        assert!(matches("{{sub}}", Some("sub"), "{sub}") && !matches("{{sub}}", Some("sub"), "sub"));
+    }
+
+    #[test]
+    fn without_a_subject_its_patterns_are_nobodys() {
+        for session in ["user:", "user:{sub}", "user:7", "user:x"] {
+            assert!(!matches("user:{sub}", None, session) && !matches("user:{sub}*", None, session));
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What tokens are checked with.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::value;
+
+/// The flags about tokens of `weir serve`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// File with a secret that HS256 tokens are checked with (repeatable, to change it)
+    #[arg(long, env = "WEIR_JWT_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
+    pub(crate) jwt_secret_file: Vec<PathBuf>,
+    /// Whom tokens are made for (repeatable): one of these has to stand in their claim aud
+    #[arg(long, env = "WEIR_JWT_AUDIENCE", value_name = "NAME", value_delimiter = ',', value_parser = value::name)]
+    pub(crate) jwt_audience: Vec<String>,
+    /// Who makes tokens (repeatable): one of these has to stand in their claim iss
+    #[arg(long, env = "WEIR_JWT_ISSUER", value_name = "NAME", value_delimiter = ',', value_parser = value::name)]
+    pub(crate) jwt_issuer: Vec<String>,
+    /// Cookie that may carry a token to subscribe with
+    #[arg(long, env = "WEIR_TOKEN_COOKIE", value_name = "NAME", default_value = "weir_token", value_parser = value::cookie)]
+    pub(crate) token_cookie: String,
+}

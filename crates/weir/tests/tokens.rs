@@ -1,0 +1,10 @@
+//! Who holds a token may do what it says, and nobody gets further with a forged one.
+
+#[path = "tokens/carriers.rs"]
+mod carriers;
+#[path = "tokens/forged.rs"]
+mod forged;
+#[path = "tokens/grants.rs"]
+mod grants;
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
