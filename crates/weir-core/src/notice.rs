@@ -79,6 +79,10 @@ impl Gap {
 pub enum Refusal {
     /// As many clients as `--max-connections` allows.
     Limit,
+    /// As many clients of one address as `--max-connections-per-ip` allows.
+    Ip,
+    /// As many clients of one subject as `--max-connections-per-subject` allows.
+    Subject,
     /// The instance is shutting down.
     Draining,
     /// The window has not been loaded within the time a client is held.
@@ -86,10 +90,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [Self::Limit, Self::Ip, Self::Subject, Self::Draining, Self::Starting];
+
     /// As it stands on the wire and in the metric label `reason`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Limit => "limit",
+            Self::Ip => "ip",
+            Self::Subject => "subject",
             Self::Draining => "draining",
             Self::Starting => "starting",
         }

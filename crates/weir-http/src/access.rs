@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::{HOST, HeaderValue};
+use http::header::{FORWARDED, HOST, HeaderValue};
 use http::request::Parts;
 
-use crate::app::AnonymousAccess;
+use crate::app::{AnonymousAccess, Way};
 use crate::auth::carrier::{Carrier, carried};
 use crate::auth::token::Token;
 use crate::auth::tokens::Tokens;
@@ -78,6 +78,16 @@ impl Gate {
 pub(crate) fn settle_host(parts: &mut Parts) {
     if let Some(host) = parts.uri.host().and_then(|name| HeaderValue::from_str(name).ok()) {
         parts.headers.insert(HOST, host);
+    }
+}
+
+/// Says in the request what was only said for the connection: that a proxy asks for somebody else.
+pub(crate) fn settle_way(parts: &mut Parts, way: Way) {
+    match way {
+        Way::Direct => {}
+        Way::Proxied => {
+            parts.headers.insert(FORWARDED, HeaderValue::from_static("for=unknown"));
+        }
     }
 }
 

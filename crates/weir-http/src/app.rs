@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 use weir_core::log::EventLog;
 use weir_core::mailbox::Overflow;
 use weir_core::{Broker, Time};
@@ -14,10 +13,12 @@ use weir_metrics::{Metrics, Refused};
 
 use crate::access::Gate;
 use crate::admin::door::AdminToken;
+use crate::admission::{Admission, Limits};
 use crate::auth::tokens::Tokens;
 use crate::client::Client;
 use crate::cors::Cors;
 use crate::problem::Problem;
+use crate::proxies::Proxies;
 use crate::refusals::Refusals;
 use crate::stage::Stages;
 
@@ -58,8 +59,8 @@ pub struct HttpConfig {
     pub overflow: Overflow,
     /// Most bytes of an event's data.
     pub max_event_bytes: usize,
-    /// Most clients at once.
-    pub max_connections: usize,
+    /// How much is let in.
+    pub limits: Limits,
     /// Most sessions on one connection.
     pub max_sessions_per_connection: usize,
     /// Connections are rotated at about this age.
@@ -74,6 +75,8 @@ pub struct HttpConfig {
     pub tokens: Arc<Tokens>,
     /// Whose pages may call.
     pub cors: Cors,
+    /// Whose word is taken about where a request comes from.
+    pub proxies: Proxies,
     /// How long an instance whose log is away stays ready.
     pub ready_grace: Duration,
     /// After this long without a return of the reader, although the log answers, the instance is not ready.
@@ -93,8 +96,7 @@ pub struct App {
     pub config: HttpConfig,
     pub(crate) gate: Gate,
     pub(crate) clients: DashMap<u64, Arc<Client>>,
-    /// Clients that may still be admitted.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) admission: Admission,
     pub(crate) refusals: Refusals,
     /// When the reader last returned, by the clock that nobody sets.
     progress: Mutex<Instant>,
@@ -105,14 +107,14 @@ pub struct App {
 impl App {
     /// An instance that has loaded nothing yet.
     pub fn new(broker: Broker, log: Arc<dyn EventLog>, metrics: Arc<Metrics>, config: HttpConfig) -> Self {
-        metrics.clients.max.set(i64::try_from(config.max_connections).unwrap_or(i64::MAX));
+        metrics.clients.max.set(i64::try_from(config.limits.clients).unwrap_or(i64::MAX));
         Self {
             broker,
             log,
             metrics,
             gate: Gate { anonymous: config.anonymous, tokens: Arc::clone(&config.tokens) },
             clients: DashMap::new(),
-            room: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
+            admission: Admission::new(&config.limits),
             config,
             refusals: Refusals::default(),
             progress: Mutex::new(Instant::now()),
@@ -146,6 +148,12 @@ impl App {
     pub(crate) fn reconnect_ms(&self) -> u64 {
         jittered(self.config.retry)
     }
+
+    /// The same for one that there is no room for before so long.
+    pub(crate) fn reconnect_after_ms(&self, wait: Duration) -> u64 {
+        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.reconnect_ms().max(wait.saturating_add(fastrand::u64(0..=wait / 5 + 100)))
+    }
 }
 
 /// ±20 % of a duration, in ms.
@@ -156,4 +164,17 @@ pub(crate) fn jittered(mean: Duration) -> u64 {
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+pub(crate) struct Peer {
+    /// The client's address, as far as it can be known; IPv4 is never written as IPv6.
+    pub(crate) address: IpAddr,
+    pub(crate) way: Way,
+}
+
+/// How a connection came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By whoever speaks on it, or by a proxy that says so in each request.
+    Direct,
+    /// By a trusted proxy for somebody else, of which the requests say nothing.
+    Proxied,
+}

@@ -35,7 +35,7 @@ impl Call<'_> {
     pub(crate) async fn caller(&self, action: Action) -> Result<Caller, Problem> {
         let now_secs = self.app.time().ms / 1000;
         let pass = self.app.gate.check(action, self.parts, now_secs).await?;
-        Ok(Caller { address: self.peer.0, token: pass.token, open: pass.open })
+        Ok(Caller { address: self.peer.address, token: pass.token, open: pass.open })
     }
 
     /// Who reads these sessions, where it may.

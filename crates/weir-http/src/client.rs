@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::OwnedSemaphorePermit;
 use weir_core::hub::Seat;
 use weir_core::notice::Refusal;
 use weir_core::subscription::{End, Pulled, Subscription, Wants};
 use weir_metrics::{Discarded, Disconnect, Held, Rejected, Transport};
 
+use crate::admission::Admitted;
 use crate::app::App;
 use crate::call::Caller;
 use crate::lease::{Due, Lease};
@@ -213,7 +213,7 @@ pub(crate) struct Seated {
     pub(crate) seat: Arc<Seat>,
     ended: Option<End>,
     _open: Held,
-    _room: OwnedSemaphorePermit,
+    _place: Admitted,
 }
 
 impl Seated {
@@ -222,7 +222,7 @@ impl Seated {
         app: &Arc<App>,
         wants: Wants,
         transport: Transport,
-        (caller, room): (Caller, OwnedSemaphorePermit),
+        (caller, place): (Caller, Admitted),
     ) -> Self {
         let time = app.time();
         let now = time.now;
@@ -243,7 +243,7 @@ impl Seated {
         app.metrics.clients.subscriptions.add(sessions);
         let open = app.metrics.clients.connected(transport);
         let seat = Arc::clone(&client.seat);
-        Self { app: Arc::clone(app), client, seat, ended: None, _open: open, _room: room }
+        Self { app: Arc::clone(app), client, seat, ended: None, _open: open, _place: place }
     }
 
     /// Counts what a pull did.
@@ -290,6 +290,8 @@ impl Drop for Seated {
 pub(crate) fn rejected(why: Refusal) -> Rejected {
     match why {
         Refusal::Limit => Rejected::Limit,
+        Refusal::Ip => Rejected::Ip,
+        Refusal::Subject => Rejected::Subject,
         Refusal::Draining => Rejected::Draining,
         Refusal::Starting => Rejected::Starting,
     }

@@ -20,8 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_metrics::{Disconnect, Refused};
 
-use crate::app::{App, Peer};
+use crate::admission::Connected;
+use crate::announced;
+use crate::app::{App, Peer, Way};
 use crate::body::Body;
+use crate::client::rejected;
 use crate::handover::Handover;
 use crate::link::Link;
 use crate::server::Role;
@@ -32,7 +35,7 @@ use crate::supervisor::{Supervisor, Watched as _};
 use crate::writer::{Framing, Writer};
 use crate::{admin, breach, router};
 
-/// How long a client may take for its first bytes, and for the head of each request.
+/// How long a client may take for its first bytes, what a proxy says before them included, and for the head of each request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Most bytes of a request's head, and of what hyper buffers for a client that does not read.
@@ -79,7 +82,8 @@ pub(crate) struct Context {
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(context: Context, mut tcp: TcpStream) {
-    let Some((protocol, sniffed)) = first(&context, &mut tcp).await else { return };
+    let Some(First { peer, protocol, sniffed, _place }) = first(&context, &mut tcp).await else { return };
+    let context = Context { peer, ..context };
     let link = Arc::new(Link::new(protocol));
     let end = match protocol {
         // Boxed, so that a stream does not keep the room that hyper needed before it.
@@ -100,11 +104,24 @@ pub(crate) async fn serve(context: Context, mut tcp: TcpStream) {
     }
 }
 
+/// What a connection begins with.
+struct First {
+    peer: Peer,
+    protocol: Protocol,
+    sniffed: Sniffed,
+    _place: Connected,
+}
+
 /// What a connection says first, unless it says nothing in time or has to end.
-async fn first(context: &Context, tcp: &mut TcpStream) -> Option<(Protocol, Sniffed)> {
+async fn first(context: &Context, tcp: &mut TcpStream) -> Option<First> {
     let mut read = BytesMut::new();
+    let begin = async {
+        let (peer, place) = identify(context, tcp).await?;
+        let (protocol, sniffed) = sniff(tcp, &mut read).await?;
+        io::Result::Ok(First { peer, protocol, sniffed, _place: place })
+    };
     let first = tokio::select! {
-        first = tokio::time::timeout(HEAD_TIMEOUT, sniff(tcp, &mut read)) => first,
+        first = tokio::time::timeout(HEAD_TIMEOUT, begin) => first,
         () = context.closing.cancelled() => return None,
     };
     if first.is_err() {
@@ -112,6 +129,29 @@ async fn first(context: &Context, tcp: &mut TcpStream) -> Option<(Protocol, Snif
         context.app.metrics.requests.rejected.inc(refused);
     }
     first.ok()?.ok()
+}
+
+/// Whom a connection is made for, and the place of one that a proxy made for somebody else. Others have theirs since they
+/// were accepted.
+async fn identify(context: &Context, tcp: &mut TcpStream) -> io::Result<(Peer, Connected)> {
+    let (app, peer) = (&context.app, context.peer);
+    if context.role == Role::Admin || !app.config.proxies.announces(peer.address) {
+        return Ok((peer, None));
+    }
+    let is_none = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
+    let client = announced::read(tcp).await.inspect_err(|error| {
+        if is_none(error) {
+            app.metrics.requests.rejected.inc(Refused::Head);
+        }
+    })?;
+    let peer = Peer { address: client.unwrap_or(peer.address), way: Way::Proxied };
+    match app.admission.connection(&app.config.proxies, peer.address) {
+        Ok(place) => Ok((peer, place)),
+        Err(why) => {
+            app.metrics.clients.rejected.inc(rejected(why));
+            Err(io::ErrorKind::ConnectionRefused.into())
+        }
+    }
 }
 
 /// How a connection ended.

@@ -4,11 +4,13 @@
 //! - [`app`]: what every request shares
 //! - [`server`]: listeners, connections, their end
 //! - `connection`, `sniff`, `socket`: one connection, HTTP/1.1 or HTTP/2
+//! - [`proxies`], `announced`: whom it is made for
 //! - `link`, `client`, `lease`, `supervisor`: the clients of a connection, and who looks after them from outside what writes to them
 //! - `head`, `breach`: what hyper lets pass and weir does not, and why hyper let somebody go
 //! - `router`, [`path`], `query`, `call`, `access`: which call it is, who makes it, and whether it may be made
 //! - [`auth`]: the tokens that say so
 //! - [`cors`], `headers`: what browsers are told, and let pages see
+//! - [`admission`], `places`: how many are let in
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
 //! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not
@@ -19,17 +21,20 @@
 //! - `problem`: the one place that turns errors into answers
 
 pub mod admin;
+pub mod admission;
 pub mod app;
 pub mod auth;
 pub mod cors;
 pub mod drain;
 pub mod health;
 pub mod path;
+pub mod proxies;
 pub mod server;
 pub mod stage;
 pub mod turn;
 
 mod access;
+mod announced;
 mod batch;
 mod body;
 mod breach;
@@ -44,6 +49,7 @@ mod headers;
 mod lease;
 mod link;
 mod longpoll;
+mod places;
 mod problem;
 mod publish;
 mod query;

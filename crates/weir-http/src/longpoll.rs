@@ -7,13 +7,13 @@ use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::OwnedSemaphorePermit;
 use weir_core::frame;
 use weir_core::id::EventId;
 use weir_core::notice::{Gap, Notice, Refusal};
 use weir_core::subscription::{Budget, End, Format, Intake, Out, Pulled, Subscription, Wants};
 use weir_metrics::Transport;
 
+use crate::admission::Admitted;
 use crate::body::Body;
 use crate::call::{Call, Caller};
 use crate::client::{Seated, rejected};
@@ -28,7 +28,7 @@ pub(crate) async fn answer(
     call: Call<'_>,
     wants: Wants,
     wait: Duration,
-    who: (Caller, OwnedSemaphorePermit),
+    who: (Caller, Admitted),
 ) -> Result<Response<Body>, Problem> {
     let app = call.app;
     let wants = Wants { intake: Intake::Window, format: Format::Json, visible_beat: false, ..wants };
@@ -40,7 +40,7 @@ pub(crate) async fn answer(
         let Some(pulled) = next(&seated, answer.is_due(), until).await else { break };
         seated.count(&pulled);
         if let Some(End::Refused(why)) = pulled.end {
-            return Err(refused(why));
+            return Err(refused(why.into()));
         }
         let ended = pulled.end.is_some();
         answer.take(pulled);
@@ -51,7 +51,7 @@ pub(crate) async fn answer(
     answer.into_response().ok_or_else(|| {
         // Before the window is loaded there is no position to go on from.
         app.metrics.clients.rejected.inc(rejected(Refusal::Starting));
-        refused(Refusal::Starting)
+        refused(Refusal::Starting.into())
     })
 }
 

@@ -1,5 +1,7 @@
 //! The one place that turns errors into answers: `application/problem+json` with a stable `code`.
 
+use std::time::Duration;
+
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use serde_json::json;
@@ -10,7 +12,7 @@ use crate::auth::denial::Denial;
 use crate::body::Body;
 use crate::path::BadSession;
 
-/// Seconds after which a call that was turned away may be tried again, jittered between these.
+/// Seconds after which a call that was turned away may be tried again, jittered between these, once there may be room.
 const RETRY_AFTER_SECS: std::ops::RangeInclusive<u64> = 1..=5;
 
 /// Why a call is not answered with what it asked for. The detail says what to change.
@@ -20,12 +22,13 @@ pub(crate) struct Problem {
     pub(crate) code: &'static str,
     pub(crate) detail: String,
     allow: Option<&'static str>,
-    retry: bool,
+    /// It may be tried again, but not before so long.
+    retry: Option<Duration>,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), allow: None, retry: false }
+        Self { status, code, detail: detail.into(), allow: None, retry: None }
     }
 
     pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
@@ -94,7 +97,17 @@ impl Problem {
     }
 
     pub(crate) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { retry: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
+        Self { retry: Some(Duration::ZERO), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
+    }
+
+    /// The caller has had what it may have; there is room after so long at the earliest.
+    pub(crate) fn limited(code: &'static str, detail: impl Into<String>, wait: Duration) -> Self {
+        Self { retry: Some(wait), ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail) }
+    }
+
+    /// The status that load balancers take for a reason to ask another instance.
+    pub(crate) fn for_balancers(self) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, ..self }
     }
 
     /// Puts the place of an event in a batch before the detail.
@@ -122,8 +135,10 @@ impl Problem {
         if let Some(challenge) = challenge(self.status, self.code) {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if self.retry {
-            headers.insert(RETRY_AFTER, fastrand::u64(RETRY_AFTER_SECS).into());
+        if let Some(wait) = self.retry {
+            // The jitter comes on top, so that nobody comes too early.
+            let seconds = wait.as_secs().saturating_add(fastrand::u64(RETRY_AFTER_SECS));
+            headers.insert(RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use weir_core::Session;
 use weir_metrics::Refused;
 
-use crate::access::settle_host;
+use crate::access::{settle_host, settle_way};
 use crate::app::{App, Peer};
 use crate::body::Body;
 use crate::call::Call;
@@ -33,6 +33,8 @@ pub(crate) async fn answer(
         return Ok(refusal);
     }
     settle_host(&mut parts);
+    settle_way(&mut parts, peer.way);
+    let peer = Peer { address: app.config.proxies.client(peer.address, &parts.headers), ..peer };
     let call = Call { app: &app, link: &link, handover: &handover, parts: &parts, peer };
     let answer = match app.config.cors.preflight(&parts) {
         Some(answer) => answer,

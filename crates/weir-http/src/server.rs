@@ -11,10 +11,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weir_metrics::Rejected;
+use weir_core::notice::Refusal;
+use weir_metrics::Held;
 
 use crate::admin;
-use crate::app::{App, Peer};
+use crate::admission::Connected;
+use crate::app::{App, Peer, Way};
+use crate::client::rejected;
 use crate::connection::{self, Context};
 
 /// Connections the kernel may hold for us: a reconnect storm that finds less room shows as seconds of SYN retries.
@@ -98,17 +101,14 @@ pub struct Server {
 
 /// What a connection holds while it is open.
 enum Place {
-    Public(OwnedSemaphorePermit),
+    Public { _room: OwnedSemaphorePermit, _of_ip: Connected, _open: Held },
     Admin(admin::room::Place),
 }
 
 impl Place {
     async fn hold(self, connection: impl Future<Output = ()>) {
         match self {
-            Self::Public(permit) => {
-                connection.await;
-                drop(permit);
-            }
+            Self::Public { .. } => connection.await,
             Self::Admin(place) => place.hold(connection).await,
         }
     }
@@ -148,15 +148,17 @@ impl Server {
     }
 
     fn take(&self, tcp: TcpStream, from: SocketAddr, role: Role) {
+        let peer = Peer { address: from.ip().to_canonical(), way: Way::Direct };
         let place = match role {
             Role::Admin => Place::Admin(self.admin.enter()),
-            Role::Public => {
-                let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
-                    self.app.metrics.clients.rejected.inc(Rejected::Limit);
+            Role::Public => match self.place(peer) {
+                Ok(place) => place,
+                Err(why) => {
+                    // A close and nothing said: a browser comes back after that, and never after an error.
+                    self.app.metrics.clients.rejected.inc(rejected(why));
                     return;
-                };
-                Place::Public(permit)
-            }
+                }
+            },
         };
         // Not inherited everywhere; without it a small event may wait for the acknowledgement of the one before.
         if let Err(error) = SockRef::from(&tcp).set_tcp_nodelay(true) {
@@ -166,7 +168,7 @@ impl Server {
         let context = Context {
             app: Arc::clone(&self.app),
             role,
-            peer: Peer(from.ip()),
+            peer,
             tasks: self.tasks.clone(),
             closing: self.closing.clone(),
             cut: self.cut.clone(),
@@ -174,6 +176,13 @@ impl Server {
         self.tasks.spawn(async move {
             place.hold(connection::serve(context, tcp)).await;
         });
+    }
+
+    /// The place of a public connection.
+    fn place(&self, peer: Peer) -> Result<Place, Refusal> {
+        let of_ip = self.app.admission.connection(&self.app.config.proxies, peer.address)?;
+        let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| Refusal::Limit)?;
+        Ok(Place::Public { _room: room, _of_ip: of_ip, _open: self.app.metrics.clients.socket() })
     }
 
     /// The listener stays readable while no descriptor is left, so accepting on would spin.

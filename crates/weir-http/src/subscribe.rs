@@ -1,18 +1,17 @@
 //! How a client begins to get events.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use http::Response;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
-use tokio::sync::OwnedSemaphorePermit;
 use weir_core::Session;
 use weir_core::frame;
 use weir_core::notice::{Notice, NoticeFacts, Refusal};
 use weir_core::subscription::{Format, Wants};
 use weir_metrics::{Refused, Rejected, Transport};
 
+use crate::admission::{Admitted, TurnedAway};
 use crate::app::{App, Refuse};
 use crate::body::Body;
 use crate::call::{Call, Caller};
@@ -52,13 +51,14 @@ async fn subscribe(
     let defaults = Defaults { format, overflow: app.config.overflow };
     let asked = Subscribe::parse(sessions, query, &call.parts.headers, defaults);
     let Subscribe { wants, wait } = asked.map_err(|problem| app.refuse(Refused::Parameter, problem))?;
-    let room = match admit(app) {
-        Ok(room) => room,
-        Err(why) => {
-            app.metrics.clients.rejected.inc(rejected(why));
+    let place = match admit(app, &caller) {
+        Ok(place) => place,
+        Err(away) => {
+            app.metrics.clients.rejected.inc(rejected(away.why));
             return match (wait, app.config.refuse) {
-                (None, Refuse::Soft) => Ok(refused_softly(app, why)),
-                (Some(_), _) | (None, Refuse::Status) => Err(refused(why)),
+                (None, Refuse::Soft) => Ok(refused_softly(app, away)),
+                (None, Refuse::Status) => Err(refused(away).for_balancers()),
+                (Some(_), _) => Err(refused(away)),
             };
         }
     };
@@ -67,12 +67,12 @@ async fn subscribe(
         let _in_time = tokio::time::timeout(SNAPSHOT_WAIT, fetch_snapshots(app, &wants)).await;
     }
     match wait {
-        Some(wait) => longpoll::answer(call, wants, wait, (caller, room)).await,
-        None => Ok(stream(call, wants, (caller, room))),
+        Some(wait) => longpoll::answer(call, wants, wait, (caller, place)).await,
+        None => Ok(stream(call, wants, (caller, place))),
     }
 }
 
-fn stream(call: Call<'_>, wants: Wants, who: (Caller, OwnedSemaphorePermit)) -> Response<Body> {
+fn stream(call: Call<'_>, wants: Wants, who: (Caller, Admitted)) -> Response<Body> {
     let seated = Seated::join(call.app, wants, Transport::Sse, who);
     call.link.watch(&seated.client);
     let stream = Stream::new(seated);
@@ -108,27 +108,34 @@ async fn fetch_snapshots(app: &App, wants: &Wants) {
     }
 }
 
-/// A client's place, taken before anything is awaited, so that no two take the last one.
-fn admit(app: &App) -> Result<OwnedSemaphorePermit, Refusal> {
+fn admit(app: &App, caller: &Caller) -> Result<Admitted, TurnedAway> {
     if app.stages.is_refusing() {
-        return Err(Refusal::Draining);
+        return Err(Refusal::Draining.into());
     }
-    Arc::clone(&app.room).try_acquire_owned().map_err(|_| Refusal::Limit)
+    app.admission.client(caller)
 }
 
 /// Not an error, because a native `EventSource` never comes back after one.
-fn refused_softly(app: &App, why: Refusal) -> Response<Body> {
+fn refused_softly(app: &App, TurnedAway { why, wait }: TurnedAway) -> Response<Body> {
     let mut body = BytesMut::new();
-    let reconnect_ms = app.reconnect_ms();
+    let reconnect_ms = app.reconnect_after_ms(wait);
     frame::put_retry(&mut body, reconnect_ms);
     Notice::Refused(why).put(&mut body, NoticeFacts { now_ms: 0, heartbeat_ms: 0, reconnect_ms });
     event_stream(Body::full(body.freeze()))
 }
 
-pub(crate) fn refused(why: Refusal) -> Problem {
+pub(crate) fn refused(TurnedAway { why, wait }: TurnedAway) -> Problem {
     match why {
         Refusal::Limit => {
             Problem::unavailable("limit", "this instance has as many clients as it takes: try again")
+        }
+        Refusal::Ip => {
+            let detail = "this address has as many clients as it may have: close one, or use one connection for several sessions";
+            Problem::limited("ip", detail, wait)
+        }
+        Refusal::Subject => {
+            let detail = "this subject has as many clients as it may have: close one, or use one connection for several sessions";
+            Problem::limited("subject", detail, wait)
         }
         Refusal::Draining => {
             Problem::unavailable("draining", "this instance is going away: try again elsewhere")

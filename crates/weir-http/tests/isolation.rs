@@ -14,8 +14,10 @@ use weir_core::log::{
 use weir_core::mailbox::{MailboxBounds, Overflow};
 use weir_core::window::WindowBounds;
 use weir_core::{Broker, BrokerBounds, Event, EventId, Session};
+use weir_http::admission::Limits;
 use weir_http::app::{AnonymousAccess, App, HttpConfig, Refuse};
 use weir_http::cors::Cors;
+use weir_http::proxies::Proxies;
 use weir_http::server::{Listener, Role, Server};
 use weir_metrics::{BuildInfo, Metrics};
 use weir_testkit::{Client, Closed, DEADLINE, RawConn, eventually};
@@ -63,7 +65,7 @@ impl Front {
             stall_timeout: Duration::from_secs(30),
             overflow: Overflow::CatchUp,
             max_event_bytes: 1 << 16,
-            max_connections: 100,
+            limits: Limits { clients: 100, clients_per_ip: None, clients_per_subject: None },
             max_sessions_per_connection: 10,
             max_connection_age: None,
             refuse: Refuse::Soft,
@@ -71,6 +73,7 @@ impl Front {
             anonymous: AnonymousAccess::Local,
             tokens: Arc::default(),
             cors: Cors::default(),
+            proxies: Proxies::default(),
             ready_grace: Duration::from_secs(60),
             reader_patience: Duration::from_secs(10),
         };

@@ -15,7 +15,7 @@ const DURATION_BUCKETS: [f64; 13] = [
     604_800.0,
 ];
 
-/// `weir_clients*`, `weir_sessions`, `weir_subscriptions`, `weir_connections_*`, `weir_disconnections_total`.
+/// `weir_clients*`, `weir_sessions`, `weir_subscriptions`, `weir_sockets`, `weir_connections_*`, `weir_disconnections_total`.
 #[derive(Debug)]
 pub struct Clients {
     /// `weir_sessions`: sessions that at least one client listens to.
@@ -26,6 +26,8 @@ pub struct Clients {
     pub max: IntGauge,
     /// `weir_clients_catching_up`: looked up at each scrape, because a client that does not read does not tell.
     pub catching_up: IntGauge,
+    /// `weir_sockets`.
+    sockets: IntGauge,
     /// `weir_connections_rejected_total`.
     pub rejected: Counters<Rejected>,
     open: Gauges<Transport>,
@@ -47,6 +49,10 @@ impl Clients {
             max: make.gauge(("weir_clients_max", "Most clients that are admitted at once.")),
             rejected: make
                 .counters(("weir_connections_rejected_total", "Subscribes turned away, by reason.")),
+            sockets: make.gauge((
+                "weir_sockets",
+                "TCP connections open on the public listeners, with a client or without.",
+            )),
             open: make.gauges(("weir_clients", "Clients connected now.")),
             catching_up: make.gauge((
                 "weir_clients_catching_up",
@@ -65,6 +71,11 @@ impl Clients {
     pub fn connected(&self, transport: Transport) -> Held {
         self.connections.inc(transport);
         Held::new(self.open.of(transport))
+    }
+
+    /// A connection was accepted; it counts as open until the result is dropped.
+    pub fn socket(&self) -> Held {
+        Held::new(&self.sockets)
     }
 
     /// A client's connection ended after so long.

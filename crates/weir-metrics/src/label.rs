@@ -86,6 +86,10 @@ labels! {
     Rejected("reason") {
         /// `--max-connections` is reached.
         Limit = "limit",
+        /// `--max-connections-per-ip` is reached.
+        Ip = "ip",
+        /// `--max-connections-per-subject` is reached.
+        Subject = "subject",
         /// The instance is draining.
         Draining = "draining",
         /// The window was not loaded in time.

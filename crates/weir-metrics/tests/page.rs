@@ -18,6 +18,7 @@ const SERIES: &[(&str, &str, &[&str])] = &[
     ("weir_clients_max", "", &[]),
     ("weir_clients_catching_up", "", &[]),
     ("weir_sessions", "", &[]),
+    ("weir_sockets", "", &[]),
     ("weir_subscriptions", "", &[]),
     ("weir_connections_total", "transport", &["sse", "long-poll"]),
     (
@@ -25,7 +26,11 @@ const SERIES: &[(&str, &str, &[&str])] = &[
         "reason",
         &["client", "stalled", "overflow", "expired", "revoked", "shutdown", "max-age", "error"],
     ),
-    ("weir_connections_rejected_total", "reason", &["limit", "draining", "starting", "auth"]),
+    (
+        "weir_connections_rejected_total",
+        "reason",
+        &["limit", "ip", "subject", "draining", "starting", "auth"],
+    ),
     ("weir_connection_duration_seconds_count", "", &[]),
     ("weir_publishes_total", "result", &["ok", "invalid", "denied", "unavailable", "duplicate"]),
     ("weir_publish_duration_seconds_count", "", &[]),

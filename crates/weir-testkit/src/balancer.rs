@@ -52,6 +52,8 @@ struct Facts<'a> {
     instances: &'a [SocketAddr],
     connections: u64,
     dir: &'a Path,
+    /// Instead of the one that is meant to be deployed.
+    template: Option<&'a str>,
 }
 
 impl fmt::Display for Kind {
@@ -83,10 +85,26 @@ impl Balancer {
     /// # Errors
     /// It is not installed, refuses its configuration, or does not listen within [`DEADLINE`].
     pub async fn start(kind: Kind, instances: &[SocketAddr]) -> anyhow::Result<Self> {
+        Self::configured(kind, instances, None).await
+    }
+
+    /// Starts one with a configuration of the test's own, filled in where it says `@LISTEN@` and the like.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn with(kind: Kind, configuration: &str) -> anyhow::Result<Self> {
+        Self::configured(kind, &[], Some(configuration)).await
+    }
+
+    async fn configured(
+        kind: Kind,
+        instances: &[SocketAddr],
+        template: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let connections = (files::raise_limit().saturating_sub(SPARE_FILES) / 2).min(MOST_CONNECTIONS);
         let dir = tempfile::tempdir().context("make a temporary directory")?;
         let address = loopback::own_address()?;
-        let facts = Facts { listen: address, instances, connections, dir: dir.path() };
+        let facts = Facts { listen: address, instances, connections, dir: dir.path(), template };
         let file = dir.path().join("balancer.conf");
         let mut command = Command::new(installed(kind)?);
         let text = match kind {

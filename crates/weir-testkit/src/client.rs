@@ -1,6 +1,6 @@
 //! A small HTTP/1.1 client that hides nothing: one connection per request, the head as it came, the end as it was.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -33,6 +33,7 @@ pub struct Request {
     body: Bytes,
     deadline: Duration,
     receive_buffer: Option<u32>,
+    from: Option<Ipv4Addr>,
 }
 
 /// An answer, read to its end.
@@ -62,6 +63,7 @@ impl Client {
             body: Bytes::new(),
             deadline: DEADLINE,
             receive_buffer: None,
+            from: None,
         }
     }
 
@@ -145,6 +147,12 @@ impl Request {
         self
     }
 
+    /// Sends it from this address of this machine.
+    pub fn from(mut self, from: Ipv4Addr) -> Self {
+        self.from = Some(from);
+        self
+    }
+
     /// Gives the connection a receive buffer of about `bytes`, so that a server notices early that nobody reads.
     pub fn receive_buffer(mut self, bytes: u32) -> Self {
         self.receive_buffer = Some(bytes);
@@ -190,9 +198,10 @@ impl Request {
     /// # Errors
     /// As [`Self::send`].
     pub async fn open(&self) -> anyhow::Result<(RawConn, Head)> {
-        let mut conn = match self.receive_buffer {
-            Some(bytes) => RawConn::open_narrow(self.addr, bytes).await?,
-            None => RawConn::open(self.addr).await?,
+        let mut conn = match (self.receive_buffer, self.from) {
+            (Some(bytes), _) => RawConn::open_narrow(self.addr, bytes).await?,
+            (None, Some(from)) => RawConn::open_from(from, self.addr).await?,
+            (None, None) => RawConn::open(self.addr).await?,
         };
         conn.write(&self.encode()).await?;
         loop {

@@ -1,7 +1,7 @@
 //! A bare connection, for tests that say what no client library would say, or say nothing at all.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -45,6 +45,16 @@ impl RawConn {
     pub async fn open_narrow(addr: SocketAddr, bytes: u32) -> anyhow::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(bytes)?;
+        Self::connect(socket, addr).await
+    }
+
+    /// Connects from an address of this machine.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_from(from: Ipv4Addr, addr: SocketAddr) -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
         Self::connect(socket, addr).await
     }
 

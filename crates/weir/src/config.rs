@@ -14,11 +14,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use weir_core::mailbox::Overflow;
 use weir_core::{DecodeRules, EventType, Session};
 use weir_http::admin::door::{AdminToken, BadAdminToken};
+use weir_http::admission::Limits;
 use weir_http::app::{AnonymousAccess, Refuse};
 use weir_http::cors::Origin;
+use weir_http::proxies::{Proxies, ProxyProtocol};
 
 use crate::args::serve::{AnonymousChoice, LogFormat, LogLevel, OverflowChoice, RefuseChoice, ServeArgs};
 use crate::args::value;
@@ -49,7 +52,7 @@ pub(crate) struct ServeConfig {
     pub(crate) retry: Duration,
     pub(crate) stall_timeout: Duration,
     pub(crate) max_event_bytes: usize,
-    pub(crate) max_connections: usize,
+    pub(crate) limits: Limits,
     pub(crate) max_sessions_per_connection: usize,
     pub(crate) max_connection_age: Option<Duration>,
     pub(crate) drain_delay: Duration,
@@ -61,6 +64,7 @@ pub(crate) struct ServeConfig {
     pub(crate) anonymous: AnonymousAccess,
     pub(crate) tokens: TokenConfig,
     pub(crate) cors_origins: Vec<Origin>,
+    pub(crate) proxies: Proxies,
     /// Event types with a label of their own in `weir_events_total` (`--metric-types`).
     pub(crate) metric_types: Vec<EventType>,
     pub(crate) log: LogSettings,
@@ -100,6 +104,11 @@ pub(crate) enum ConfigError {
     /// See [`BadKeyFile`].
     #[error(transparent)]
     Key(#[from] BadKeyFile),
+    /// Nobody is named whose header would be believed.
+    #[error(
+        "--proxy-protocol needs --trusted-proxy: name the load balancers whose header is believed, such as 10.0.0.0/8"
+    )]
+    ProxyProtocolWithoutProxy,
     /// See [`BadRedis`].
     #[error(transparent)]
     Redis(#[from] BadRedis),
@@ -129,16 +138,17 @@ impl ServeConfig {
         let redis = redis::access(&args.shared)?;
         let admin_token = args.admin_token_file.as_deref().map(admin_token).transpose()?;
         Ok(Self {
+            limits: limits(&args, files),
             redis,
             admin_token,
             instance: args.instance.unwrap_or_else(host_name),
-            max_connections: args.max_connections.unwrap_or_else(|| files.connections()),
             max_age: args.max_age.0,
             max_connection_age: args.max_connection_age.0,
             overflow: overflow(args.overflow),
             refuse: refuse(args.refuse),
             anonymous: anonymous(args.anonymous, tokens.has_keys()),
             tokens,
+            proxies: proxies(args.trusted_proxy, args.proxy_protocol)?,
             log: LogSettings { format: args.log_format, level: args.log },
             listen: args.listen,
             admin_listen: args.admin_listen,
@@ -172,7 +182,7 @@ impl ServeConfig {
     /// What an operator should know before it hurts.
     pub(crate) fn warnings(&self, files: FdLimit) -> Vec<Warning> {
         let drain = self.drain_delay + self.drain_window;
-        let connections = self.max_connections;
+        let connections = self.limits.clients;
         let beyond_timeout = (drain > self.shutdown_timeout)
             .then_some(Warning::DrainBeyondTimeout { drain, timeout: self.shutdown_timeout });
         let beyond_files = (connections > files.connections())
@@ -234,6 +244,22 @@ fn refuse(choice: RefuseChoice) -> Refuse {
         RefuseChoice::Soft => Refuse::Soft,
         RefuseChoice::Status => Refuse::Status,
     }
+}
+
+fn limits(args: &ServeArgs, files: FdLimit) -> Limits {
+    Limits {
+        clients: args.max_connections.unwrap_or_else(|| files.connections()),
+        clients_per_ip: args.max_connections_per_ip.0,
+        clients_per_subject: args.max_connections_per_subject.0,
+    }
+}
+
+fn proxies(trusted: Vec<IpNet>, protocol: bool) -> Result<Proxies, ConfigError> {
+    if protocol && trusted.is_empty() {
+        return Err(ConfigError::ProxyProtocolWithoutProxy);
+    }
+    let protocol = if protocol { ProxyProtocol::Required } else { ProxyProtocol::Off };
+    Ok(Proxies { trusted, protocol })
 }
 
 fn anonymous(choice: Option<AnonymousChoice>, has_keys: bool) -> AnonymousAccess {

@@ -115,7 +115,7 @@ fn http(config: &ServeConfig) -> HttpConfig {
         stall_timeout: config.stall_timeout,
         overflow: config.overflow,
         max_event_bytes: config.max_event_bytes,
-        max_connections: config.max_connections,
+        limits: config.limits,
         max_sessions_per_connection: config.max_sessions_per_connection,
         max_connection_age: config.max_connection_age,
         refuse: config.refuse,
@@ -123,6 +123,7 @@ fn http(config: &ServeConfig) -> HttpConfig {
         admin_token: config.admin_token.clone(),
         tokens: Arc::new(config.tokens.tokens()),
         cors: Cors::new(config.cors_origins.clone()),
+        proxies: config.proxies.clone(),
         ready_grace: config.ready_grace,
         reader_patience: config.read_block * 2 + READER_MARGIN,
     }

@@ -108,6 +108,7 @@ fn error_codes() {
         "::malformed(",
         "::not_found(",
         "::unavailable(",
+        "::limited(",
         "StatusCode::METHOD_NOT_ALLOWED,",
         "PAYLOAD_TOO_LARGE,",
     ];
@@ -156,7 +157,7 @@ fn control_events_and_reasons() {
     let gaps = set(gaps.flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>()));
     let reasons = set(GapReason::ALL.map(GapReason::as_str));
     assert!(reasons.is_subset(&gaps), "{reasons:?} in {gaps:?}");
-    for refusal in [Refusal::Limit, Refusal::Draining, Refusal::Starting] {
+    for refusal in Refusal::ALL {
         assert!(wire.contains(&format!("`{}`", refusal.as_str())));
     }
 }

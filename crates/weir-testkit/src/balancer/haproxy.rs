@@ -17,7 +17,9 @@ pub(super) fn configure(facts: &Facts<'_>, file: &Path, command: &mut Command) -
             .collect::<Vec<_>>()
             .join("\n    ")
     };
-    TEMPLATE
+    facts
+        .template
+        .unwrap_or(TEMPLATE)
         .replace("@LISTEN@", &facts.listen.to_string())
         .replace("@CONNECTIONS@", &facts.connections.to_string())
         .replace("@SERVERS@", &lines(|_| "check".to_owned()))

@@ -16,7 +16,9 @@ pub(super) fn configure(facts: &Facts<'_>, file: &Path, command: &mut Command) -
         .map(|kind| format!("{kind}_temp_path {dir}/{kind};"));
     let servers =
         facts.instances.iter().map(|address| format!("server {address} max_fails=1 fail_timeout=2s;"));
-    TEMPLATE
+    facts
+        .template
+        .unwrap_or(TEMPLATE)
         .replace("@LOCAL@", &local.join(" "))
         .replace("@LISTEN@", &facts.listen.to_string())
         .replace("@FILES@", &(2 * facts.connections).to_string())

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
+use ipnet::IpNet;
 use weir_core::{EventType, Session};
 use weir_http::cors::Origin;
 
@@ -35,7 +36,7 @@ pub(crate) struct ServeArgs {
     pub(crate) maxlen: usize,
     /// Oldest age of entries in the stream and in the window
     #[arg(long, env = "WEIR_MAX_AGE", value_name = "DURATION", default_value = "off", value_parser = value::positive_or_off)]
-    pub(crate) max_age: OrOff,
+    pub(crate) max_age: OrOff<Duration>,
     /// Most bytes of the window
     #[arg(long, env = "WEIR_WINDOW_BYTES", value_name = "SIZE", default_value = "64MiB", value_parser = value::size)]
     pub(crate) window_bytes: usize,
@@ -72,12 +73,24 @@ pub(crate) struct ServeArgs {
     /// Most clients at once [default: the limit of open files, less what weir needs itself]
     #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N", value_parser = value::count)]
     pub(crate) max_connections: Option<usize>,
+    /// Most clients at once of one address, of IPv6 of one /64
+    #[arg(long, env = "WEIR_MAX_CONNECTIONS_PER_IP", value_name = "N", default_value = "off", value_parser = value::count_or_off)]
+    pub(crate) max_connections_per_ip: OrOff<usize>,
+    /// Most clients at once of one subject
+    #[arg(long, env = "WEIR_MAX_CONNECTIONS_PER_SUBJECT", value_name = "N", default_value = "off", value_parser = value::count_or_off)]
+    pub(crate) max_connections_per_subject: OrOff<usize>,
     /// Most sessions on one connection
     #[arg(long, env = "WEIR_MAX_SESSIONS_PER_CONNECTION", value_name = "N", default_value = "64", value_parser = value::count)]
     pub(crate) max_sessions_per_connection: usize,
     /// Connections are rotated at about this age
     #[arg(long, env = "WEIR_MAX_CONNECTION_AGE", value_name = "DURATION", default_value = "off", value_parser = value::positive_or_off)]
-    pub(crate) max_connection_age: OrOff,
+    pub(crate) max_connection_age: OrOff<Duration>,
+    /// Proxies (repeatable) whose word is taken about where a request comes from
+    #[arg(long, env = "WEIR_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',', value_parser = value::network)]
+    pub(crate) trusted_proxy: Vec<IpNet>,
+    /// Connections of trusted proxies begin with a header of the PROXY protocol
+    #[arg(long, env = "WEIR_PROXY_PROTOCOL", value_name = "BOOL", default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = value::switch)]
+    pub(crate) proxy_protocol: bool,
     /// How long the listener stays open after SIGTERM while load balancers notice
     #[arg(long, env = "WEIR_DRAIN_DELAY", value_name = "DURATION", default_value = "5s", value_parser = value::duration)]
     pub(crate) drain_delay: Duration,

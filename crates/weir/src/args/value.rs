@@ -1,7 +1,9 @@
 //! Typed values, and what is wrong with a text that is none.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net};
 
 /// Why a text is no value. It says what a right one looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,12 +25,21 @@ pub(crate) enum BadValue {
     /// Not a count.
     #[error("it is a whole number of at least 1")]
     Count,
+    /// Neither a count nor `off`.
+    #[error("it is a whole number of at least 1, or off")]
+    CountOrOff,
     /// Not a number of seconds.
     #[error("it is a whole number of seconds from 1 to 4294967295")]
     Seconds,
     /// Not an address.
     #[error("an address is IP:PORT, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080")]
     Address,
+    /// Not a range of addresses.
+    #[error("a range of addresses is IP/BITS, such as 10.0.0.0/8 or fd00::/8, or one address")]
+    Network,
+    /// Neither on nor off.
+    #[error("it is true or false")]
+    Switch,
     /// Not a key of a stream.
     #[error("the key of a stream is 1 to 256 characters without control characters, such as weir:events")]
     Stream,
@@ -47,9 +58,9 @@ pub(crate) enum BadValue {
     Cookie,
 }
 
-/// A duration, or the feature is off.
+/// A value, or the feature is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OrOff(pub(crate) Option<Duration>);
+pub(crate) struct OrOff<T>(pub(crate) Option<T>);
 
 /// Longest duration that is believed. Timers add them to a clock that ends somewhere.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -82,7 +93,7 @@ pub(crate) fn positive(text: &str) -> Result<Duration, BadValue> {
 }
 
 /// A duration, or `off`, or `0` for the same.
-pub(crate) fn positive_or_off(text: &str) -> Result<OrOff, BadValue> {
+pub(crate) fn positive_or_off(text: &str) -> Result<OrOff<Duration>, BadValue> {
     if text == "off" {
         return Ok(OrOff(None));
     }
@@ -111,6 +122,14 @@ pub(crate) fn count(text: &str) -> Result<usize, BadValue> {
     number.ok_or(BadValue::Count)
 }
 
+/// A whole number of at least 1, or `off`, or `0` for the same.
+pub(crate) fn count_or_off(text: &str) -> Result<OrOff<usize>, BadValue> {
+    if matches!(text, "off" | "0") {
+        return Ok(OrOff(None));
+    }
+    count(text).map(|number| OrOff(Some(number))).map_err(|_| BadValue::CountOrOff)
+}
+
 /// A whole number of seconds, at least 1.
 pub(crate) fn seconds(text: &str) -> Result<u32, BadValue> {
     count(text).ok().and_then(|n| n.try_into().ok()).ok_or(BadValue::Seconds)
@@ -119,6 +138,26 @@ pub(crate) fn seconds(text: &str) -> Result<u32, BadValue> {
 /// `IP:PORT`.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, BadValue> {
     text.parse().map_err(|_| BadValue::Address)
+}
+
+/// `IP/BITS`, or one address. Bits behind the range are of no account, and IPv4 written as IPv6 is IPv4, as it is in the
+/// addresses that are compared.
+pub(crate) fn network(text: &str) -> Result<IpNet, BadValue> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text.parse::<IpNet>().map_err(|_| BadValue::Network)?,
+    };
+    let mapped = match network {
+        IpNet::V6(v6) => v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96)),
+        IpNet::V4(_) => None,
+    };
+    let plain = mapped.and_then(|(address, bits)| Ipv4Net::new(address, bits).ok()).map(IpNet::V4);
+    Ok(plain.unwrap_or(network).trunc())
+}
+
+/// `true` or `false`.
+pub(crate) fn switch(text: &str) -> Result<bool, BadValue> {
+    text.parse().map_err(|_| BadValue::Switch)
 }
 
 /// The key of a stream.
@@ -207,10 +246,35 @@ mod tests {
     fn counts() {
         assert_eq!(count("200"), Ok(200));
         assert_eq!(seconds("60"), Ok(60));
+        assert_eq!(count_or_off("200"), Ok(OrOff(Some(200))));
+        assert_eq!((count_or_off("off"), count_or_off("0")), (Ok(OrOff(None)), Ok(OrOff(None))));
+        assert_eq!(count_or_off("on"), Err(BadValue::CountOrOff));
         for bad in ["", "0", "-1", "+1", "1k", "1.0", "99999999999999999999"] {
             assert_eq!(count(bad), Err(BadValue::Count), "{bad}");
         }
         assert_eq!(seconds("4294967296"), Err(BadValue::Seconds));
+    }
+
+    #[test]
+    fn networks() {
+        for (text, means) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("192.0.2.1", "192.0.2.1/32"),
+            ("fd00::1/8", "fd00::/8"),
+            ("::1", "::1/128"),
+            ("::ffff:10.0.0.1/104", "10.0.0.0/8"),
+            ("::ffff:10.0.0.1", "10.0.0.1/32"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(network(text).map(|network| network.to_string()), Ok(means.to_owned()), "{text}");
+        }
+        for bad in ["", "10.0.0.0/33", "10.0.0/8", "localhost", "10.0.0.0/8/8", "::/129", "10.0.0.1:80"] {
+            assert_eq!(network(bad), Err(BadValue::Network), "{bad}");
+        }
+        assert_eq!(
+            (switch("true"), switch("false"), switch("yes")),
+            (Ok(true), Ok(false), Err(BadValue::Switch))
+        );
     }
 
     #[test]

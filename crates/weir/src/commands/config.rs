@@ -29,7 +29,7 @@ fn line(config: &ServeConfig, setting: &Setting) -> String {
     let mut texts: Vec<String> = setting.texts.clone();
     match name {
         "instance" => texts = vec![config.instance.clone()],
-        "max-connections" => texts = vec![config.max_connections.to_string()],
+        "max-connections" => texts = vec![config.limits.clients.to_string()],
         "redis" => texts.iter_mut().for_each(|url| *url = redacted(url)),
         _ => {}
     }

@@ -96,8 +96,10 @@ mod tests {
     use weir_core::mailbox::{MailboxBounds, Overflow};
     use weir_core::window::WindowBounds;
     use weir_core::{Broker, BrokerBounds, EventId};
+    use weir_http::admission::Limits;
     use weir_http::app::{AnonymousAccess, HttpConfig, Refuse};
     use weir_http::cors::Cors;
+    use weir_http::proxies::Proxies;
     use weir_log::{EmbeddedConfig, EmbeddedLog};
     use weir_metrics::{BuildInfo, Metrics};
 
@@ -151,7 +153,7 @@ mod tests {
             stall_timeout: second,
             overflow: Overflow::CatchUp,
             max_event_bytes: 1 << 16,
-            max_connections: 10,
+            limits: Limits { clients: 10, clients_per_ip: None, clients_per_subject: None },
             max_sessions_per_connection: 10,
             max_connection_age: None,
             refuse: Refuse::Soft,
@@ -159,6 +161,7 @@ mod tests {
             anonymous: AnonymousAccess::Local,
             tokens: Arc::default(),
             cors: Cors::default(),
+            proxies: Proxies::default(),
             ready_grace: second,
             reader_patience: second,
         };

@@ -25,7 +25,7 @@ fn files(patient: &Patient) -> Finding {
     let (config, files) = (&patient.config, patient.files);
     let finding = format!(
         "a process started here may open {} files, and --max-connections is {}",
-        files.files, config.max_connections
+        files.files, config.limits.clients
     );
     let is_beyond = |warning: &Warning| matches!(warning, Warning::ConnectionsBeyondFiles { .. });
     if config.warnings(files).iter().any(is_beyond) {

@@ -1,0 +1,189 @@
+//! How many are let in, of one address and of one subject: who comes beyond that is told so, and nobody else notices.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use futures_util::future::join_all;
+use weir_testkit::sse::Item;
+use weir_testkit::{
+    Client, Closed, DEADLINE, End, Instance, Next, Output, Program, RawConn, SseStream, eventually, expect,
+};
+
+const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// An address that is not the one of the rest of the test.
+const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+async fn rejected(weir: &Instance, reason: &str) -> anyhow::Result<f64> {
+    let value = weir.metrics().await?.value("weir_connections_rejected_total", &[("reason", reason)]);
+    value.with_context(|| format!("no reason {reason}"))
+}
+
+/// A stream that says that it is none: when to come back, and why. It ends cleanly.
+async fn refused_softly(client: Client, reason: &str) -> anyhow::Result<Duration> {
+    let mut stream = client.events("s").subscribe().await?;
+    let mut items = Vec::new();
+    let end = loop {
+        match stream.next().await? {
+            Next::Item(item) => items.push(item),
+            Next::End(end) => break end,
+        }
+    };
+    ensure!(end == End::Clean, "{end:?}");
+    let [Item::Retry(retry), Item::Event(refused)] = items.as_slice() else { anyhow::bail!("{items:?}") };
+    let told: serde_json::Value = serde_json::from_str(&refused.data)?;
+    ensure!(refused.event == "weir.refused" && told["reason"] == reason, "{refused:?}");
+    ensure!(told["reconnect"] == *retry, "{told} {retry}");
+    Ok(Duration::from_millis(*retry))
+}
+
+async fn served(client: Client, from: Ipv4Addr) -> anyhow::Result<SseStream> {
+    let mut stream = client.events("s").from(from).subscribe().await?;
+    let first = stream.next_event().await?;
+    ensure!(first.event == "weir.connected", "{first:?}");
+    Ok(stream)
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_clients_and_others_have_theirs() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--max-connections-per-ip", "3"]).await?;
+    let client = weir.client();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(client.subscribe("s").await?);
+    }
+    let retry = refused_softly(client, "ip").await?;
+    assert!((4000..=6000).contains(&retry.as_millis()), "{retry:?}");
+    let poll = client.get("/v1/sessions/s/events?wait=0").send().await?;
+    expect::problem(&poll, 429, "ip")?;
+    let after: u64 = poll.head.header("retry-after").context("no Retry-After")?.parse()?;
+    assert!((1..=5).contains(&after), "{after}");
+    assert_eq!(rejected(&weir, "ip").await?, 2.0);
+    // Whoever is there stays, and whoever comes from elsewhere comes in.
+    let mut elsewhere = served(client, OTHER).await?;
+    client.publish("s", "x").await?;
+    for stream in held.iter_mut().chain([&mut elsewhere]) {
+        assert_eq!(stream.next_data(1).await?, ["x"]);
+    }
+    // One goes, one may come.
+    held.pop();
+    eventually(DEADLINE, async || client.subscribe("s").await).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn load_balancers_are_told_by_a_status() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--max-connections-per-ip", "1", "--refuse", "503"]).await?;
+    let _held = weir.client().subscribe("s").await?;
+    let answer = weir.client().events("s").send().await?;
+    expect::problem(&answer, 503, "ip")?;
+    assert!(answer.head.header("retry-after").is_some(), "{answer:?}");
+    Ok(())
+}
+
+/// Connections that say nothing are counted, too; and each that is too many is closed without a word.
+#[tokio::test]
+async fn one_address_cannot_take_all_connections() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--max-connections-per-ip", "2"]).await?;
+    let mut beside = served(weir.client(), OTHER).await?;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(RawConn::open(weir.public()).await?);
+    }
+    sockets(&weir, 21.0).await?;
+    for _ in 0..10 {
+        let mut conn = RawConn::open(weir.public()).await?;
+        let (said, closed) = conn.read_until_close(DEADLINE).await?;
+        assert!(
+            said.is_empty() && matches!(closed, Some(Closed::Eof | Closed::Reset)),
+            "{said:?} {closed:?}"
+        );
+    }
+    assert_eq!(rejected(&weir, "ip").await?, 10.0);
+    weir.client().event("s").from(OTHER).body("x").send().await?.event_id()?;
+    assert_eq!(beside.next_data(1).await?, ["x"]);
+    drop(silent);
+    sockets(&weir, 1.0).await?;
+    weir.client().subscribe("s").await?;
+    Ok(())
+}
+
+async fn sockets(weir: &Instance, wanted: f64) -> anyhow::Result<()> {
+    eventually(DEADLINE, async || {
+        let open = weir.metrics().await?.value("weir_sockets", &[]);
+        ensure!(open == Some(wanted), "{open:?} open instead of {wanted}");
+        Ok(())
+    })
+    .await
+}
+
+/// However clients leave, what was theirs is free again: those that were refused, that were cut off in their request, that
+/// reset the connection, that went while they were told something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_taken_after_a_storm() -> anyhow::Result<()> {
+    const EACH: usize = 4;
+    let each = EACH.to_string();
+    let weir = Instance::start(WEIR, &["--max-connections-per-ip", &each, "--max-connections", "14"]).await?;
+    let addresses = [1, 2, 3, 4].map(|last| Ipv4Addr::new(127, 0, 0, last));
+    let subscribe =
+        |wait: &str| format!("GET /v1/sessions/s/events?{wait} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    for round in 0..6_usize {
+        let one = |nth: usize| {
+            let (weir, from) = (&weir, addresses[nth % addresses.len()]);
+            let request = subscribe(if nth.is_multiple_of(3) { "wait=1" } else { "" });
+            async move {
+                let Ok(mut conn) = RawConn::open_from(from, weir.public()).await else { return };
+                let bytes =
+                    if nth.is_multiple_of(5) { &request.as_bytes()[..20] } else { request.as_bytes() };
+                let _ = conn.write(bytes).await;
+                let _ = conn.read_until_close(Duration::from_millis(20 * (nth as u64 % 4))).await;
+                if (nth + round).is_multiple_of(2) {
+                    let _ = conn.reset();
+                }
+            }
+        };
+        join_all((0..80).map(one)).await;
+        weir.client().event("s").from(Ipv4Addr::new(127, 0, 0, 9)).body("x").send().await?.event_id()?;
+    }
+    sockets(&weir, 0.0).await?;
+    eventually(DEADLINE, async || {
+        let clients = weir.metrics().await?.sum("weir_clients", &[]);
+        ensure!(clients == 0.0, "{clients} clients");
+        Ok(())
+    })
+    .await?;
+    assert!(rejected(&weir, "ip").await? + rejected(&weir, "limit").await? > 0.0);
+    for from in &addresses[..2] {
+        let mut held = Vec::new();
+        for _ in 0..EACH {
+            held.push(served(weir.client(), *from).await?);
+        }
+    }
+    Ok(())
+}
+
+/// A stream is a client, however many of them share a connection of HTTP/2; and of these it may have so many.
+#[tokio::test]
+async fn streams_of_one_connection_are_clients_each() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--max-connections-per-ip", "3"]).await?;
+    let script = "const s = require('http2').connect(process.argv[1]); \
+                  for (let i = 0; i < 5; i++) s.request({':path': '/v1/sessions/s/events'}).pipe(process.stdout)";
+    let mut node = Command::new("node");
+    node.args(["-e", script, &format!("http://{}", weir.public())]);
+    let node = Program::start(node, Output::Stdout)?;
+    eventually(DEADLINE, async || {
+        let lines = node.lines();
+        let count = |event: &str| lines.iter().filter(|line| line.trim_end() == event).count();
+        let (served, refused) = (count("event: weir.connected"), count("event: weir.refused"));
+        ensure!((served, refused) == (3, 2), "{served} served and {refused} refused: {}", node.tail());
+        Ok(())
+    })
+    .await?;
+    sockets(&weir, 1.0).await?;
+    drop(node);
+    sockets(&weir, 0.0).await?;
+    weir.client().subscribe("s").await?;
+    Ok(())
+}
