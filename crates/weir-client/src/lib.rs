@@ -8,11 +8,13 @@
 //! - [`publisher`]: publish later if need be; the caller never waits
 //! - [`tail`]: follow sessions; reconnects and resumes by itself
 //! - [`health`]: ask an instance whether it is ready
+//! - [`order`]: have an instance release its clients, or take clients again
 //! - `sse`, `backoff`, `transport`: the parser of the stream, the pauses between tries, and what failed below HTTP
 
 mod backoff;
 pub mod client;
 pub mod health;
+pub mod order;
 pub mod problem;
 pub mod publish;
 pub mod publisher;
@@ -23,6 +25,7 @@ pub mod transport;
 
 pub use client::{BadServerUrl, Client, ServerUrl, SetupError};
 pub use health::NotReady;
+pub use order::{Order, OrderError};
 pub use problem::Problem;
 pub use publish::{BatchEvent, NewPublish, PublishError};
 pub use publisher::{Bounds, Counts, Offer, Publisher};

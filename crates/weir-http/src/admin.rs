@@ -2,10 +2,12 @@
 //!
 //! - [`door`]: who may
 //! - `clients`: who is connected
+//! - `drain`: whether clients are welcome
 //! - `room`: how many connections of theirs there may be
 
 mod clients;
 pub mod door;
+mod drain;
 pub(crate) mod room;
 
 use std::convert::Infallible;
@@ -27,25 +29,32 @@ use crate::router::vet;
 /// Paths that need no admin token: scrapers and health checks have none.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
+/// Paths that change something.
+const ACTS: [&str; 2] = ["/drain", "/undrain"];
+
 /// Answers a call on the admin listener.
-pub(crate) fn answer(app: &Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let (mut parts, _) = request.into_parts();
     if let Some(refusal) = vet(app, &parts) {
         return Ok(refusal);
     }
     settle_host(&mut parts);
-    let mut response = route(app, &parts).unwrap_or_else(Problem::into_response);
+    let mut response = route(&app, &parts).await.unwrap_or_else(Problem::into_response);
     headers::secure(response.headers_mut());
     Ok(response)
 }
 
-fn route(app: &App, parts: &Parts) -> Result<Response<Body>, Problem> {
+async fn route(app: &App, parts: &Parts) -> Result<Response<Body>, Problem> {
     let path = parts.uri.path();
     if !OPEN.contains(&path) {
         let checked = door::check(app.config.admin_token.as_ref(), parts);
         checked.inspect_err(|_| app.metrics.instance.admin_denied.inc())?;
     }
-    if parts.method != Method::GET && parts.method != Method::HEAD {
+    let acts = ACTS.contains(&path);
+    if acts && parts.method != Method::POST {
+        return Err(Problem::method("POST"));
+    }
+    if !acts && parts.method != Method::GET && parts.method != Method::HEAD {
         return Err(Problem::method("GET, HEAD"));
     }
     match path {
@@ -53,7 +62,12 @@ fn route(app: &App, parts: &Parts) -> Result<Response<Body>, Problem> {
         "/readyz" => Ok(ready(app)),
         "/metrics" => Ok(metrics(app)),
         "/clients" => clients::list(app, parts),
-        _ => Err(Problem::not_found("unknown_path", "there are /metrics, /livez, /readyz and /clients")),
+        "/drain" => drain::drain(app),
+        "/undrain" => drain::undrain(app).await,
+        _ => Err(Problem::not_found(
+            "unknown_path",
+            "there are /metrics, /livez, /readyz, /clients, /drain and /undrain",
+        )),
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Stages {
     now: watch::Sender<State>,
+    /// Whether an operator wants the clients gone.
+    drain: watch::Sender<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +31,7 @@ struct State {
 
 impl Default for Stages {
     fn default() -> Self {
-        Self { now: watch::Sender::new(State::default()) }
+        Self { now: watch::Sender::new(State::default()), drain: watch::Sender::new(false) }
     }
 }
 
@@ -61,7 +63,32 @@ impl Stages {
         let _ = seen.wait_for(|state| state.stage >= Stage::Draining).await;
     }
 
-    /// Goes on towards the end; never back.
+    /// An operator wants the clients gone; it says so at once.
+    pub(crate) fn order_drain(&self) {
+        self.drain.send_replace(true);
+        self.advance(Stage::Draining);
+    }
+
+    /// An operator wants clients again. Resolves when they are welcome; never where the process ends meanwhile.
+    pub(crate) async fn order_undrain(&self) {
+        self.drain.send_replace(false);
+        let mut seen = self.now.subscribe();
+        let _ = seen.wait_for(|state| state.stage == Stage::Serving).await;
+    }
+
+    /// What operators want, whether clients are to be gone; each order counts as a change, and so does the start.
+    pub(crate) fn orders(&self) -> watch::Receiver<bool> {
+        let mut orders = self.drain.subscribe();
+        orders.mark_changed();
+        orders
+    }
+
+    /// Everybody is welcome again.
+    pub(crate) fn resume(&self) {
+        self.now.send_modify(|state| state.stage = Stage::Serving);
+    }
+
+    /// Goes on towards the end.
     pub(crate) fn advance(&self, to: Stage) {
         self.now.send_modify(|state| state.stage = state.stage.max(to));
     }
@@ -84,5 +111,7 @@ mod tests {
         stages.advance(Stage::Draining);
         assert_eq!(stages.now(), Stage::Refusing);
         stages.draining().await;
+        stages.resume();
+        assert_eq!((stages.is_draining(), stages.is_refusing()), (false, false));
     }
 }

@@ -33,6 +33,19 @@ pub async fn has_read(weir: &Instance, entries: u32) -> anyhow::Result<()> {
     .await
 }
 
+/// Waits until so many clients are connected, long-polls included.
+///
+/// # Errors
+/// There are others after [`DEADLINE`].
+pub async fn clients(weir: &Instance, count: u32) -> anyhow::Result<()> {
+    eventually(DEADLINE, async || {
+        let open = weir.metrics().await?.sum("weir_clients", &[]);
+        ensure!(open == f64::from(count), "{open} clients instead of {count}");
+        Ok(())
+    })
+    .await
+}
+
 /// What became of the events that entered queues.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Books {

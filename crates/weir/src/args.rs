@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Doctor(Box<inspect::DoctorArgs>),
     /// Print the effective configuration with the source of each value
     Config(Box<serve::ServeArgs>),
+    /// Have an instance release its clients as on SIGTERM, without exiting
+    Drain(client::DrainArgs),
     /// Exit 0 when the instance is ready
     Healthcheck(client::HealthcheckArgs),
     /// Print the completions of a shell

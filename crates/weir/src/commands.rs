@@ -4,6 +4,7 @@ mod amount;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod drain;
 pub(crate) mod groups;
 pub(crate) mod healthcheck;
 pub(crate) mod output;

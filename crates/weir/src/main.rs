@@ -52,6 +52,7 @@ fn run(parsed: Parsed) -> ExitCode {
         Command::Doctor(args) => doctor(*args),
         Command::Publish(args) => commands::publish::run(args),
         Command::Tail(args) => commands::tail::run(args),
+        Command::Drain(args) => commands::drain::run(&args),
         Command::Healthcheck(args) => commands::healthcheck::run(&args),
         Command::Completions(args) => commands::completions::run(args.shell),
     };

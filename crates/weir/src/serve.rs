@@ -14,7 +14,7 @@ use weir_core::window::WindowBounds;
 use weir_core::{Broker, BrokerBounds};
 use weir_http::app::{App, HttpConfig};
 use weir_http::cors::Cors;
-use weir_http::drain::{DrainPlan, Drained, drain};
+use weir_http::drain::{DrainPlan, Drained, drain, obey};
 use weir_http::server::{Listener, Role, Server};
 use weir_metrics::{BuildInfo, Metrics};
 
@@ -68,6 +68,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let log_close = log_close(&config);
     let hurry = tokio::select! {
         hurry = signals.stop() => hurry,
+        never = obey(server.app(), plan(&config, false)) => match never {},
         _ = &mut pump => anyhow::bail!("the pump failed: an instance that delivers nothing is of no use"),
     };
     let drained = tokio::select! {

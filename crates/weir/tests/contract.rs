@@ -120,6 +120,7 @@ fn error_codes() {
         "REQUEST_TIMEOUT,",
         "UNAUTHORIZED,",
         "FORBIDDEN,",
+        "CONFLICT,",
     ];
     built.append(&mut literals_after(&source, &status));
     let denials = fs::read_to_string(root().join("crates/weir-http/src/auth/denial.rs")).unwrap();

@@ -1,5 +1,7 @@
 //! The flags of the commands that talk to an instance.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use clap_complete::Shell;
 use weir_client::{ServerUrl, Token};
@@ -62,6 +64,23 @@ pub(crate) struct TailArgs {
     pub(crate) count: Option<usize>,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+/// `weir drain`
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// Take clients again
+    #[arg(long)]
+    pub(crate) undo: bool,
+    /// Address of the instance's admin listener
+    #[arg(long, env = "WEIR_ADMIN_URL", value_name = "URL", default_value = "http://127.0.0.1:8081", value_parser = ServerUrl::parse)]
+    pub(crate) admin_url: ServerUrl,
+    /// Token of its admin calls; other users of this machine can see a flag, so prefer the file
+    #[arg(long, env = "WEIR_ADMIN_TOKEN", value_name = "TOKEN", value_parser = Token::parse)]
+    pub(crate) admin_token: Option<Token>,
+    /// File that holds that token
+    #[arg(long, env = "WEIR_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
 }
 
 /// `weir healthcheck`
