@@ -22,9 +22,11 @@ use crate::config::ServeConfig;
 
 mod backend;
 mod pump;
+mod reload;
 mod signals;
 
 use backend::Backend;
+use reload::Reload;
 use signals::Signals;
 
 /// Sessions without an event in the window whose last evicted id is remembered: about 10 MB at the longest names' usual
@@ -61,6 +63,9 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     announce(&config, &public, &admin)?;
     let stop = CancellationToken::new();
     let mut pump = tasks.spawn(pump::run(Arc::clone(&app), reader, (config.queue_events, stop.clone())));
+    if let Some(hangup) = signals.hangup() {
+        tasks.spawn(reload(&config, &app).run(hangup));
+    }
     let server = Server::new(app);
     for listener in public.into_iter().chain(admin) {
         tasks.spawn(server.clone().accept(listener));
@@ -82,6 +87,15 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         tracing::warn!("the log did not answer in time: its reader group is reaped later");
     }
     Ok(())
+}
+
+/// What SIGHUP has read anew.
+fn reload(config: &ServeConfig, app: &Arc<App>) -> Reload {
+    let (tokens, app) = (config.tokens.clone(), Arc::clone(app));
+    Reload::default().with("keys for tokens", move || {
+        app.config.tokens.keyring.replace_files(tokens.read_keys()?);
+        Ok(())
+    })
 }
 
 fn bind(addresses: &[SocketAddr], role: Role) -> anyhow::Result<Vec<Listener>> {

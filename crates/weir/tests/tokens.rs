@@ -6,5 +6,7 @@ mod carriers;
 mod forged;
 #[path = "tokens/grants.rs"]
 mod grants;
+#[path = "tokens/rotation.rs"]
+mod rotation;
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");

@@ -1,4 +1,4 @@
-//! The signals that stop an instance.
+//! The signals that stop an instance, and the one that has it read its files anew.
 
 use std::io::{self, IsTerminal};
 
@@ -9,12 +9,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     /// Listens from now on.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: Some(signal(SignalKind::hangup())?),
+        })
+    }
+
+    /// SIGHUP, once: it is heard from the start on, so that none comes too early and ends the instance.
+    pub(super) fn hangup(&mut self) -> Option<Signal> {
+        self.hangup.take()
     }
 
     /// Resolves with the first signal, and says whether somebody at a terminal is waiting.
