@@ -35,7 +35,7 @@ const ACTS: [&str; 2] = ["/drain", "/undrain"];
 /// Answers a call on the admin listener.
 pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let (mut parts, _) = request.into_parts();
-    if let Some(refusal) = vet(app, &parts) {
+    if let Some(refusal) = vet(&app, &parts) {
         return Ok(refusal);
     }
     settle_host(&mut parts);

@@ -5,7 +5,7 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 use serde_json::value::RawValue;
@@ -44,19 +44,55 @@ impl Syntax {
 
 /// Checks and takes every event, or none.
 pub(crate) fn parse(syntax: Syntax, text: &str, max_event_bytes: usize) -> Result<Vec<NewEvent>, Problem> {
-    let items: Vec<Object<'_>> = match syntax {
-        Syntax::Array => serde_json::from_str(text).map_err(|error| not_json(&error))?,
+    let items = match syntax {
+        Syntax::Array => array(text)?,
         Syntax::Lines => lines(text)?,
     };
-    if items.is_empty() || items.len() > MAX_EVENTS {
-        let detail = format!("a batch has 1 to {MAX_EVENTS} events, this one has {}", items.len());
-        let problem = Problem::malformed("batch_size", detail);
-        return Err(if items.is_empty() { problem } else { Problem::too_large(problem.detail) });
+    if items.is_empty() {
+        return Err(Problem::malformed(
+            "batch_size",
+            format!("a batch has 1 to {MAX_EVENTS} events, this one has none"),
+        ));
+    }
+    if items.len() > MAX_EVENTS {
+        return Err(Problem::too_large(format!(
+            "a batch has {MAX_EVENTS} events at most, this one has more"
+        )));
     }
     let events = items.into_iter().enumerate();
     events
         .map(|(nth, Object(item))| item.check(max_event_bytes).map_err(|problem| problem.of_event(nth)))
         .collect()
+}
+
+/// Reads no further than it takes to know that there are too many.
+fn array(text: &str) -> Result<Vec<Object<'_>>, Problem> {
+    let mut items = Vec::new();
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = reader.deserialize_seq(Items(&mut items)).and_then(|()| reader.end());
+    match read {
+        Err(error) if items.len() <= MAX_EVENTS => Err(not_json(&error)),
+        Ok(()) | Err(_) => Ok(items),
+    }
+}
+
+struct Items<'i, 'a>(&'i mut Vec<Object<'a>>);
+
+impl<'a> Visitor<'a> for Items<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<(), A::Error> {
+        while self.0.len() <= MAX_EVENTS
+            && let Some(item) = list.next_element()?
+        {
+            self.0.push(item);
+        }
+        Ok(())
+    }
 }
 
 fn lines(text: &str) -> Result<Vec<Object<'_>>, Problem> {

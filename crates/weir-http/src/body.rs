@@ -80,14 +80,15 @@ impl Streamed {
     fn poll_slice(&mut self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
         let client = &self.stream.seated.client;
         if self.rest.is_empty() {
-            // hyper asks for more, so what it had has left.
+            // hyper asks for more, so what it had has left, but for a slice that HTTP/2's flow control may hold.
             client.wire.left();
             if self.stream.is_open() && client.seat.poll_quiet(cx) {
                 return Poll::Pending;
             }
             let Some(due) = std::task::ready!(self.stream.poll_due(cx)) else { return Poll::Ready(None) };
             self.rest = self.encode(&due);
-            self.stream.seated.client.wire.waits(due.oldest());
+            // Notices wait like events: behind a slice that is held, the next heartbeat is what shows that nothing leaves.
+            self.stream.seated.client.wire.waits(Some(due.oldest().unwrap_or(due.time.now)));
         }
         Poll::Ready(Some(self.rest.split_to(self.rest.len().min(SLICE))))
     }

@@ -54,9 +54,9 @@ const MAX_STREAMS: u32 = 200;
 /// and asks for nothing (rapid reset, CVE-2023-44487), and is closed.
 const MAX_TAKEN_BACK: usize = 20;
 
-/// Streams of one HTTP/2 connection that weir may have to end because they break a rule. hyper allows 1,024, which is more
-/// work than a mistake costs.
-const MAX_BROKEN_STREAMS: usize = 64;
+/// Streams that weir may have to end in the life of an HTTP/2 connection because they break a rule. Not few, because a load
+/// balancer may send those of all its clients over one connection.
+const MAX_BROKEN_STREAMS: usize = 1024;
 
 /// Bytes of bodies that an HTTP/2 connection may send before weir has taken them: a large event in each stream, four of them
 /// in all streams together.

@@ -19,7 +19,7 @@ fn status(answer: &str) -> Option<u16> {
 #[tokio::test]
 async fn who_does_not_finish_a_head_is_closed() -> anyhow::Result<()> {
     let mut beset = Beset::start(WEIR, &[]).await?;
-    let addr = beset.weir.public();
+    let (addr, before) = (beset.weir.public(), beset.refusals().await?);
     let started = Instant::now();
     let closes = async |first: &[u8], more: &[u8]| -> anyhow::Result<(Duration, String)> {
         let mut conn = RawConn::open(addr).await?;
@@ -49,6 +49,8 @@ async fn who_does_not_finish_a_head_is_closed() -> anyhow::Result<()> {
     }
     assert_eq!((silent.1.as_str(), preface.1.as_str()), ("", ""));
     assert_eq!(status(&idle.1), Some(200));
+    // Who has been answered and asks nothing more was refused nothing.
+    beset.ensure_refused(&before, &[("request silent", 1), ("request head-timeout", 3)]).await?;
     beset.ensure_unharmed().await
 }
 
