@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -26,17 +25,17 @@ use crate::app::{App, Peer, Way};
 use crate::body::Body;
 use crate::client::rejected;
 use crate::handover::Handover;
+use crate::handshake::{self, Begun, HEAD_TIMEOUT};
+use crate::line::Line;
 use crate::link::Link;
 use crate::server::Role;
-use crate::sniff::{Protocol, Sniffed, sniff};
+use crate::sniff::{Protocol, Sniffed};
 use crate::socket::Socket;
 use crate::stream::Stream;
 use crate::supervisor::{Supervisor, Watched as _};
+use crate::tls::Tls;
 use crate::writer::{Framing, Writer};
 use crate::{admin, breach, router};
-
-/// How long a client may take for its first bytes, what a proxy says before them included, and for the head of each request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Most bytes of a request's head, and of what hyper buffers for a client that does not read.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -72,6 +71,8 @@ pub(crate) struct Context {
     pub(crate) app: Arc<App>,
     pub(crate) role: Role,
     pub(crate) peer: Peer,
+    /// What the listener shows its clients.
+    pub(crate) tls: Option<Arc<Tls>>,
     /// The streams of HTTP/2 run as tasks of their own.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when connections are to end as soon as nothing runs on them.
@@ -81,20 +82,24 @@ pub(crate) struct Context {
 }
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve(context: Context, mut tcp: TcpStream) {
-    let Some(First { peer, protocol, sniffed, _place }) = first(&context, &mut tcp).await else { return };
+pub(crate) async fn serve(context: Context, tcp: TcpStream) {
+    let first = tokio::select! {
+        first = first(&context, tcp) => first,
+        () = context.closing.cancelled() => None,
+    };
+    let Some(First { peer, begun: (line, protocol, sniffed), _place }) = first else { return };
     let context = Context { peer, ..context };
-    let link = Arc::new(Link::new(protocol));
+    let link = Arc::new(Link::new(protocol, line.is_tls()));
     let end = match protocol {
         // Boxed, so that a stream does not keep the room that hyper needed before it.
-        Protocol::Http1 => match Box::pin(serve_http1(&context, tcp, sniffed, &link)).await {
+        Protocol::Http1 => match Box::pin(serve_http1(&context, line, sniffed, &link)).await {
             Http1::End(end) => end,
             Http1::Stream(writer) => {
                 drop(link);
                 stream(&context.app, writer).await
             }
         },
-        Protocol::Http2 => Box::pin(serve_http2(&context, tcp, sniffed, &link)).await,
+        Protocol::Http2 => Box::pin(serve_http2(&context, line, sniffed, &link)).await,
     };
     match end {
         End::Peer => {}
@@ -107,28 +112,19 @@ pub(crate) async fn serve(context: Context, mut tcp: TcpStream) {
 /// What a connection begins with.
 struct First {
     peer: Peer,
-    protocol: Protocol,
-    sniffed: Sniffed,
+    begun: Begun,
     _place: Connected,
 }
 
-/// What a connection says first, unless it says nothing in time or has to end.
-async fn first(context: &Context, tcp: &mut TcpStream) -> Option<First> {
-    let mut read = BytesMut::new();
-    let begin = async {
-        let (peer, place) = identify(context, tcp).await?;
-        let (protocol, sniffed) = sniff(tcp, &mut read).await?;
-        io::Result::Ok(First { peer, protocol, sniffed, _place: place })
-    };
-    let first = tokio::select! {
-        first = tokio::time::timeout(HEAD_TIMEOUT, begin) => first,
-        () = context.closing.cancelled() => return None,
-    };
-    if first.is_err() {
-        let refused = if read.is_empty() { Refused::Silent } else { Refused::HeadTimeout };
-        context.app.metrics.requests.rejected.inc(refused);
+async fn first(context: &Context, mut tcp: TcpStream) -> Option<First> {
+    let metrics = &context.app.metrics;
+    let identified = tokio::time::timeout(HEAD_TIMEOUT, identify(context, &mut tcp)).await;
+    if identified.is_err() {
+        metrics.requests.rejected.inc(Refused::Silent);
     }
-    first.ok()?.ok()
+    let (peer, place) = identified.ok()?.ok()?;
+    let begun = handshake::begin(tcp, context.tls.as_ref(), metrics).await?;
+    Some(First { peer, begun, _place: place })
 }
 
 /// Whom a connection is made for, and the place of one that a proxy made for somebody else. Others have theirs since they
@@ -168,9 +164,9 @@ enum Http1 {
     Stream(Writer),
 }
 
-async fn serve_http1(context: &Context, tcp: TcpStream, sniffed: Sniffed, link: &Arc<Link>) -> Http1 {
+async fn serve_http1(context: &Context, line: Line, sniffed: Sniffed, link: &Arc<Link>) -> Http1 {
     let handover = Arc::new(Handover::default());
-    let socket = Socket::new(tcp, sniffed, Arc::clone(&handover));
+    let socket = Socket::new(line, sniffed, Arc::clone(&handover));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -184,8 +180,8 @@ async fn serve_http1(context: &Context, tcp: TcpStream, sniffed: Sniffed, link: 
     match drive(Pin::new(&mut until_stream), context, link, close).await {
         Ok(None) => Http1::End(End::Peer),
         Ok(Some((stream, framing))) => {
-            let (tcp, head) = until_stream.connection.into_parts().io.into_parts();
-            Http1::Stream(Writer::new(tcp, head, framing, stream))
+            let (line, head) = until_stream.connection.into_parts().io.into_parts();
+            Http1::Stream(Writer::new(line, head, framing, stream))
         }
         Err(end) => {
             if let End::Http(error) = &end {
@@ -256,9 +252,9 @@ async fn stream(app: &App, mut writer: Writer) -> End {
     }
 }
 
-async fn serve_http2(context: &Context, tcp: TcpStream, sniffed: Sniffed, link: &Arc<Link>) -> End {
+async fn serve_http2(context: &Context, line: Line, sniffed: Sniffed, link: &Arc<Link>) -> End {
     let handover = Arc::new(Handover::default());
-    let socket = Socket::new(tcp, sniffed, Arc::clone(&handover));
+    let socket = Socket::new(line, sniffed, Arc::clone(&handover));
     let connection = http2::Builder::new(Tasks(context.tasks.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)

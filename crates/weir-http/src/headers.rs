@@ -2,7 +2,8 @@
 
 use http::HeaderMap;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 
 /// What is not a page of our own has nothing to load, and nobody's page has it in a frame.
@@ -28,4 +29,10 @@ pub(crate) fn secure(headers: &mut HeaderMap) {
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));
     }
+}
+
+/// Has a browser come back by TLS only. This holds for the name with all its ports, which is why a developer's `localhost`
+/// must never get it.
+pub(crate) fn keep_to_tls(headers: &mut HeaderMap) {
+    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
 }

@@ -3,8 +3,9 @@
 //! In reading order:
 //! - [`app`]: what every request shares
 //! - [`server`]: listeners, connections, their end
-//! - `connection`, `sniff`, `socket`: one connection, HTTP/1.1 or HTTP/2
-//! - [`proxies`], `announced`: whom it is made for
+//! - [`proxies`], `announced`: whom a connection is made for
+//! - [`tls`], `handshake`, `sniff`: how it begins; `line`: what its bytes go through
+//! - `connection`, `socket`: one connection, HTTP/1.1 or HTTP/2
 //! - `link`, `client`, `lease`, `supervisor`: the clients of a connection, and who looks after them from outside what writes to them
 //! - `head`, `breach`: what hyper lets pass and weir does not, and why hyper let somebody go
 //! - `router`, [`path`], `query`, `call`, `access`: which call it is, who makes it, and whether it may be made
@@ -31,6 +32,7 @@ pub mod path;
 pub mod proxies;
 pub mod server;
 pub mod stage;
+pub mod tls;
 pub mod turn;
 
 mod access;
@@ -44,9 +46,11 @@ mod connection;
 mod description;
 mod etag;
 mod handover;
+mod handshake;
 mod head;
 mod headers;
 mod lease;
+mod line;
 mod link;
 mod longpoll;
 mod places;

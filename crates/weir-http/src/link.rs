@@ -21,6 +21,8 @@ const NOTHING_TO_DO: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) protocol: Protocol,
+    /// Whether nobody on the way can listen.
+    pub(crate) is_tls: bool,
     clients: Mutex<SmallVec<[Weak<Client>; 1]>>,
     supervisor: AtomicWaker,
     /// Whether there is something new to look at.
@@ -40,9 +42,10 @@ impl Wake for Link {
 }
 
 impl Link {
-    pub(crate) fn new(protocol: Protocol) -> Self {
+    pub(crate) fn new(protocol: Protocol, is_tls: bool) -> Self {
         Self {
             protocol,
+            is_tls,
             clients: Mutex::default(),
             supervisor: AtomicWaker::new(),
             changed: AtomicBool::new(true),

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use weir_core::Session;
 use weir_metrics::Refused;
 
-use crate::access::{settle_host, settle_way};
+use crate::access::{is_local, settle_host, settle_way};
 use crate::app::{App, Peer};
 use crate::body::Body;
 use crate::call::Call;
@@ -42,6 +42,9 @@ pub(crate) async fn answer(
     };
     let mut response = answer.unwrap_or_else(Problem::into_response);
     headers::secure(response.headers_mut());
+    if call.link.is_tls && !is_local(&parts.headers) {
+        headers::keep_to_tls(response.headers_mut());
+    }
     app.config.cors.open(&parts.headers, response.headers_mut());
     Ok(response)
 }

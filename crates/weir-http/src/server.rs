@@ -19,6 +19,7 @@ use crate::admission::Connected;
 use crate::app::{App, Peer, Way};
 use crate::client::rejected;
 use crate::connection::{self, Context};
+use crate::tls::Tls;
 
 /// Connections the kernel may hold for us: a reconnect storm that finds less room shows as seconds of SYN retries.
 pub const BACKLOG: i32 = 4096;
@@ -55,6 +56,7 @@ pub enum Role {
 pub struct Listener {
     tcp: TcpListener,
     role: Role,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listener {
@@ -71,7 +73,12 @@ impl Listener {
         socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self { tcp: TcpListener::from_std(socket.into())?, role })
+        Ok(Self { tcp: TcpListener::from_std(socket.into())?, role, tls: None })
+    }
+
+    /// Speaks TLS, with this certificate.
+    pub fn with_tls(self, tls: &Arc<Tls>) -> Self {
+        Self { tls: Some(Arc::clone(tls)), ..self }
     }
 
     /// The address bound, with the port that was chosen where 0 was given.
@@ -140,16 +147,16 @@ impl Server {
                 () = self.closing.cancelled() => return,
             };
             match accepted {
-                Ok((tcp, from)) => self.take(tcp, from, listener.role),
+                Ok((tcp, from)) => self.take(tcp, from, &listener),
                 Err(error) if is_exhaustion(&error) => self.rest(&error).await,
                 Err(error) => tracing::debug!(%error, "a connection was gone before it was accepted"),
             }
         }
     }
 
-    fn take(&self, tcp: TcpStream, from: SocketAddr, role: Role) {
+    fn take(&self, tcp: TcpStream, from: SocketAddr, listener: &Listener) {
         let peer = Peer { address: from.ip().to_canonical(), way: Way::Direct };
-        let place = match role {
+        let place = match listener.role {
             Role::Admin => Place::Admin(self.admin.enter()),
             Role::Public => match self.place(peer) {
                 Ok(place) => place,
@@ -167,7 +174,8 @@ impl Server {
         }
         let context = Context {
             app: Arc::clone(&self.app),
-            role,
+            role: listener.role,
+            tls: listener.tls.clone(),
             peer,
             tasks: self.tasks.clone(),
             closing: self.closing.clone(),

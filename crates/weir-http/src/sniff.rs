@@ -5,7 +5,8 @@ use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+
+use crate::line::Line;
 
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -33,7 +34,7 @@ impl Sniffed {
 }
 
 /// Reads until the first byte that differs from the preface, or all of it. Whoever stops waiting finds in `read` what came.
-pub(crate) async fn sniff(tcp: &mut TcpStream, read: &mut BytesMut) -> io::Result<(Protocol, Sniffed)> {
+pub(crate) async fn sniff(line: &mut Line, read: &mut BytesMut) -> io::Result<(Protocol, Sniffed)> {
     loop {
         if !PREFACE.starts_with(read) {
             return Ok((Protocol::Http1, Sniffed(read.split().freeze())));
@@ -43,7 +44,7 @@ pub(crate) async fn sniff(tcp: &mut TcpStream, read: &mut BytesMut) -> io::Resul
         }
         let mut rest = [0; PREFACE.len()];
         let room = PREFACE.len() - read.len();
-        match tcp.read(&mut rest[..room]).await? {
+        match line.read(&mut rest[..room]).await? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             bytes => read.extend_from_slice(&rest[..bytes]),
         }
@@ -54,12 +55,12 @@ pub(crate) async fn sniff(tcp: &mut TcpStream, read: &mut BytesMut) -> io::Resul
 mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     async fn sniffed(parts: &[&[u8]]) -> io::Result<(Protocol, Vec<u8>)> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let mut client = TcpStream::connect(listener.local_addr()?).await?;
-        let (mut server, _) = listener.accept().await?;
+        let mut server = Line::Plain(listener.accept().await?.0);
         let mut read = BytesMut::new();
         let write = async {
             for part in parts {

@@ -7,29 +7,29 @@ use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use crate::handover::Handover;
+use crate::line::Line;
 use crate::sniff::Sniffed;
 
-/// A TCP stream whose first bytes were read to tell the protocol. It keeps the head of a stream back, which leaves with the
+/// A connection whose first bytes were read to tell the protocol. It keeps the head of a stream back, which leaves with the
 /// first events.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    tcp: TokioIo<TcpStream>,
+    line: TokioIo<Line>,
     sniffed: Sniffed,
     handover: Arc<Handover>,
     head: Vec<u8>,
 }
 
 impl Socket {
-    pub(crate) fn new(tcp: TcpStream, sniffed: Sniffed, handover: Arc<Handover>) -> Self {
-        Self { tcp: TokioIo::new(tcp), sniffed, handover, head: Vec::new() }
+    pub(crate) fn new(line: Line, sniffed: Sniffed, handover: Arc<Handover>) -> Self {
+        Self { line: TokioIo::new(line), sniffed, handover, head: Vec::new() }
     }
 
-    /// The TCP stream, and the head that was kept back.
-    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
-        (self.tcp.into_inner(), self.head)
+    /// The connection, and the head that was kept back.
+    pub(crate) fn into_parts(self) -> (Line, Vec<u8>) {
+        (self.line.into_inner(), self.head)
     }
 }
 
@@ -41,7 +41,7 @@ impl Read for Socket {
     ) -> Poll<io::Result<()>> {
         let first = self.sniffed.take(buf.remaining());
         buf.put_slice(&first);
-        match Pin::new(&mut self.tcp).poll_read(cx, buf) {
+        match Pin::new(&mut self.line).poll_read(cx, buf) {
             // Alone, the few bytes sniffed would make hyper parse a head that is not there.
             Poll::Pending if !first.is_empty() => Poll::Ready(Ok(())),
             read @ (Poll::Ready(_) | Poll::Pending) => read,
@@ -55,7 +55,7 @@ impl Write for Socket {
             self.head.extend_from_slice(buf);
             return Poll::Ready(Ok(buf.len()));
         }
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
+        Pin::new(&mut self.line).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -68,7 +68,7 @@ impl Write for Socket {
             bufs.iter().for_each(|buf| self.head.extend_from_slice(buf));
             return Poll::Ready(Ok(self.head.len() - before));
         }
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.line).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -76,14 +76,14 @@ impl Write for Socket {
     }
 
     /// hyper flushes once all it holds has been written.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.head.is_empty() {
             self.handover.head_is_complete();
         }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.line).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.line).poll_shutdown(cx)
     }
 }

@@ -11,9 +11,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::client::Client;
+use crate::line::Line;
 use crate::stream::{Due, Stream};
 
 /// An event from this size on leaves from where it is, shared by all who get it; copying a smaller one costs less than a
@@ -49,7 +49,7 @@ pub(crate) enum Framing {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Writer {
-    tcp: TcpStream,
+    line: Line,
     stream: Stream,
     framing: Framing,
     /// What has not left yet; only then is more taken from the stream.
@@ -60,8 +60,8 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// A stream whose head has not left.
-    pub(crate) fn new(tcp: TcpStream, head: Vec<u8>, framing: Framing, stream: Stream) -> Self {
-        Self { tcp, stream, framing, rest: VecDeque::from([head.into()]), ended: false, heard: 0 }
+    pub(crate) fn new(line: Line, head: Vec<u8>, framing: Framing, stream: Stream) -> Self {
+        Self { line, stream, framing, rest: VecDeque::from([head.into()]), ended: false, heard: 0 }
     }
 
     /// Whose stream it is.
@@ -77,7 +77,7 @@ impl Writer {
                 ready!(self.poll_rest(cx))?;
             }
             if self.ended {
-                return Pin::new(&mut self.tcp).poll_shutdown(cx);
+                return Pin::new(&mut self.line).poll_shutdown(cx);
             }
             let Some(due) = ready!(self.stream.poll_due(cx)) else {
                 self.ended = true;
@@ -87,7 +87,7 @@ impl Writer {
                 continue;
             };
             self.begin(cx, &due)?;
-            if due.pulled.drained && self.rest.is_empty() {
+            if due.pulled.drained && self.has_left() {
                 return Poll::Pending;
             }
         }
@@ -102,10 +102,15 @@ impl Writer {
             }
             None => CHUNK.with_borrow_mut(|chunk| self.copy(cx, due, chunk))?,
         }
-        if !self.rest.is_empty() {
+        if !self.has_left() {
             self.stream.seated.client.wire.waits(due.oldest());
         }
         Ok(())
+    }
+
+    /// Whether the kernel has all that was begun.
+    fn has_left(&self) -> bool {
+        self.rest.is_empty() && !self.line.holds()
     }
 
     fn share(&mut self, frame: &Bytes) {
@@ -128,7 +133,7 @@ impl Writer {
         };
         let mut bytes = &chunk[start..];
         if self.rest.is_empty()
-            && let Poll::Ready(written) = Pin::new(&mut self.tcp).poll_write(cx, bytes)
+            && let Poll::Ready(written) = Pin::new(&mut self.line).poll_write(cx, bytes)
         {
             bytes.advance(written?);
         }
@@ -142,16 +147,17 @@ impl Writer {
     }
 
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.rest.is_empty() {
+        if self.has_left() {
             return Poll::Ready(Ok(()));
         }
         while !self.rest.is_empty() {
             let pieces: SmallVec<[_; PIECES]> =
                 self.rest.iter().take(PIECES).map(|piece| IoSlice::new(piece)).collect();
-            let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &pieces))?;
+            let written = ready!(Pin::new(&mut self.line).poll_write_vectored(cx, &pieces))?;
             drop(pieces);
             self.advance(written)?;
         }
+        ready!(Pin::new(&mut self.line).poll_flush(cx))?;
         self.rest = VecDeque::new();
         self.stream.seated.client.wire.left();
         Poll::Ready(Ok(()))
@@ -178,7 +184,7 @@ impl Writer {
         let mut bytes = [MaybeUninit::uninit(); 64];
         while self.heard < HEARD {
             let mut buf = ReadBuf::uninit(&mut bytes);
-            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buf))?;
+            ready!(Pin::new(&mut self.line).poll_read(cx, &mut buf))?;
             match buf.filled().len() {
                 0 => return Poll::Ready(Ok(())),
                 more => self.heard += more,

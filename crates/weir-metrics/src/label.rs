@@ -62,6 +62,18 @@ labels! {
         LongPoll = "long-poll",
     }
 
+    /// How a TLS handshake ended.
+    Handshake("result") {
+        /// With a connection.
+        Ok = "ok",
+        /// One side refused the other, or went.
+        Failed = "failed",
+        /// The client took too long.
+        Timeout = "timeout",
+        /// The client spoke HTTP without TLS.
+        Plain = "plain",
+    }
+
     /// Why a connection of a client ended.
     Disconnect("reason") {
         /// The client left.

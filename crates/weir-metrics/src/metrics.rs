@@ -18,6 +18,7 @@ use crate::redis::Redis;
 use crate::registrar::Registrar;
 use crate::requests::Requests;
 use crate::resume::Resume;
+use crate::tls::Tls;
 
 /// Every series of one instance. Shared as an `Arc`; all methods take `&self`.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct Metrics {
     pub resume: Resume,
     /// The log and the window.
     pub log: Log,
+    /// TLS on the public listeners.
+    pub tls: Tls,
     redis: OnceLock<Redis>,
     registry: Registry,
 }
@@ -65,6 +68,7 @@ impl Metrics {
             events: Events::new(make, types),
             resume: Resume::new(make),
             log: Log::new(make),
+            tls: Tls::new(make),
             redis: OnceLock::new(),
             registry,
         }

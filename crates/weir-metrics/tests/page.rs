@@ -62,6 +62,7 @@ const SERIES: &[(&str, &str, &[&str])] = &[
         &["trimmed", "unknown-id", "overflow", "reader", "oversize", "reset"],
     ),
     ("weir_entries_lost_total", "", &[]),
+    ("weir_tls_handshakes_total", "result", &["ok", "failed", "timeout", "plain"]),
     ("weir_stream_maxlen", "", &[]),
     ("weir_window_events", "", &[]),
     ("weir_window_bytes", "", &[]),
@@ -74,6 +75,7 @@ const UNKNOWN: &[&str] = &[
     "weir_reader_lag_seconds",
     "weir_stream_length",
     "weir_stream_horizon_seconds",
+    "weir_tls_certificate_expiry_timestamp_seconds",
 ];
 
 const REDIS: &[&str] = &[

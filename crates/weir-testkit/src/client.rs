@@ -13,6 +13,7 @@ use crate::deadline::{DEADLINE, within};
 use crate::head::Head;
 use crate::raw::RawConn;
 use crate::stream::SseStream;
+use crate::trust::Trust;
 
 /// What stays as it is in a path segment or a query.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -21,12 +22,13 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
     addr: SocketAddr,
+    trust: Option<Trust>,
 }
 
 /// A request in the making.
 #[derive(Clone, Debug)]
 pub struct Request {
-    addr: SocketAddr,
+    to: Client,
     method: String,
     target: String,
     headers: Vec<(String, String)>,
@@ -50,13 +52,18 @@ pub struct Response {
 impl Client {
     /// A client of the server at `addr`. Nothing is sent yet.
     pub fn new(addr: SocketAddr) -> Self {
-        Self { addr }
+        Self { addr, trust: None }
+    }
+
+    /// A client of the server at `addr` that speaks TLS.
+    pub fn secure(addr: SocketAddr, trust: Trust) -> Self {
+        Self { addr, trust: Some(trust) }
     }
 
     /// A request of any method for `target`, a path with its query, which is sent as it is.
     pub fn request(&self, method: &str, target: &str) -> Request {
         Request {
-            addr: self.addr,
+            to: *self,
             method: method.to_owned(),
             target: target.to_owned(),
             headers: Vec::new(),
@@ -199,10 +206,13 @@ impl Request {
     /// As [`Self::send`].
     pub async fn open(&self) -> anyhow::Result<(RawConn, Head)> {
         let mut conn = match (self.receive_buffer, self.from) {
-            (Some(bytes), _) => RawConn::open_narrow(self.addr, bytes).await?,
-            (None, Some(from)) => RawConn::open_from(from, self.addr).await?,
-            (None, None) => RawConn::open(self.addr).await?,
+            (Some(bytes), _) => RawConn::open_narrow(self.to.addr, bytes).await?,
+            (None, Some(from)) => RawConn::open_from(from, self.to.addr).await?,
+            (None, None) => RawConn::open(self.to.addr).await?,
         };
+        if let Some(trust) = self.to.trust {
+            conn = conn.secure(trust).await?;
+        }
         conn.write(&self.encode()).await?;
         loop {
             let head = conn.read_head(self.deadline).await?;
@@ -220,7 +230,7 @@ impl Request {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         let given = |name: &str| self.headers.iter().any(|(have, _)| have.eq_ignore_ascii_case(name));
         if !given("host") {
-            head.push_str(&format!("host: {}\r\n", self.addr));
+            head.push_str(&format!("host: {}\r\n", self.to.addr));
         }
         if !given("content-length") && (!self.body.is_empty() || self.method != "GET") {
             head.push_str(&format!("content-length: {}\r\n", self.body.len()));

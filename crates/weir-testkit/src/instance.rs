@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::deadline::{DEADLINE, eventually};
 use crate::metrics::Metrics;
 use crate::program::{Output, Program, Signal, without_settings};
+use crate::trust::Trust;
 
 /// A free port of the loopback, chosen by the kernel.
 const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
@@ -72,6 +73,11 @@ impl Instance {
     /// A client of the public listener.
     pub fn client(&self) -> Client {
         Client::new(self.public)
+    }
+
+    /// A client of the public listener by TLS.
+    pub fn secure_client(&self, trust: Trust) -> Client {
+        Client::secure(self.public, trust)
     }
 
     /// A client of the admin listener.

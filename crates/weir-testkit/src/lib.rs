@@ -2,11 +2,12 @@
 //!
 //! In reading order:
 //! - [`redis`]: a private redis-server for one test, and several that are a cluster or watched by Sentinels
+//! - [`certificates`]: an authority for one test
 //! - [`mod@log_suite`]: what every backend of the event log must pass
 //! - [`sse`]: what a stream said, and what a clean server never says
 //! - [`deadline`]: waiting that ends
 //! - [`client`]: requests and answers, and [`stream`]: subscriptions; with the [`head`] and the [`body`] of an answer
-//! - [`raw`]: bare connections for hostile clients
+//! - [`raw`]: bare connections for hostile clients, by TCP or by TLS ([`trust`])
 //! - [`http2`]: the same for HTTP/2, frame by frame
 //! - [`beset`]: an instance among peers that mean harm, and what it counts of them: [`refusals`]
 //! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
@@ -19,6 +20,7 @@
 //! - [`workload`]: producers and clients that write down what they do
 //! - [`expect`]: what tests expect again and again; [`page`]: what the documents say
 
+pub mod certificates;
 pub mod log_suite;
 pub mod redis;
 pub mod sse;
@@ -31,6 +33,7 @@ pub mod head;
 pub mod http2;
 pub mod raw;
 pub mod stream;
+pub mod trust;
 
 mod lines;
 
@@ -66,3 +69,4 @@ pub use raw::{Closed, RawConn};
 pub use refusals::Refusals;
 pub use stream::{Next, SseStream};
 pub use token::Secret;
+pub use trust::{Trust, Version};

@@ -4,14 +4,18 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use bytes::{Bytes, BytesMut};
+use rustls::HandshakeKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use crate::deadline::{DEADLINE, within};
 use crate::head::Head;
+use crate::trust::Trust;
 
 /// How the other side ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +24,14 @@ pub enum Closed {
     Eof,
     /// It reset the connection (RST).
     Reset,
+    /// It closed its side without the goodbye of TLS, so nobody knows whether something is missing.
+    Truncated,
 }
 
-/// A TCP connection and what was received on it but not looked at.
+/// A connection by TCP or TLS and what was received on it but not looked at.
 #[derive(Debug)]
 pub struct RawConn {
-    socket: TcpStream,
+    socket: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     pub(crate) unread: BytesMut,
 }
 
@@ -36,6 +42,34 @@ impl RawConn {
     /// The connection is refused or not made within [`DEADLINE`].
     pub async fn open(addr: SocketAddr) -> anyhow::Result<Self> {
         Self::connect(TcpSocket::new_v4()?, addr).await
+    }
+
+    /// Speaks TLS from here on.
+    ///
+    /// # Errors
+    /// The handshake fails or is not done within [`DEADLINE`].
+    pub async fn secure(self, trust: Trust) -> anyhow::Result<Self> {
+        let Either::Left(tcp) = self.socket else { bail!("it speaks TLS already") };
+        let tls = within(DEADLINE, "shake hands", trust.connect(tcp)).await?;
+        Ok(Self { socket: Either::Right(Box::new(tls)), ..self })
+    }
+
+    /// The certificate that the server showed, where it speaks TLS.
+    pub fn certificate(&self) -> Option<Vec<u8>> {
+        let Either::Right(tls) = &self.socket else { return None };
+        tls.get_ref().1.peer_certificates()?.first().map(|certificate| certificate.to_vec())
+    }
+
+    /// Whether the handshake took up an earlier session.
+    pub fn is_resumed(&self) -> bool {
+        let Either::Right(tls) = &self.socket else { return false };
+        tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// The protocol that was agreed on by ALPN.
+    pub fn agreed(&self) -> Option<&[u8]> {
+        let Either::Right(tls) = &self.socket else { return None };
+        tls.get_ref().1.alpn_protocol()
     }
 
     /// Connects with a receive buffer of about `bytes`, so that a server notices early that nobody reads.
@@ -62,7 +96,7 @@ impl RawConn {
         let connect = async { Ok(socket.connect(addr).await?) };
         let socket = within(DEADLINE, format!("connect to {addr}"), connect).await?;
         socket.set_nodelay(true)?;
-        Ok(Self { socket, unread: BytesMut::new() })
+        Ok(Self { socket: Either::Left(socket), unread: BytesMut::new() })
     }
 
     /// Sends `bytes` as they are.
@@ -70,7 +104,10 @@ impl RawConn {
     /// # Errors
     /// The connection is gone, or the server takes nothing within [`DEADLINE`].
     pub async fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        let write = async { Ok(self.socket.write_all(bytes).await?) };
+        let write = async {
+            self.socket.write_all(bytes).await?;
+            Ok(self.socket.flush().await?)
+        };
         within(DEADLINE, format!("write {} bytes", bytes.len()), write).await
     }
 
@@ -87,7 +124,11 @@ impl RawConn {
     /// # Errors
     /// The connection is gone already.
     pub fn reset(self) -> anyhow::Result<()> {
-        self.socket.set_zero_linger().context("arrange for a reset")
+        let tcp = match &self.socket {
+            Either::Left(tcp) => tcp,
+            Either::Right(tls) => tls.get_ref().0,
+        };
+        tcp.set_zero_linger().context("arrange for a reset")
     }
 
     /// Receives once, as much as there is; `Some` once the server has closed.
@@ -99,6 +140,7 @@ impl RawConn {
             Ok(0) => Ok(Some(Closed::Eof)),
             Ok(_) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Some(Closed::Reset)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Some(Closed::Truncated)),
             Err(error) => Err(error).context("receive"),
         }
     }
@@ -130,7 +172,7 @@ impl RawConn {
                     return Ok(head);
                 }
                 if let Some(closed) = self.fill().await? {
-                    anyhow::bail!("closed ({closed:?}) after {:?}", self.unread);
+                    bail!("closed ({closed:?}) after {:?}", self.unread);
                 }
             }
         };

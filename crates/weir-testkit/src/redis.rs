@@ -1,6 +1,5 @@
 //! A private redis-server for one test, or several that belong together.
 
-mod certificates;
 mod cluster;
 mod options;
 mod sentinel;
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-pub use certificates::{Authority, Pair};
+pub use crate::certificates::{Authority, Pair};
 pub use cluster::RedisCluster;
 pub use options::{Options, Software};
 pub use sentinel::Sentinels;

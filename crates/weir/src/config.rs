@@ -22,6 +22,7 @@ use weir_http::admission::Limits;
 use weir_http::app::{AnonymousAccess, Refuse};
 use weir_http::cors::Origin;
 use weir_http::proxies::{Proxies, ProxyProtocol};
+use weir_http::tls::TlsFiles;
 
 use crate::args::serve::{AnonymousChoice, LogFormat, LogLevel, OverflowChoice, RefuseChoice, ServeArgs};
 use crate::args::value;
@@ -34,6 +35,7 @@ use weir_log::RedisAccess;
 #[derive(Clone, Debug)]
 pub(crate) struct ServeConfig {
     pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) tls: Option<TlsFiles>,
     pub(crate) admin_listen: SocketAddr,
     /// What admin calls need.
     pub(crate) admin_token: Option<AdminToken>,
@@ -109,6 +111,9 @@ pub(crate) enum ConfigError {
         "--proxy-protocol needs --trusted-proxy: name the load balancers whose header is believed, such as 10.0.0.0/8"
     )]
     ProxyProtocolWithoutProxy,
+    /// A certificate without its key, or the other way round.
+    #[error("--tls-cert and --tls-key belong together, and {0} is missing")]
+    HalfTls(&'static str),
     /// See [`BadRedis`].
     #[error(transparent)]
     Redis(#[from] BadRedis),
@@ -150,6 +155,7 @@ impl ServeConfig {
             tokens,
             proxies: proxies(args.trusted_proxy, args.proxy_protocol)?,
             log: LogSettings { format: args.log_format, level: args.log },
+            tls: tls(args.tls_cert, args.tls_key)?,
             listen: args.listen,
             admin_listen: args.admin_listen,
             stream: args.shared.stream,
@@ -218,6 +224,15 @@ fn admin_token(file: &Path) -> Result<AdminToken, ConfigError> {
     match std::fs::read_to_string(&file) {
         Ok(text) => AdminToken::parse(&text).map_err(|error| ConfigError::BadAdminToken { file, error }),
         Err(error) => Err(ConfigError::NoAdminToken { file, error }),
+    }
+}
+
+fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>, ConfigError> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(ConfigError::HalfTls("--tls-key")),
+        (None, Some(_)) => Err(ConfigError::HalfTls("--tls-cert")),
     }
 }
 

@@ -21,6 +21,7 @@ use weir_metrics::{BuildInfo, Metrics};
 use crate::config::ServeConfig;
 
 mod backend;
+mod certificate;
 mod pump;
 mod reload;
 mod signals;
@@ -53,6 +54,7 @@ pub(crate) fn run(config: ServeConfig) -> anyhow::Result<()> {
 
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("listen for signals")?;
+    let tls = config.tls.clone().map(certificate::open).transpose()?;
     let public = bind(&config.listen, Role::Public)?;
     let admin = bind(&[config.admin_listen], Role::Admin)?;
     let metrics = Arc::new(Metrics::new(build_info(), &config.metric_types));
@@ -61,13 +63,20 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let Backend { log, reader, redis } = Backend::open(&config, &metrics)?;
     let app = Arc::new(App::new(broker(&config), log, metrics, http(&config)));
     announce(&config, &public, &admin)?;
+    if let Some(tls) = &tls {
+        certificate::look(tls, &app);
+    }
     let stop = CancellationToken::new();
     let mut pump = tasks.spawn(pump::run(Arc::clone(&app), reader, (config.queue_events, stop.clone())));
     if let Some(hangup) = signals.hangup() {
         tasks.spawn(reload(&config, &app).run(hangup));
     }
     let server = Server::new(app);
-    for listener in public.into_iter().chain(admin) {
+    let public = public.into_iter().map(|listener| match &tls {
+        Some(tls) => listener.with_tls(tls),
+        None => listener,
+    });
+    for listener in public.chain(admin) {
         tasks.spawn(server.clone().accept(listener));
     }
     let log_close = log_close(&config);
@@ -175,6 +184,7 @@ fn announce(config: &ServeConfig, public: &[Listener], admin: &[Listener]) -> an
         admin = admin.join(","),
         instance = config.instance,
         version = env!("CARGO_PKG_VERSION"),
+        tls = config.tls.is_some(),
         log = if config.redis.is_some() { "redis" } else { "embedded" },
         "listening"
     );
@@ -185,13 +195,14 @@ fn announce(config: &ServeConfig, public: &[Listener], admin: &[Listener]) -> an
         );
     }
     if std::io::stderr().is_terminal() {
-        banner(&public[0], &admin[0]).context("write the banner")?;
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        banner((scheme, &public[0]), &admin[0]).context("write the banner")?;
     }
     Ok(())
 }
 
-fn banner(public: &str, admin: &str) -> std::io::Result<()> {
-    let url = format!("http://{public}/v1/sessions/demo/events");
+fn banner((scheme, public): (&str, &str), admin: &str) -> std::io::Result<()> {
+    let url = format!("{scheme}://{public}/v1/sessions/demo/events");
     writeln!(
         std::io::stderr(),
         "\n  subscribe  curl -N {url}\n  publish    curl -d 'hello' {url}\n  operators  http://{admin}/metrics  /readyz\n"

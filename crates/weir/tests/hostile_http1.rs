@@ -120,31 +120,33 @@ async fn heads_that_are_none_are_refused() -> anyhow::Result<()> {
     beset.ensure_unharmed().await
 }
 
+/// Targets that are no path of weir, however near they come.
+const UNKNOWN: [&str; 17] = [
+    "CONNECT example.com:443",
+    "OPTIONS *",
+    "GET livez",
+    "GET //livez",
+    "GET /livez/",
+    "GET /../livez",
+    "GET /./livez",
+    "GET /v1/../livez",
+    "GET /%6Civez",
+    "GET /%2e%2e/livez",
+    "GET /LIVEZ",
+    "GET /livez;v=1",
+    "GET /v1%2Fevents?session=a",
+    "GET /v1/sessions/a/b/events",
+    "GET /v1/sessions/../../livez",
+    "GET /etc/passwd",
+    "GET /metrics",
+];
+
 /// Whatever is asked of it, weir never becomes a proxy, a tunnel or another protocol, and decodes once.
 #[tokio::test]
 async fn targets_in_disguise_are_what_they_are() -> anyhow::Result<()> {
     let mut beset = Beset::start(WEIR, &[]).await?;
     let before = beset.refusals().await?;
-    let unknown = [
-        "CONNECT example.com:443",
-        "OPTIONS *",
-        "GET livez",
-        "GET //livez",
-        "GET /livez/",
-        "GET /../livez",
-        "GET /./livez",
-        "GET /v1/../livez",
-        "GET /%6Civez",
-        "GET /%2e%2e/livez",
-        "GET /LIVEZ",
-        "GET /livez;v=1",
-        "GET /v1%2Fevents?session=a",
-        "GET /v1/sessions/a/b/events",
-        "GET /v1/sessions/../../livez",
-        "GET /etc/passwd",
-        "GET /metrics",
-    ];
-    for target in unknown {
+    for target in UNKNOWN {
         let request = format!("{target} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         let answer = beset.expect(request.as_bytes(), 404, After::Open).await?;
         ensure!(code(&answer) == "unknown_path", "{target}: {answer}");
@@ -168,7 +170,7 @@ async fn targets_in_disguise_are_what_they_are() -> anyhow::Result<()> {
         beset.expect(get(&format!("/v1/events?{query}"), "").as_bytes(), 400, After::Open).await?;
     }
     let expected = [
-        ("request path", unknown.len() as u64),
+        ("request path", UNKNOWN.len() as u64),
         ("request method", methods.len() as u64),
         ("request parameter", sessions.len() as u64 + 6),
     ];

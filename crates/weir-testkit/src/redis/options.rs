@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::certificates::Pair;
+use crate::certificates::Pair;
 
 /// Which program is the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

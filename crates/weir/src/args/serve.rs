@@ -22,6 +22,12 @@ pub(crate) struct ServeArgs {
     /// Public address (repeatable): HTTP/1.1 and cleartext HTTP/2
     #[arg(long, env = "WEIR_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080", value_delimiter = ',', value_parser = value::address)]
     pub(crate) listen: Vec<SocketAddr>,
+    /// PEM file of the certificate, with its chain, that the public addresses show: they speak TLS then
+    #[arg(long, env = "WEIR_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// PEM file of the private key of that certificate
+    #[arg(long, env = "WEIR_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Address for metrics, health and admin calls
     #[arg(long, env = "WEIR_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8081", value_parser = value::address)]
     pub(crate) admin_listen: SocketAddr,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, date_time_ymd,
 };
 use tempfile::TempDir;
 
@@ -53,11 +53,20 @@ impl Authority {
     /// # Panics
     /// On a name that is none, and where no file can be written.
     pub fn issue(&self, names: &[&str]) -> Pair {
+        self.issue_until(names, 4096)
+    }
+
+    /// The same, from 2020 to the beginning of this year.
+    ///
+    /// # Panics
+    /// As [`Self::issue`].
+    pub fn issue_until(&self, names: &[&str], year: i32) -> Pair {
         let all: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(all).expect("names of hosts");
         params.distinguished_name.push(DnType::CommonName, names[0]);
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(year, 1, 1));
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("the authority signs");
         let write = |suffix: &str, text: String| {
