@@ -1,7 +1,7 @@
 //! Who may do what, by tokens: JSON Web Tokens that somebody else made, with what their holder may do in them.
 //!
 //! - [`tokens`]: takes a token from its text to a [`token::Token`], or to a [`denial::Denial`]
-//! - [`keyring`], [`key`]: the keys that tokens are checked with
+//! - [`keyring`], [`key`]: the keys that tokens are checked with; `spki`: as PEM files have them
 //! - `claims`, [`grants`]: what a token says, and which sessions that is
 //! - `carrier`: where a call carries its token
 //! - `crypto`: what signatures are checked with
@@ -17,3 +17,4 @@ pub(crate) mod carrier;
 
 mod claims;
 mod crypto;
+mod spki;

@@ -1,5 +1,7 @@
 //! Makes tokens, good ones and forged ones. It signs whatever it is given, which no library for tokens does.
 
+mod pair;
+
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,6 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
+
+pub use pair::{Kind, Pair};
 
 /// A secret in a file of its own, for `--jwt-secret-file`.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use weir_testkit::Secret;
 use weir_testkit::program::without_settings;
+use weir_testkit::token::{Kind, Pair};
 
 /// A weir with nothing of the tester's own environment that could matter.
 fn weir(args: &[&str]) -> Command {
@@ -316,6 +317,17 @@ fn key_files_of_no_use_are_named_and_not_shown() {
             short.flag()
         ),
     );
+    let public = |key: &std::path::Path| {
+        let ran = run(&mut weir(&["serve", "--jwt-public-key-file", key.to_str().unwrap()]));
+        assert_eq!((ran.status, ran.err.lines().count()), (Some(2), 1), "{ran:?}");
+        ran.err
+    };
+    let (ed25519, p384) = (Pair::new(Kind::Ed25519), Pair::new(Kind::P384));
+    assert!(public(ed25519.private()).contains(": it holds a private key, which nobody needs here: "));
+    assert!(public(p384.public()).contains(": a public key is RSA, ECDSA on the curve P-256"));
+    assert!(public(short.path()).contains(": it holds no public key in PEM (BEGIN PUBLIC KEY): "));
+    let swapped = run(&mut weir(&["serve", "--jwt-secret-file", ed25519.public().to_str().unwrap()]));
+    assert!(swapped.err.contains(": it is a PEM file and no secret: "), "{swapped:?}");
     let open = Secret::new();
     std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
     let ran = run(&mut weir(&["config", "--jwt-secret-file", open.flag()]));

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use jsonwebtoken::DecodingKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
 
-use super::crypto;
+use super::{crypto, spki};
 
 /// Fewest bytes of a secret: as many as the hash of HS256 has. What is shorter can be guessed from a single token.
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -14,6 +16,12 @@ pub const MIN_SECRET_BYTES: usize = 32;
 pub enum Algorithm {
     /// HMAC with SHA-256: whoever checks tokens can make them too.
     Hs256,
+    /// RSA, PKCS#1 1.5, with SHA-256.
+    Rs256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
 }
 
 impl Algorithm {
@@ -21,17 +29,24 @@ impl Algorithm {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hs256 => "HS256",
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
         }
     }
 
     /// Spelled exactly so: `none`, and whatever looks like one of these, is none of them.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Hs256].into_iter().find(|algorithm| algorithm.as_str() == text)
+        let known = [Self::Hs256, Self::Rs256, Self::Es256, Self::EdDsa];
+        known.into_iter().find(|algorithm| algorithm.as_str() == text)
     }
 
-    fn library(self) -> jsonwebtoken::Algorithm {
+    pub(super) fn library(self) -> jsonwebtoken::Algorithm {
         match self {
             Self::Hs256 => jsonwebtoken::Algorithm::HS256,
+            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Self::Es256 => jsonwebtoken::Algorithm::ES256,
+            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
         }
     }
 }
@@ -58,6 +73,23 @@ pub enum BadKey {
     /// A public key is no secret: whoever knows it could sign with it.
     #[error("it is a PEM file and no secret: a public key is given with --jwt-public-key-file")]
     PemSecret,
+    /// No PEM file of public keys.
+    #[error(
+        "it holds no public key in PEM (BEGIN PUBLIC KEY): `openssl pkey -in PRIVATE.pem -pubout` makes one of a private key, \
+         `openssl x509 -in CERTIFICATE.pem -pubkey -noout` of a certificate"
+    )]
+    NoPublicKey,
+    /// A private key is not to lie where only a public one is needed.
+    #[error(
+        "it holds a private key, which nobody needs here: `openssl pkey -in FILE -pubout` makes a public one of it"
+    )]
+    PrivateKey,
+    /// A key of another kind.
+    #[error("a public key is RSA, ECDSA on the curve P-256 (prime256v1), or Ed25519")]
+    Kind,
+    /// It could be broken.
+    #[error("an RSA key has 2048 to 8192 bits, this one has {0}")]
+    RsaBits(usize),
 }
 
 impl Key {
@@ -80,7 +112,24 @@ impl Key {
         Ok(Self::new(Algorithm::Hs256, DecodingKey::from_secret(secret)))
     }
 
-    fn new(algorithm: Algorithm, decoding: DecodingKey) -> Self {
+    /// Every public key of a PEM file. What each is for follows from the key.
+    ///
+    /// # Errors
+    /// [`BadKey`].
+    pub fn public(pem: &[u8]) -> Result<Vec<Self>, BadKey> {
+        if pem.trim_ascii().is_empty() {
+            return Err(BadKey::Empty);
+        }
+        if PrivateKeyDer::from_pem_slice(pem).is_ok() {
+            return Err(BadKey::PrivateKey);
+        }
+        let keys: Vec<_> = SubjectPublicKeyInfoDer::pem_slice_iter(pem)
+            .map(|der| der.map_err(|_| BadKey::NoPublicKey).and_then(|der| spki::read(&der)))
+            .collect::<Result<_, _>>()?;
+        if keys.is_empty() { Err(BadKey::NoPublicKey) } else { Ok(keys) }
+    }
+
+    pub(super) fn new(algorithm: Algorithm, decoding: DecodingKey) -> Self {
         crypto::provide();
         Self { id: None, algorithm, decoding }
     }

@@ -12,6 +12,9 @@ pub(crate) struct TokenArgs {
     /// File with a secret that HS256 tokens are checked with (repeatable, to change it)
     #[arg(long, env = "WEIR_JWT_SECRET_FILE", value_name = "FILE", value_delimiter = ',')]
     pub(crate) jwt_secret_file: Vec<PathBuf>,
+    /// PEM file with public keys that RS256, ES256 and EdDSA tokens are checked with (repeatable)
+    #[arg(long, env = "WEIR_JWT_PUBLIC_KEY_FILE", value_name = "FILE", value_delimiter = ',')]
+    pub(crate) jwt_public_key_file: Vec<PathBuf>,
     /// Whom tokens are made for (repeatable): one of these has to stand in their claim aud
     #[arg(long, env = "WEIR_JWT_AUDIENCE", value_name = "NAME", value_delimiter = ',', value_parser = value::name)]
     pub(crate) jwt_audience: Vec<String>,

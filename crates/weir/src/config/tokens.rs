@@ -18,6 +18,7 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct TokenConfig {
     secrets: Vec<PathBuf>,
+    public_keys: Vec<PathBuf>,
     rules: Rules,
     cookie: String,
     /// What the files held at start.
@@ -52,6 +53,7 @@ impl TokenConfig {
     pub(crate) fn new(args: &TokenArgs) -> Result<Self, BadKeyFile> {
         let mut config = Self {
             secrets: args.jwt_secret_file.clone(),
+            public_keys: args.jwt_public_key_file.clone(),
             rules: Rules { audience: args.jwt_audience.clone(), issuer: args.jwt_issuer.clone() },
             cookie: args.token_cookie.clone(),
             keys: Vec::new(),
@@ -70,7 +72,11 @@ impl TokenConfig {
     /// # Errors
     /// [`BadKeyFile`].
     pub(crate) fn read_keys(&self) -> Result<Vec<Key>, BadKeyFile> {
-        self.secrets.iter().map(|file| read(("jwt-secret-file", file), Key::secret)).collect()
+        let secret = |bytes: &[u8]| Key::secret(bytes).map(|key| vec![key]);
+        let secrets = self.secrets.iter().map(|file| read(("jwt-secret-file", file), secret));
+        let public = self.public_keys.iter().map(|file| read(("jwt-public-key-file", file), Key::public));
+        let keys: Vec<Vec<Key>> = secrets.chain(public).collect::<Result<_, _>>()?;
+        Ok(keys.into_iter().flatten().collect())
     }
 
     /// Files with secrets that every user of this machine can read.
@@ -88,10 +94,10 @@ impl TokenConfig {
 
 fn read(
     (flag, file): (&'static str, &PathBuf),
-    parse: impl FnOnce(&[u8]) -> Result<Key, BadKey>,
-) -> Result<Key, BadKeyFile> {
-    let key = contents(file).and_then(|bytes| Ok(parse(&bytes)?));
-    key.map_err(|cause| BadKeyFile { flag, file: file.clone(), cause })
+    parse: impl FnOnce(&[u8]) -> Result<Vec<Key>, BadKey>,
+) -> Result<Vec<Key>, BadKeyFile> {
+    let keys = contents(file).and_then(|bytes| Ok(parse(&bytes)?));
+    keys.map_err(|cause| BadKeyFile { flag, file: file.clone(), cause })
 }
 
 fn contents(file: &Path) -> Result<Vec<u8>, BadFile> {
@@ -107,6 +113,7 @@ mod tests {
     fn args(files: &[&Path]) -> TokenArgs {
         TokenArgs {
             jwt_secret_file: files.iter().map(|file| file.to_path_buf()).collect(),
+            jwt_public_key_file: Vec::new(),
             jwt_audience: Vec::new(),
             jwt_issuer: Vec::new(),
             token_cookie: "weir_token".to_owned(),
