@@ -83,6 +83,8 @@ pub enum Refusal {
     Ip,
     /// As many clients of one subject as `--max-connections-per-subject` allows.
     Subject,
+    /// Clients of one address or subject come faster than `--connect-rate` allows.
+    Rate,
     /// The instance is shutting down.
     Draining,
     /// The window has not been loaded within the time a client is held.
@@ -91,7 +93,8 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 5] = [Self::Limit, Self::Ip, Self::Subject, Self::Draining, Self::Starting];
+    pub const ALL: [Self; 6] =
+        [Self::Limit, Self::Ip, Self::Subject, Self::Rate, Self::Draining, Self::Starting];
 
     /// As it stands on the wire and in the metric label `reason`.
     pub fn as_str(self) -> &'static str {
@@ -99,6 +102,7 @@ impl Refusal {
             Self::Limit => "limit",
             Self::Ip => "ip",
             Self::Subject => "subject",
+            Self::Rate => "rate",
             Self::Draining => "draining",
             Self::Starting => "starting",
         }

@@ -10,6 +10,7 @@ use weir_core::notice::Refusal;
 use crate::call::Caller;
 use crate::places::{Network, Place, Places};
 use crate::proxies::Proxies;
+use crate::rates::{Rate, Rates, Who};
 
 /// Connections that an address may have besides twice as many as it may have clients. A client takes one, and whoever
 /// publishes, or is told to come back later, needs one, too.
@@ -24,6 +25,23 @@ pub struct Limits {
     pub clients_per_ip: Option<usize>,
     /// Most clients at once of one subject.
     pub clients_per_subject: Option<usize>,
+    /// How fast clients may come, of one address and of one subject.
+    pub connect_rate: Option<Rate>,
+    /// How fast events may be published, by one subject, or by one address without one.
+    pub publish_rate: Option<Rate>,
+}
+
+impl Limits {
+    /// So many clients at once and no other limit.
+    pub fn of_clients(clients: usize) -> Self {
+        Self {
+            clients,
+            clients_per_ip: None,
+            clients_per_subject: None,
+            connect_rate: None,
+            publish_rate: None,
+        }
+    }
 }
 
 /// Why somebody is not let in, and after which time there may be room.
@@ -46,6 +64,8 @@ pub(crate) struct Admission {
     ips: Option<Arc<Places<Network>>>,
     subjects: Option<Arc<Places<Arc<str>>>>,
     connections: Option<Arc<Places<Network>>>,
+    connects: Option<Rates>,
+    publishes: Option<Rates>,
 }
 
 /// A client's place; it is given back when it is dropped.
@@ -68,16 +88,35 @@ impl Admission {
             ips: limits.clients_per_ip.map(Places::new),
             subjects: limits.clients_per_subject.map(Places::new),
             connections: limits.clients_per_ip.map(connections),
+            connects: limits.connect_rate.map(Rates::new),
+            publishes: limits.publish_rate.map(Rates::new),
         }
     }
 
     /// A client's place, taken before anything is awaited, so that no two take the last one.
     pub(crate) fn client(&self, caller: &Caller) -> Result<Admitted, TurnedAway> {
-        let subject = caller.subject().map(Arc::from);
+        let (network, subject) = (Network::of(caller.address), caller.subject().map(Arc::<str>::from));
+        if let Some(rates) = &self.connects {
+            let both = [Some(Who::Network(network)), subject.clone().map(Who::Subject)];
+            let passed = both.into_iter().flatten().try_for_each(|who| rates.pass(&who));
+            passed.map_err(|wait| TurnedAway { why: Refusal::Rate, wait })?;
+        }
         let subject = taken(self.subjects.as_ref().zip(subject), Refusal::Subject)?;
-        let ip = taken(self.ips.as_ref().zip(Some(Network::of(caller.address))), Refusal::Ip)?;
+        let ip = taken(self.ips.as_ref().zip(Some(network)), Refusal::Ip)?;
         let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| Refusal::Limit)?;
         Ok(Admitted { _room: room, _ip: ip, _subject: subject })
+    }
+
+    /// Lets a publish begin, or says after which time it may.
+    pub(crate) fn publish(&self, caller: &Caller) -> Result<(), Duration> {
+        self.publishes.as_ref().map_or(Ok(()), |rates| rates.pass(&publisher(caller)))
+    }
+
+    /// A publish that was let begin has so many events.
+    pub(crate) fn publishes(&self, caller: &Caller, events: usize) {
+        if let Some(rates) = &self.publishes {
+            rates.charge(&publisher(caller), events.saturating_sub(1));
+        }
     }
 
     /// The place of a connection, before it has said anything; `Err` where its address has too many. A trusted proxy may
@@ -87,6 +126,13 @@ impl Admission {
             return Ok(None);
         }
         taken(self.connections.as_ref().zip(Some(Network::of(address))), Refusal::Ip)
+    }
+}
+
+fn publisher(caller: &Caller) -> Who {
+    match caller.subject() {
+        Some(subject) => Who::Subject(subject.into()),
+        None => Who::Network(Network::of(caller.address)),
     }
 }
 

@@ -292,6 +292,7 @@ pub(crate) fn rejected(why: Refusal) -> Rejected {
         Refusal::Limit => Rejected::Limit,
         Refusal::Ip => Rejected::Ip,
         Refusal::Subject => Rejected::Subject,
+        Refusal::Rate => Rejected::Rate,
         Refusal::Draining => Rejected::Draining,
         Refusal::Starting => Rejected::Starting,
     }

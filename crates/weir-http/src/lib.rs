@@ -11,7 +11,7 @@
 //! - `router`, [`path`], `query`, `call`, `access`: which call it is, who makes it, and whether it may be made
 //! - [`auth`]: the tokens that say so
 //! - [`cors`], `headers`: what browsers are told, and let pages see
-//! - [`admission`], `places`: how many are let in
+//! - [`admission`], `places`, [`rates`]: how many are let in, and how fast
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
 //! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not
@@ -30,6 +30,7 @@ pub mod drain;
 pub mod health;
 pub mod path;
 pub mod proxies;
+pub mod rates;
 pub mod server;
 pub mod stage;
 pub mod tls;

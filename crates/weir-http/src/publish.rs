@@ -57,6 +57,7 @@ async fn publish_one(call: Call<'_>, body: Incoming, session: Session) -> Result
     let Call { app, parts, .. } = call;
     let caller = call.caller(Action::Publish).await?;
     caller.may(Action::Publish, [&session])?;
+    let body = let_begin(call, &caller, body).await?;
     check_coding(&parts.headers)?;
     let Labels { kind, key, snapshot } = Labels::parse(Query(parts.uri.query().unwrap_or_default()))?;
     let most = app.config.max_event_bytes;
@@ -74,6 +75,7 @@ async fn publish_one(call: Call<'_>, body: Incoming, session: Session) -> Result
 async fn publish_batch(call: Call<'_>, body: Incoming) -> Result<Appended, Problem> {
     let Call { app, parts, .. } = call;
     let caller = call.caller(Action::Publish).await?;
+    let body = let_begin(call, &caller, body).await?;
     check_coding(&parts.headers)?;
     let syntax = batch::Syntax::of(&parts.headers)?;
     let data = read(&parts.headers, body, batch::MAX_BYTES, "a batch").await?;
@@ -81,6 +83,19 @@ async fn publish_batch(call: Call<'_>, body: Incoming) -> Result<Appended, Probl
     let events = batch::parse(syntax, text, app.config.max_event_bytes)?;
     caller.may(Action::Publish, events.iter().map(|event| &event.session))?;
     append(app, &parts.headers, &events, &caller).await
+}
+
+/// Gives the body back where the caller may publish now.
+async fn let_begin(call: Call<'_>, caller: &Caller, body: Incoming) -> Result<Incoming, Problem> {
+    let Err(wait) = call.app.admission.publish(caller) else { return Ok(body) };
+    if !call.parts.headers.contains_key(EXPECT) {
+        discard(body).await;
+    }
+    Err(Problem::limited(
+        "rate",
+        "events are published faster from here than they may be: come back later",
+        wait,
+    ))
 }
 
 /// Bodies are taken as they are: nothing is unpacked that could unpack to more than was sent.
@@ -100,6 +115,7 @@ async fn append(
     events: &[NewEvent],
     caller: &Caller,
 ) -> Result<Appended, Problem> {
+    app.admission.publishes(caller, events.len());
     let idempotency = idempotency(headers, events, caller)?;
     let appended = app.log.append(events, idempotency.as_ref()).await;
     // Whoever waits for the event waits longer than whoever sent it, so the way of a few deliveries comes before the answer.
@@ -218,6 +234,7 @@ fn outcome(result: &Result<Appended, Problem>) -> PublishResult {
         Ok(Appended::Written(_)) => PublishResult::Ok,
         Ok(Appended::Duplicate(_)) => PublishResult::Duplicate,
         Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => PublishResult::Unavailable,
+        Err(problem) if problem.status == StatusCode::TOO_MANY_REQUESTS => PublishResult::Limited,
         Err(problem) if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&problem.status) => {
             PublishResult::Denied
         }

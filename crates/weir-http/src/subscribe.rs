@@ -137,6 +137,9 @@ pub(crate) fn refused(TurnedAway { why, wait }: TurnedAway) -> Problem {
             let detail = "this subject has as many clients as it may have: close one, or use one connection for several sessions";
             Problem::limited("subject", detail, wait)
         }
+        Refusal::Rate => {
+            Problem::limited("rate", "clients come faster from here than they may: come back later", wait)
+        }
         Refusal::Draining => {
             Problem::unavailable("draining", "this instance is going away: try again elsewhere")
         }

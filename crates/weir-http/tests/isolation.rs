@@ -65,7 +65,7 @@ impl Front {
             stall_timeout: Duration::from_secs(30),
             overflow: Overflow::CatchUp,
             max_event_bytes: 1 << 16,
-            limits: Limits { clients: 100, clients_per_ip: None, clients_per_subject: None },
+            limits: Limits::of_clients(100),
             max_sessions_per_connection: 10,
             max_connection_age: None,
             refuse: Refuse::Soft,

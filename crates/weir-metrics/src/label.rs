@@ -102,6 +102,8 @@ labels! {
         Ip = "ip",
         /// `--max-connections-per-subject` is reached.
         Subject = "subject",
+        /// It came faster than `--connect-rate`.
+        Rate = "rate",
         /// The instance is draining.
         Draining = "draining",
         /// The window was not loaded in time.
@@ -140,6 +142,8 @@ labels! {
         Invalid = "invalid",
         /// The publisher may not publish; nothing was written.
         Denied = "denied",
+        /// The publisher has published as much as it may for now; nothing was written.
+        Limited = "limited",
         /// The log did not take it, or did not say whether it did.
         Unavailable = "unavailable",
         /// A repeat under its idempotency key; nothing was written again.

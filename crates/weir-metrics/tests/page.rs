@@ -29,10 +29,10 @@ const SERIES: &[(&str, &str, &[&str])] = &[
     (
         "weir_connections_rejected_total",
         "reason",
-        &["limit", "ip", "subject", "draining", "starting", "auth"],
+        &["limit", "ip", "subject", "rate", "draining", "starting", "auth"],
     ),
     ("weir_connection_duration_seconds_count", "", &[]),
-    ("weir_publishes_total", "result", &["ok", "invalid", "denied", "unavailable", "duplicate"]),
+    ("weir_publishes_total", "result", &["ok", "invalid", "denied", "limited", "unavailable", "duplicate"]),
     ("weir_publish_duration_seconds_count", "", &[]),
     (
         "weir_requests_rejected_total",

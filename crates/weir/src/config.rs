@@ -266,6 +266,8 @@ fn limits(args: &ServeArgs, files: FdLimit) -> Limits {
         clients: args.max_connections.unwrap_or_else(|| files.connections()),
         clients_per_ip: args.max_connections_per_ip.0,
         clients_per_subject: args.max_connections_per_subject.0,
+        connect_rate: args.connect_rate.0,
+        publish_rate: args.publish_rate.0,
     }
 }
 

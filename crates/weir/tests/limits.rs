@@ -8,7 +8,8 @@ use anyhow::{Context as _, ensure};
 use futures_util::future::join_all;
 use weir_testkit::sse::Item;
 use weir_testkit::{
-    Client, Closed, DEADLINE, End, Instance, Next, Output, Program, RawConn, SseStream, eventually, expect,
+    Client, Closed, DEADLINE, End, Instance, Next, Output, Program, RawConn, Response, SseStream, eventually,
+    expect,
 };
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -185,5 +186,108 @@ async fn streams_of_one_connection_are_clients_each() -> anyhow::Result<()> {
     drop(node);
     sockets(&weir, 0.0).await?;
     weir.client().subscribe("s").await?;
+    Ok(())
+}
+
+fn retry_after(answer: &Response) -> anyhow::Result<u64> {
+    Ok(answer.head.header("retry-after").context("no Retry-After")?.parse()?)
+}
+
+#[tokio::test]
+async fn clients_come_as_fast_as_they_may() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--connect-rate", "3/m"]).await?;
+    let client = weir.client();
+    let mut first = client.subscribe("s").await?;
+    let poll = client.get("/v1/sessions/s/events?wait=0").send().await?;
+    assert_eq!(poll.status(), 200);
+    drop(client.subscribe("s").await?);
+    // Who was here before has left, and is counted all the same. There is room again after 20 s.
+    let soft = refused_softly(client, "rate").await?;
+    assert!((15..40).contains(&soft.as_secs()), "{soft:?}");
+    let poll = client.get("/v1/sessions/s/events?wait=0").send().await?;
+    expect::problem(&poll, 429, "rate")?;
+    assert!((15..40).contains(&retry_after(&poll)?), "{poll:?}");
+    assert_eq!(rejected(&weir, "rate").await?, 2.0);
+    // Others may, and publishing is something else.
+    served(client, OTHER).await?;
+    client.publish("s", "x").await?;
+    assert_eq!(first.next_data(1).await?, ["x"]);
+
+    let weir = Instance::start(WEIR, &["--connect-rate", "1/m", "--refuse", "503"]).await?;
+    weir.client().subscribe("s").await?;
+    let answer = weir.client().events("s").send().await?;
+    expect::problem(&answer, 503, "rate")?;
+    assert!(retry_after(&answer)? > 40, "{answer:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_waits_may_come_again() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--connect-rate", "4", "--publish-rate", "4"]).await?;
+    let mut refused = 0;
+    for _ in 0..2 {
+        eventually(DEADLINE, async || {
+            let mut stream = weir.client().events("s").subscribe().await?;
+            let event = stream.next_event().await?.event;
+            refused += usize::from(event == "weir.refused");
+            ensure!(event == "weir.refused", "{event}");
+            Ok(())
+        })
+        .await?;
+        eventually(DEADLINE, async || weir.client().subscribe("s").await).await?;
+    }
+    for _ in 0..12 {
+        eventually(DEADLINE, async || weir.client().publish("s", "x").await).await?;
+    }
+    assert!(refused >= 2);
+    Ok(())
+}
+
+async fn published(weir: &Instance, result: &str) -> anyhow::Result<f64> {
+    let value = weir.metrics().await?.value("weir_publishes_total", &[("result", result)]);
+    value.with_context(|| format!("no result {result}"))
+}
+
+#[tokio::test]
+async fn events_are_published_as_fast_as_they_may() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--publish-rate", "3/m"]).await?;
+    let client = weir.client();
+    let mut stream = client.subscribe("s").await?;
+    for data in ["a", "b", "c"] {
+        client.publish("s", data).await?;
+    }
+    // A body that never comes is not waited for.
+    let mut conn = RawConn::open(weir.public()).await?;
+    let head = "POST /v1/sessions/s/events HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    conn.write(head.as_bytes()).await?;
+    assert_eq!(conn.read_head(DEADLINE).await?.status, 429);
+    // The answer arrives though the body is large.
+    let answer = client.event("s").body("x".repeat(200_000)).send().await?;
+    expect::problem(&answer, 429, "rate")?;
+    assert!((15..30).contains(&retry_after(&answer)?), "{answer:?}");
+    assert_eq!((published(&weir, "ok").await?, published(&weir, "limited").await?), (3.0, 2.0));
+    client.event("s").from(OTHER).body("d").send().await?.event_id()?;
+    assert_eq!(stream.next_data(4).await?, ["a", "b", "c", "d"]);
+    Ok(())
+}
+
+/// A batch is never too large for a rate; it is paid for afterwards.
+#[tokio::test]
+async fn a_batch_counts_its_events() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--publish-rate", "10/m"]).await?;
+    let batch = async || {
+        let lines = "{\"session\":\"s\",\"data\":1}\n".repeat(100);
+        weir.client()
+            .post("/v1/events")
+            .header("content-type", "application/x-ndjson")
+            .body(lines)
+            .send()
+            .await
+    };
+    assert_eq!(batch().await?.status(), 201);
+    let answer = batch().await?;
+    expect::problem(&answer, 429, "rate")?;
+    // A hundred were done and ten may be, at one in six seconds.
+    assert!((530..=552).contains(&retry_after(&answer)?), "{answer:?}");
     Ok(())
 }

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use ipnet::IpNet;
 use weir_core::{EventType, Session};
 use weir_http::cors::Origin;
+use weir_http::rates::Rate;
 
 use super::redis::RedisArgs;
 use super::tokens::TokenArgs;
@@ -85,6 +86,12 @@ pub(crate) struct ServeArgs {
     /// Most clients at once of one subject
     #[arg(long, env = "WEIR_MAX_CONNECTIONS_PER_SUBJECT", value_name = "N", default_value = "off", value_parser = value::count_or_off)]
     pub(crate) max_connections_per_subject: OrOff<usize>,
+    /// How fast clients may come, of one address and of one subject
+    #[arg(long, env = "WEIR_CONNECT_RATE", value_name = "RATE", default_value = "off", value_parser = value::rate_or_off)]
+    pub(crate) connect_rate: OrOff<Rate>,
+    /// How fast events may be published, by one subject, or by one address without one
+    #[arg(long, env = "WEIR_PUBLISH_RATE", value_name = "RATE", default_value = "off", value_parser = value::rate_or_off)]
+    pub(crate) publish_rate: OrOff<Rate>,
     /// Most sessions on one connection
     #[arg(long, env = "WEIR_MAX_SESSIONS_PER_CONNECTION", value_name = "N", default_value = "64", value_parser = value::count)]
     pub(crate) max_sessions_per_connection: usize,

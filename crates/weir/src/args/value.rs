@@ -1,9 +1,11 @@
 //! Typed values, and what is wrong with a text that is none.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
+use weir_http::rates::Rate;
 
 /// Why a text is no value. It says what a right one looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +30,9 @@ pub(crate) enum BadValue {
     /// Neither a count nor `off`.
     #[error("it is a whole number of at least 1, or off")]
     CountOrOff,
+    /// Neither a rate nor `off`.
+    #[error("a rate is a whole number within a second or a minute, such as 20, 20/s or 100/m, or off")]
+    RateOrOff,
     /// Not a number of seconds.
     #[error("it is a whole number of seconds from 1 to 4294967295")]
     Seconds,
@@ -128,6 +133,21 @@ pub(crate) fn count_or_off(text: &str) -> Result<OrOff<usize>, BadValue> {
         return Ok(OrOff(None));
     }
     count(text).map(|number| OrOff(Some(number))).map_err(|_| BadValue::CountOrOff)
+}
+
+/// `N`, `N/s` or `N/m`: so many within a second or a minute; or `off`, or `0` for the same.
+pub(crate) fn rate_or_off(text: &str) -> Result<OrOff<Rate>, BadValue> {
+    if matches!(text, "off" | "0") {
+        return Ok(OrOff(None));
+    }
+    let (number, unit) = split(text).ok_or(BadValue::RateOrOff)?;
+    let within = match unit {
+        "" | "/s" => Duration::from_secs(1),
+        "/m" => Duration::from_mins(1),
+        _ => return Err(BadValue::RateOrOff),
+    };
+    let count = u32::try_from(number).ok().and_then(NonZeroU32::new).ok_or(BadValue::RateOrOff)?;
+    Ok(OrOff(Some(Rate { count, within })))
 }
 
 /// A whole number of seconds, at least 1.
@@ -253,6 +273,20 @@ mod tests {
             assert_eq!(count(bad), Err(BadValue::Count), "{bad}");
         }
         assert_eq!(seconds("4294967296"), Err(BadValue::Seconds));
+    }
+
+    #[test]
+    fn rates() {
+        for (text, count, secs) in
+            [("20", 20, 1), ("20/s", 20, 1), ("100/m", 100, 60), ("4294967295", u32::MAX, 1)]
+        {
+            let rate = Rate { count: NonZeroU32::new(count).unwrap(), within: Duration::from_secs(secs) };
+            assert_eq!(rate_or_off(text), Ok(OrOff(Some(rate))), "{text}");
+        }
+        assert_eq!((rate_or_off("off"), rate_or_off("0")), (Ok(OrOff(None)), Ok(OrOff(None))));
+        for bad in ["", "0/s", "20/h", "20 /s", "-1", "1.5", "4294967296", "fast"] {
+            assert_eq!(rate_or_off(bad), Err(BadValue::RateOrOff), "{bad}");
+        }
     }
 
     #[test]

@@ -153,7 +153,7 @@ mod tests {
             stall_timeout: second,
             overflow: Overflow::CatchUp,
             max_event_bytes: 1 << 16,
-            limits: Limits { clients: 10, clients_per_ip: None, clients_per_subject: None },
+            limits: Limits::of_clients(10),
             max_sessions_per_connection: 10,
             max_connection_age: None,
             refuse: Refuse::Soft,
