@@ -10,7 +10,7 @@ use weir_testkit::{Instance, Secret, expect};
 use crate::WEIR;
 
 fn name(file: &Path) -> &str {
-    file.to_str().unwrap()
+    file.to_str().expect("a temporary path is text")
 }
 
 async fn publish(weir: &Instance, token: &str) -> anyhow::Result<weir_testkit::Response> {
