@@ -16,6 +16,7 @@ use weir_http::app::{App, HttpConfig};
 use weir_http::cors::Cors;
 use weir_http::drain::{DrainPlan, Drained, drain, obey};
 use weir_http::server::{Listener, Role, Server};
+use weir_http::tls::Tls;
 use weir_metrics::{BuildInfo, Metrics};
 
 use crate::config::ServeConfig;
@@ -69,7 +70,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut pump = tasks.spawn(pump::run(Arc::clone(&app), reader, (config.queue_events, stop.clone())));
     if let Some(hangup) = signals.hangup() {
-        tasks.spawn(reload(&config, &app).run(hangup));
+        tasks.spawn(reload(&config, &app, tls.as_ref()).run(hangup));
     }
     let server = Server::new(app);
     let public = public.into_iter().map(|listener| match &tls {
@@ -99,12 +100,16 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
 }
 
 /// What SIGHUP has read anew.
-fn reload(config: &ServeConfig, app: &Arc<App>) -> Reload {
-    let (tokens, app) = (config.tokens.clone(), Arc::clone(app));
-    Reload::default().with("keys for tokens", move || {
-        app.config.tokens.keyring.replace_files(tokens.read_keys()?);
+fn reload(config: &ServeConfig, app: &Arc<App>, tls: Option<&Arc<Tls>>) -> Reload {
+    let (tokens, holder) = (config.tokens.clone(), Arc::clone(app));
+    let keys = Reload::default().with("keys for tokens", move || {
+        holder.config.tokens.keyring.replace_files(tokens.read_keys()?);
         Ok(())
-    })
+    });
+    match tls {
+        Some(tls) => certificate::reload(keys, tls, app),
+        None => keys,
+    }
 }
 
 fn bind(addresses: &[SocketAddr], role: Role) -> anyhow::Result<Vec<Listener>> {

@@ -367,3 +367,52 @@ async fn what_clients_or_neighbours_will_abuse_is_warned_about() -> anyhow::Resu
     ensure!(!again.log().join("\n").contains("can be read"), "{:?}", again.log());
     Ok(())
 }
+
+impl Secured {
+    /// The certificate that a new connection is shown.
+    async fn shown(&self) -> anyhow::Result<Vec<u8>> {
+        self.connect(&[]).await?.certificate().context("a certificate")
+    }
+
+    async fn said(&self, what: &str, times: usize) -> anyhow::Result<()> {
+        eventually(DEADLINE, async || {
+            let log = self.weir.log();
+            let said = log.iter().filter(|line| line.contains(what) && line.contains("certificate")).count();
+            ensure!(said == times, "{said} of {times}: {}", log.join("\n"));
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_to_those_who_come_and_a_bad_one_to_nobody() -> anyhow::Result<()> {
+    let secured = Secured::start(&[]).await?;
+    let mut stream = secured.client().subscribe("s").await?;
+    let first = secured.shown().await?;
+    // Into the same files.
+    secured.authority.issue(&["localhost", "127.0.0.1"]);
+    ensure!(secured.shown().await? == first, "read before anybody asked");
+    secured.weir.signal(Signal::HUP)?;
+    secured.said("read anew", 1).await?;
+    let second = secured.shown().await?;
+    ensure!(second != first);
+
+    // The file of the key is already that of another certificate, or is being written.
+    let key = fs::read(&secured.pair.key)?;
+    let bad = [fs::read(secured.authority.issue(&["other"]).key)?, key[..key.len() / 2].to_vec(), Vec::new()];
+    for (nth, bad) in bad.into_iter().enumerate() {
+        fs::write(&secured.pair.key, bad)?;
+        secured.weir.signal(Signal::HUP)?;
+        secured.said("kept as it was", nth + 1).await?;
+        ensure!(secured.shown().await? == second);
+    }
+    fs::write(&secured.pair.key, key)?;
+    secured.weir.signal(Signal::HUP)?;
+    secured.said("\"read anew", 2).await?;
+
+    // Whoever was there before all that has noticed nothing.
+    secured.client().publish("s", "still here").await?;
+    ensure!(stream.next_data(1).await? == ["still here"]);
+    Ok(())
+}

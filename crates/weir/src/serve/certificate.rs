@@ -6,6 +6,8 @@ use anyhow::Context as _;
 use weir_http::app::App;
 use weir_http::tls::{Tls, TlsFiles};
 
+use super::reload::Reload;
+
 /// Reads it at start.
 pub(super) fn open(files: TlsFiles) -> anyhow::Result<Arc<Tls>> {
     Tls::open(files).map(Arc::new).context("--tls-cert, --tls-key")
@@ -17,4 +19,14 @@ pub(super) fn look(tls: &Tls, app: &App) {
         tracing::warn!("{doubt}");
     }
     app.metrics.tls.certificate_expiry.set_count(tls.expires_secs());
+}
+
+/// Has it read anew with the rest. A connection that is open goes on with the one it began with.
+pub(super) fn reload(rest: Reload, tls: &Arc<Tls>, app: &Arc<App>) -> Reload {
+    let (tls, app) = (Arc::clone(tls), Arc::clone(app));
+    rest.with("certificate", move || {
+        tls.reload()?;
+        look(&tls, &app);
+        Ok(())
+    })
 }
