@@ -94,6 +94,11 @@ impl Client {
         self.post(&events_path(session))
     }
 
+    /// A request of any method for a session's snapshot.
+    pub fn snapshot(&self, method: &str, session: &str) -> Request {
+        self.request(method, &format!("/v1/sessions/{}/snapshot", utf8_percent_encode(session, ENCODED)))
+    }
+
     /// Opens the stream of one session and waits for its `weir.connected`, after which nothing published is missed.
     ///
     /// # Errors
