@@ -64,7 +64,7 @@ impl Caller {
 
     /// When what proves that expires, as Unix time.
     pub(crate) fn expires_secs(&self) -> Option<u64> {
-        None
+        Some(self.token.as_ref()?.expires_secs)
     }
 
     /// Whether the caller may do this to all of these sessions; one that is forbidden refuses the whole call.
