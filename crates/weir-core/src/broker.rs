@@ -100,6 +100,8 @@ impl Broker {
             }
             Feed::Down(_) => self.degrade(Some(time)),
             Feed::Restored => self.degrade(None),
+            // For those who know whose tokens clients have.
+            Feed::Revoked(_) => Tally::default(),
         }
     }
 
@@ -256,7 +258,7 @@ impl Broker {
             Content::Malformed(Malformed::Oversize, Some(session)) => {
                 Some(Step::Oversize(window.push_oversize(entry.id, session.clone()), entry.id, session))
             }
-            Content::Malformed(..) | Content::Internal => {
+            Content::Malformed(..) | Content::Internal | Content::Revoked(_) => {
                 window.skip(entry.id);
                 None
             }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::event::{Event, EventParts};
 use crate::id::EventId;
 use crate::name::{EventType, Key, Session};
+use crate::revocation::Revocation;
 
 /// One entry as a reader hands it on.
 #[derive(Clone, Debug)]
@@ -25,8 +26,10 @@ pub enum Content {
     Event(Arc<Event>),
     /// It cannot be delivered: counted and skipped. An oversize one with a readable session is announced to it.
     Malformed(Malformed, Option<Session>),
-    /// It is a message between instances (field `weir`), never delivered.
+    /// It is a message between instances (field `weir`) that this one does not know, or cannot read; never delivered.
     Internal,
+    /// It is a message between instances (`weir revoke`), never delivered.
+    Revoked(Arc<Revocation>),
 }
 
 /// Why an entry cannot be delivered.
@@ -74,10 +77,14 @@ pub struct DecodeRules {
 
 impl DecodeRules {
     /// Decodes the fields of one entry, in the order they stand in the log.
-    pub fn decode<'a>(&self, id: EventId, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Entry {
-        let raw = Fields::collect(fields);
-        if raw.internal {
-            return Entry { id, content: Content::Internal };
+    pub fn decode<'a>(
+        &self,
+        id: EventId,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    ) -> Entry {
+        let raw = Fields::collect(fields.clone());
+        if let Some(kind) = raw.internal {
+            return Entry { id, content: internal(kind, fields) };
         }
         let session = self.session(&raw);
         let content = match session.clone().and_then(|session| self.event(id, session, &raw)) {
@@ -118,7 +125,7 @@ struct Fields<'a> {
     key: Option<&'a [u8]>,
     ts: Option<&'a [u8]>,
     snapshot: Option<&'a [u8]>,
-    internal: bool,
+    internal: Option<&'a [u8]>,
 }
 
 impl<'a> Fields<'a> {
@@ -132,16 +139,19 @@ impl<'a> Fields<'a> {
                 b"key" => &mut raw.key,
                 b"ts" | b"timestamp" => &mut raw.ts,
                 b"snapshot" => &mut raw.snapshot,
-                b"weir" => {
-                    raw.internal = true;
-                    continue;
-                }
+                b"weir" => &mut raw.internal,
                 _ => continue,
             };
             slot.get_or_insert(value);
         }
         raw
     }
+}
+
+/// A message between instances. Kinds that are not known come from instances of another version.
+fn internal<'a>(kind: &[u8], fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Content {
+    let revocation = if kind == b"revoke" { Revocation::decode(fields) } else { None };
+    revocation.map_or(Content::Internal, |revocation| Content::Revoked(Arc::new(revocation)))
 }
 
 /// Whether data is small enough: itself within the bound, and the `data:` lines of its frame within twice the bound, which
@@ -184,14 +194,14 @@ mod tests {
     fn event(fields: &[(&str, &[u8])]) -> Arc<Event> {
         match decode(fields) {
             Content::Event(event) => event,
-            other @ (Content::Malformed(..) | Content::Internal) => panic!("{other:?}"),
+            other @ (Content::Malformed(..) | Content::Internal | Content::Revoked(_)) => panic!("{other:?}"),
         }
     }
 
     fn reason(fields: &[(&str, &[u8])]) -> Malformed {
         match decode(fields) {
             Content::Malformed(reason, _) => reason,
-            other @ (Content::Event(_) | Content::Internal) => panic!("{other:?}"),
+            other @ (Content::Event(_) | Content::Internal | Content::Revoked(_)) => panic!("{other:?}"),
         }
     }
 
@@ -234,6 +244,36 @@ mod tests {
     fn messages_between_instances_are_never_delivered() {
         let content = decode(&[("weir", b"new-kind"), ("session", b"a"), ("data", b"x")]);
         assert!(matches!(content, Content::Internal));
+    }
+
+    #[test]
+    fn revocations_are_read_whole_or_not_at_all() {
+        let whole: [(&str, &[u8]); 4] =
+            [("subject", "Änn".as_bytes()), ("weir", b"revoke"), ("until", b"9"), ("at", b"5")];
+        let Content::Revoked(revocation) = decode(&whole) else { panic!("{:?}", decode(&whole)) };
+        assert_eq!(*revocation, Revocation::new("Änn", 5, Some(9)).unwrap());
+        let Content::Revoked(revocation) = decode(&[whole[0], whole[1], whole[3]]) else { panic!("no end") };
+        assert_eq!(revocation.until_ms, None);
+        // It is an event for nobody, whatever else it says, and whoever cannot read it lets it be.
+        let event: [(&str, &[u8]); 2] = [("session", b"a"), ("data", b"x")];
+        assert!(matches!(decode(&[&whole[..], &event].concat()), Content::Revoked(_)));
+        for (name, value) in [
+            ("subject", b"" as &[u8]),
+            ("subject", b"a\nb"),
+            ("subject", b"\xff"),
+            ("at", b"-5"),
+            ("at", b"5.0"),
+            ("at", b""),
+            ("until", b"99999999999999999999"),
+            ("until", b"soon"),
+            ("weir", b"revoked"),
+        ] {
+            let mut garbled = whole;
+            garbled.iter_mut().find(|(have, _)| *have == name).unwrap().1 = value;
+            let content = decode(&[&garbled[..], &event].concat());
+            assert!(matches!(content, Content::Internal), "{name}: {content:?}");
+        }
+        assert!(matches!(decode(&[("weir", b"revoke")]), Content::Internal));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - [`name`]: sessions, event types and keys, parsed once at the edge
 //! - [`event`]: one entry of the log that can be delivered
 //! - [`entry`]: the fields of a log entry, decoded into an event or a reason why not
+//! - [`revocation`]: whose streams are ended, and whose tokens are refused
 //! - [`frame`]: the bytes of Server-Sent Events
 //! - [`log`]: the port that every log backend implements
 //! - [`window`]: the in-memory mirror of the log, and what a resume can be given of it
@@ -29,6 +30,7 @@ pub mod log;
 pub mod mailbox;
 pub mod name;
 pub mod notice;
+pub mod revocation;
 pub mod snapshots;
 pub mod subscription;
 pub mod tally;
@@ -42,3 +44,4 @@ pub use entry::{Content, DecodeRules, Entry, Malformed};
 pub use event::{Event, EventParts};
 pub use id::{EventId, Position};
 pub use name::{BadName, EventType, Key, Session};
+pub use revocation::Revocation;

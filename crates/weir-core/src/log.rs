@@ -11,6 +11,7 @@ use crate::entry::Entry;
 use crate::event::Event;
 use crate::id::EventId;
 use crate::name::{EventType, Key, Session};
+use crate::revocation::{Full, Revocation};
 
 /// A boxed future; the ports are used through `dyn`, once per batch, where one allocation does not count.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -67,6 +68,20 @@ pub enum AppendError {
     Conflict,
 }
 
+/// Why a revocation did not get into the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RevokeError {
+    /// Nothing was written.
+    #[error("the log is unavailable: {0}")]
+    Unavailable(String),
+    /// The request was sent, the answer never came: it may or may not be written.
+    #[error("the log did not answer, so the revocation may or may not be written: {0}")]
+    OutcomeUnknown(String),
+    /// The log keeps as many as it does; nothing was written.
+    #[error(transparent)]
+    Full(#[from] Full),
+}
+
 /// The log could not be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the log is unavailable: {0}")]
@@ -81,6 +96,10 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
         events: &'a [NewEvent],
         idempotency: Option<&'a Idempotency>,
     ) -> BoxFuture<'a, Result<Appended, AppendError>>;
+
+    /// Tells every instance, as an entry that is never delivered, and keeps what has an end beside the entries until then, so
+    /// that neither the cap of the log nor a restart loses it.
+    fn revoke<'a>(&'a self, revocation: &'a Revocation) -> BoxFuture<'a, Result<EventId, RevokeError>>;
 
     /// The session's newest snapshot that has not expired. Asked only where the instance's own memory has none.
     fn snapshot<'a>(
@@ -110,6 +129,9 @@ pub trait LogReader: Send + fmt::Debug {
 pub enum Feed {
     /// The window load: the newest entries, oldest first. It comes first, once, and again after [`Feed::Reset`].
     Loaded(Load),
+    /// The revocations that the log keeps. It comes before [`Feed::Loaded`], and again whenever one may have been missed, as
+    /// after a new connection or a loss; not at all where there is none.
+    Revoked(Vec<Revocation>),
     /// Entries after everything returned before, in order. Empty is a proof of progress on a quiet log.
     Batch(Vec<Entry>),
     /// Entries were trimmed before this instance read them.

@@ -241,7 +241,7 @@ impl Window {
         let here = |id| self.slot(self.seq_at(id));
         entries.iter().rev().find_map(|entry| match (&entry.content, here(entry.id)) {
             (Content::Event(new), Some(Slot::Event(old))) if new.is_same_as(old) => Some(entry.id),
-            (Content::Event(_) | Content::Malformed(..) | Content::Internal, _) => None,
+            (Content::Event(_) | Content::Malformed(..) | Content::Internal | Content::Revoked(_), _) => None,
         })
     }
 

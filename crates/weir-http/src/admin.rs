@@ -2,10 +2,11 @@
 //!
 //! - [`door`]: who may
 //! - `clients`: who is connected
-//! - `drain`: whether clients are welcome
+//! - `drain`: whether clients are welcome; `disconnect`: who is not any more
 //! - `room`: how many connections of theirs there may be
 
 mod clients;
+mod disconnect;
 pub mod door;
 mod drain;
 pub(crate) mod room;
@@ -30,7 +31,7 @@ use crate::router::vet;
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// Paths that change something.
-const ACTS: [&str; 2] = ["/drain", "/undrain"];
+const ACTS: [&str; 3] = ["/drain", "/undrain", "/disconnect"];
 
 /// Answers a call on the admin listener.
 pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
@@ -64,9 +65,10 @@ async fn route(app: &App, parts: &Parts) -> Result<Response<Body>, Problem> {
         "/clients" => clients::list(app, parts),
         "/drain" => drain::drain(app),
         "/undrain" => drain::undrain(app).await,
+        "/disconnect" => disconnect::disconnect(app, parts).await,
         _ => Err(Problem::not_found(
             "unknown_path",
-            "there are /metrics, /livez, /readyz, /clients, /drain and /undrain",
+            "there are /metrics, /livez, /readyz, /clients, /drain, /undrain and /disconnect",
         )),
     }
 }
@@ -94,6 +96,7 @@ fn metrics(app: &App) -> Response<Body> {
     metrics.log.window_events.set(gauge(events));
     metrics.log.window_bytes.set(gauge(bytes));
     metrics.facts(&app.log.facts(), app.time().ms);
+    metrics.instance.revocations.set(gauge(app.revoked.len(app.time().ms)));
     let mut response = text(metrics.encode());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);

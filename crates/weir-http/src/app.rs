@@ -20,6 +20,7 @@ use crate::cors::Cors;
 use crate::problem::Problem;
 use crate::proxies::Proxies;
 use crate::refusals::Refusals;
+use crate::revoked::Revoked;
 use crate::stage::Stages;
 
 /// How a subscribe that cannot be served now is turned away.
@@ -102,6 +103,8 @@ pub struct App {
     progress: Mutex<Instant>,
     /// Whether clients are welcome.
     pub(crate) stages: Stages,
+    /// Whose tokens are refused although they are good.
+    pub(crate) revoked: Revoked,
 }
 
 impl App {
@@ -119,6 +122,7 @@ impl App {
             refusals: Refusals::default(),
             progress: Mutex::new(Instant::now()),
             stages: Stages::default(),
+            revoked: Revoked::default(),
         }
     }
 

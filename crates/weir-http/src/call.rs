@@ -13,6 +13,7 @@ use crate::auth::token::Token;
 use crate::handover::Handover;
 use crate::link::Link;
 use crate::problem::Problem;
+use crate::subscribe::starting;
 
 /// Which of several sessions is forbidden is not told, so that nobody can sound out what others have.
 const NOT_GRANTED: &str = "the token does not allow this for every session of the call: ask for sessions that its claim \
@@ -33,8 +34,18 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// Who calls, where whoever that is may do this at all. Which sessions it may be done to, [`Caller::may`] tells.
     pub(crate) async fn caller(&self, action: Action) -> Result<Caller, Problem> {
-        let now_secs = self.app.time().ms / 1000;
-        let pass = self.app.gate.check(action, self.parts, now_secs).await?;
+        let app = self.app;
+        let now_ms = app.time().ms;
+        let pass = app.gate.check(action, self.parts, now_ms / 1000).await?;
+        if let Some(token) = &pass.token {
+            if app.revoked.refuse(token, now_ms) {
+                return Err(Problem::revoked());
+            }
+            // A stream is held until it is known whose tokens are refused. What is answered at once cannot be.
+            if action == Action::Publish && !app.broker.is_loaded() {
+                return Err(starting());
+            }
+        }
         Ok(Caller { address: self.peer.address, token: pass.token, open: pass.open })
     }
 

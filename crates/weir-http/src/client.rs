@@ -139,6 +139,11 @@ impl Client {
         }
     }
 
+    /// Whether its token is refused by now.
+    pub(crate) fn is_revoked(&self, app: &App, now_ms: u64) -> bool {
+        self.caller.token.as_ref().is_some_and(|token| app.revoked.refuse(token, now_ms))
+    }
+
     /// When its token expires.
     pub(crate) fn expires(&self) -> Option<Instant> {
         self.clock.lock().lease.map(|lease| lease.end())
@@ -236,6 +241,9 @@ impl Seated {
         let (wire, clock) = (Wire::default(), Mutex::new(clock));
         let client = Arc::new(Client { seat, caller, transport, since: now, wire, clock });
         app.clients.insert(client.seat.id(), Arc::clone(&client));
+        if client.is_revoked(app, time.ms) {
+            client.seat.close(End::Revoked);
+        }
         if app.stages.is_refusing() {
             // It came between the check and the moment at which all were told to go.
             client.seat.close(End::Shutdown);

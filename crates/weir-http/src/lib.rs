@@ -12,6 +12,7 @@
 //! - [`auth`]: the tokens that say so
 //! - [`cors`], `headers`: what browsers are told, and let pages see
 //! - [`admission`], `places`, [`rates`]: how many are let in, and how fast
+//! - `revoked`: whose tokens are refused all the same
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
 //! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not
@@ -59,6 +60,7 @@ mod problem;
 mod publish;
 mod query;
 mod refusals;
+mod revoked;
 mod router;
 mod snapshot;
 mod sniff;

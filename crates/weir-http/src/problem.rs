@@ -52,6 +52,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
+    pub(crate) fn revoked() -> Self {
+        let detail = "the tokens that this subject got before now are refused for a while: get a new one";
+        Self::new(StatusCode::UNAUTHORIZED, "token_revoked", detail)
+    }
+
     pub(crate) fn unlisted_origin() -> Self {
         let detail =
             "pages of this origin may not call: ask the operator, who can list it with --cors-origin";

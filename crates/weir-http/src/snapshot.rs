@@ -9,12 +9,16 @@ use crate::body::Body;
 use crate::call::Call;
 use crate::etag;
 use crate::problem::Problem;
+use crate::subscribe::starting;
 
 /// Answers with the snapshot's bytes.
 pub(crate) async fn get(call: Call<'_>, session: Session) -> Result<Response<Body>, Problem> {
     let Call { app, parts, .. } = call;
     let reader = call.reader(std::slice::from_ref(&session)).await;
-    reader.map_err(|problem| app.refuse(Refused::Auth, problem))?;
+    let reader = reader.map_err(|problem| app.refuse(Refused::Auth, problem))?;
+    if reader.token.is_some() && !app.broker.is_loaded() {
+        return Err(starting());
+    }
     let event = match app.broker.snapshot(&session, app.time().ms) {
         Some(event) => event,
         None => {

@@ -143,8 +143,10 @@ pub(crate) fn refused(TurnedAway { why, wait }: TurnedAway) -> Problem {
         Refusal::Draining => {
             Problem::unavailable("draining", "this instance is going away: try again elsewhere")
         }
-        Refusal::Starting => {
-            Problem::unavailable("starting", "this instance has not read its log yet: try again")
-        }
+        Refusal::Starting => starting(),
     }
+}
+
+pub(crate) fn starting() -> Problem {
+    Problem::unavailable("starting", "this instance has not read its log yet: try again")
 }

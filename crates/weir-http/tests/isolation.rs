@@ -10,10 +10,11 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_core::log::{
     AppendError, Appended, BoxFuture, EventLog, Feed, Idempotency, Load, LogFacts, LogUnavailable, NewEvent,
+    RevokeError,
 };
 use weir_core::mailbox::{MailboxBounds, Overflow};
 use weir_core::window::WindowBounds;
-use weir_core::{Broker, BrokerBounds, Event, EventId, Session};
+use weir_core::{Broker, BrokerBounds, Event, EventId, Revocation, Session};
 use weir_http::admission::Limits;
 use weir_http::app::{AnonymousAccess, App, HttpConfig, Refuse};
 use weir_http::cors::Cors;
@@ -33,6 +34,10 @@ impl EventLog for Broken {
         _: Option<&'a Idempotency>,
     ) -> BoxFuture<'a, Result<Appended, AppendError>> {
         Box::pin(async { panic!("the log breaks a rule of its own") })
+    }
+
+    fn revoke<'a>(&'a self, _: &'a Revocation) -> BoxFuture<'a, Result<EventId, RevokeError>> {
+        Box::pin(std::future::pending())
     }
 
     fn snapshot<'a>(&'a self, _: &'a Session) -> BoxFuture<'a, Result<Option<Arc<Event>>, LogUnavailable>> {

@@ -15,9 +15,10 @@ use tokio::sync::Notify;
 use weir_core::event::Event;
 use weir_core::id::EventId;
 use weir_core::log::{
-    AppendError, Appended, BoxFuture, EventLog, Idempotency, LogFacts, LogUnavailable, NewEvent,
+    AppendError, Appended, BoxFuture, EventLog, Idempotency, LogFacts, LogUnavailable, NewEvent, RevokeError,
 };
 use weir_core::name::Session;
+use weir_core::revocation::{Revocation, Revocations};
 
 use crate::clock::WallClock;
 use crate::idempotency::fingerprint;
@@ -55,6 +56,7 @@ struct State {
     store: Store,
     repeats: Repeats,
     snapshots: Snapshots,
+    revocations: Revocations,
     reading: Reading,
 }
 
@@ -87,6 +89,7 @@ impl EmbeddedLog {
             }),
             repeats: Repeats::default(),
             snapshots: Snapshots::default(),
+            revocations: Revocations::default(),
             reading: Reading::default(),
         };
         Arc::new(Self { config, clock, state: Mutex::new(state), appended: Notify::new() })
@@ -138,6 +141,18 @@ impl EventLog for EmbeddedLog {
         idempotency: Option<&'a Idempotency>,
     ) -> BoxFuture<'a, Result<Appended, AppendError>> {
         Box::pin(async move { self.append_now(events, idempotency) })
+    }
+
+    fn revoke<'a>(&'a self, revocation: &'a Revocation) -> BoxFuture<'a, Result<EventId, RevokeError>> {
+        Box::pin(async move {
+            let now = self.clock.now_ms();
+            let mut state = self.state.lock();
+            state.revocations.add(revocation, now)?;
+            let id = state.store.tell(now, revocation);
+            drop(state);
+            self.appended.notify_waiters();
+            Ok(id)
+        })
     }
 
     fn snapshot<'a>(

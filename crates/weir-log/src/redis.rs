@@ -8,7 +8,7 @@
 //! - `wire`, `resp`: the connection that entries come over, and its protocol
 //! - `home`, `connector`: which server has the stream now, and connections to it
 //! - `keys`, `scripts`: what stands in Redis, and what runs there
-//! - `append`: adding events
+//! - `append`, `revoke`: adding events, and revocations
 //! - `codec`, `position`, `pacing`, `backoff`: decoding, the proof of continuity, sizes and pauses
 //! - `cursor`, `reader`: reading without a hole
 //! - `upkeep`: lease, janitor and facts
@@ -34,6 +34,7 @@ mod pacing;
 mod position;
 mod reader;
 mod resp;
+mod revoke;
 mod scripts;
 mod upkeep;
 mod wire;
@@ -46,9 +47,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_core::event::Event;
 use weir_core::log::{
-    AppendError, Appended, BoxFuture, EventLog, Idempotency, LogFacts, LogUnavailable, NewEvent,
+    AppendError, Appended, BoxFuture, EventLog, Idempotency, LogFacts, LogUnavailable, NewEvent, RevokeError,
 };
 use weir_core::name::Session;
+use weir_core::{EventId, Revocation};
 
 use crate::clock::WallClock;
 pub use access::{BadRedisAccess, RedisAccess, RedisTls};
@@ -129,6 +131,19 @@ impl EventLog for RedisLog {
             let target = append::Target { keys, maxlen: config.maxlen, now_ms: self.clock.now_ms() };
             let outcome = append::append(&link, &target, events, idempotency).await;
             if matches!(&outcome, Err(AppendError::Unavailable(why)) if why.contains("READONLY")) {
+                self.context.demoted.notify_one();
+            }
+            outcome
+        })
+    }
+
+    fn revoke<'a>(&'a self, revocation: &'a Revocation) -> BoxFuture<'a, Result<EventId, RevokeError>> {
+        Box::pin(async move {
+            let Context { keys, config, .. } = &*self.context;
+            let link = self.context.link().ok_or_else(away).map_err(RevokeError::Unavailable)?;
+            let target = append::Target { keys, maxlen: config.maxlen, now_ms: self.clock.now_ms() };
+            let outcome = revoke::revoke(&link, &target, revocation).await;
+            if matches!(&outcome, Err(RevokeError::Unavailable(why)) if why.contains("READONLY")) {
                 self.context.demoted.notify_one();
             }
             outcome

@@ -5,11 +5,13 @@ use prometheus::{IntCounter, IntGauge};
 use crate::metrics::BuildInfo;
 use crate::registrar::Registrar;
 
-/// `weir_build_info`, `weir_ready`, `weir_draining`, `weir_admin_denied_total`.
+/// `weir_build_info`, `weir_ready`, `weir_draining`, `weir_admin_denied_total`, `weir_revocations`.
 #[derive(Debug)]
 pub struct Instance {
     /// `weir_admin_denied_total`: admin calls of whoever may not make them.
     pub admin_denied: IntCounter,
+    /// `weir_revocations`: looked up at each scrape.
+    pub revocations: IntGauge,
     ready: IntGauge,
     draining: IntGauge,
 }
@@ -19,6 +21,7 @@ impl Instance {
         let labels = [("version", build.version), ("revision", build.revision)];
         make.info(("weir_build_info", "What was built; always 1."), &labels);
         Self {
+            revocations: make.gauge(("weir_revocations", "Subjects whose tokens of before are refused.")),
             admin_denied: make.counter((
                 "weir_admin_denied_total",
                 "Admin calls that were refused, as their caller may not make them.",

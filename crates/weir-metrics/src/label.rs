@@ -224,6 +224,8 @@ labels! {
         Upkeep = "upkeep",
         /// A snapshot is fetched.
         Snapshot = "snapshot",
+        /// A revocation is added, or those that hold are fetched.
+        Revoke = "revoke",
         /// A group is destroyed at the end.
         Leave = "leave",
     }

@@ -14,6 +14,7 @@ const SERIES: &[(&str, &str, &[&str])] = &[
     ("weir_ready", "", &[]),
     ("weir_draining", "", &[]),
     ("weir_admin_denied_total", "", &[]),
+    ("weir_revocations", "", &[]),
     ("weir_clients", "transport", &["sse", "long-poll"]),
     ("weir_clients_max", "", &[]),
     ("weir_clients_catching_up", "", &[]),

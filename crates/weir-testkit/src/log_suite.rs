@@ -6,6 +6,7 @@
 pub mod follow;
 mod keeping;
 mod reading;
+mod revoking;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,11 @@ pub use reading::{
     a_batch_lands_whole, a_dropped_read_loses_nothing, a_quiet_log_returns_empty,
     a_reader_behind_the_cap_is_told, an_empty_log_loads_empty, close_leaves_nothing,
     entries_come_back_as_they_went_in, every_instance_sees_everything, the_load_gives_the_newest,
+};
+
+pub use revoking::{
+    a_reader_that_lost_entries_is_told_again, a_revocation_ends_in_time, a_revocation_outlives_the_cap,
+    a_revocation_reaches_every_instance,
 };
 
 /// The bounds a test asks its log for.
@@ -87,6 +93,10 @@ macro_rules! log_suite {
             snapshots_expire
             the_cap_holds
             facts_tell_what_is_known
+            a_revocation_reaches_every_instance
+            a_revocation_outlives_the_cap
+            a_revocation_ends_in_time
+            a_reader_that_lost_entries_is_told_again
         );
     };
     ($backend:ty: $($test:ident)*) => {$(

@@ -230,7 +230,7 @@ impl World {
         match feed {
             Feed::Batch(_) | Feed::Lost { .. } => self.naive.trim(self.ms),
             // The load has trimmed; the others bring nothing.
-            Feed::Loaded(_) | Feed::Reset { .. } | Feed::Down(_) | Feed::Restored => {}
+            Feed::Loaded(_) | Feed::Revoked(_) | Feed::Reset { .. } | Feed::Down(_) | Feed::Restored => {}
         }
     }
 

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use tokio::time::timeout;
-use weir_core::entry::{Content, Entry};
-use weir_core::event::Event;
 use weir_core::id::EventId;
 use weir_core::log::{BoxFuture, Feed, Load, LogReader};
 
@@ -15,6 +13,8 @@ use super::{EmbeddedLog, State};
 pub struct EmbeddedReader {
     log: Arc<EmbeddedLog>,
     cursor: Option<Cursor>,
+    /// What comes before the next look.
+    due: Option<Feed>,
 }
 
 /// Everything up to here was handed out or announced as lost.
@@ -26,7 +26,7 @@ struct Cursor {
 
 impl EmbeddedReader {
     pub(super) fn new(log: Arc<EmbeddedLog>) -> Self {
-        Self { log, cursor: None }
+        Self { log, cursor: None, due: None }
     }
 
     async fn read(&mut self) -> Feed {
@@ -46,6 +46,9 @@ impl EmbeddedReader {
     /// What there is right now. It never waits, so a read that is dropped has moved nothing.
     fn look(&mut self) -> Option<Feed> {
         let now = self.log.clock.now_ms();
+        if let Some(due) = self.due.take() {
+            return Some(due);
+        }
         let state = &mut *self.log.state.lock();
         state.reading.pending = 0;
         state.store.trim(now);
@@ -60,15 +63,26 @@ impl EmbeddedReader {
         state.reading.since_ms = now;
         state.reading.pending = match &feed {
             Feed::Batch(entries) => entries.len() as u64,
-            Feed::Loaded(_) | Feed::Lost { .. } | Feed::Reset { .. } | Feed::Down(_) | Feed::Restored => 0,
+            Feed::Loaded(_)
+            | Feed::Revoked(_)
+            | Feed::Lost { .. }
+            | Feed::Reset { .. }
+            | Feed::Down(_)
+            | Feed::Restored => 0,
         };
-        Some(feed)
+        let may_have_missed = matches!(feed, Feed::Loaded(_) | Feed::Lost { .. });
+        let revoked = if may_have_missed { state.revocations.in_force(now) } else { Vec::new() };
+        if revoked.is_empty() {
+            return Some(feed);
+        }
+        self.due = Some(feed);
+        Some(Feed::Revoked(revoked))
     }
 }
 
 fn load(state: &State) -> (Cursor, Feed) {
     let store = &state.store;
-    let entries: Vec<_> = store.range(store.first(), store.len()).map(entry).collect();
+    let entries: Vec<_> = store.range(store.first(), store.len()).cloned().collect();
     let head = store.last();
     let floor = entries.first().map_or(head, |oldest| oldest.id.prev());
     (Cursor { index: store.added(), id: head }, Feed::Loaded(Load { entries, floor, head }))
@@ -83,14 +97,10 @@ fn lost(state: &State, cursor: Cursor) -> (Cursor, Feed) {
 }
 
 fn batch(state: &State, cursor: Cursor, count: usize) -> Option<(Cursor, Feed)> {
-    let entries: Vec<_> = state.store.range(cursor.index, count.max(1)).map(entry).collect();
+    let entries: Vec<_> = state.store.range(cursor.index, count.max(1)).cloned().collect();
     let id = entries.last()?.id;
     let index = cursor.index + entries.len() as u64;
     Some((Cursor { index, id }, Feed::Batch(entries)))
-}
-
-fn entry(event: &Arc<Event>) -> Entry {
-    Entry { id: event.id, content: Content::Event(Arc::clone(event)) }
 }
 
 impl LogReader for EmbeddedReader {

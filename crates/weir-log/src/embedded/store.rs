@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use weir_core::Revocation;
+use weir_core::entry::{Content, Entry};
 use weir_core::event::{Event, EventParts};
 use weir_core::id::EventId;
 use weir_core::log::NewEvent;
@@ -15,14 +17,14 @@ pub(super) struct Cap {
     pub(super) age_ms: Option<u64>,
 }
 
-/// The newest events, oldest first.
+/// The newest entries, oldest first.
 ///
-/// Every event has an index, the number of events added before it, so that a reader knows exactly how many it missed.
-// Invariant: `events` are those with indices `added - events.len()` to `added - 1`; `bytes` is the sum of their costs.
+/// Every entry has an index, the number of entries added before it, so that a reader knows exactly how many it missed.
+// Invariant: `entries` are those with indices `added - entries.len()` to `added - 1`; `bytes` is the sum of their costs.
 #[derive(Debug)]
 pub(super) struct Store {
     cap: Cap,
-    events: VecDeque<Arc<Event>>,
+    entries: VecDeque<Entry>,
     bytes: usize,
     last: EventId,
     added: u64,
@@ -30,14 +32,14 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn new(cap: Cap) -> Self {
-        Self { cap, events: VecDeque::new(), bytes: 0, last: EventId::ZERO, added: 0 }
+        Self { cap, entries: VecDeque::new(), bytes: 0, last: EventId::ZERO, added: 0 }
     }
 
     /// Adds one event at `now`. Its id is above every id before it, whatever the clock does.
     pub(super) fn add(&mut self, now: u64, new: &NewEvent) -> Arc<Event> {
-        self.last = self.last.next().max(EventId::new(now, 0));
+        let id = self.next_id(now);
         let event = Arc::new(Event::new(EventParts {
-            id: self.last,
+            id,
             session: new.session.clone(),
             kind: new.kind.clone(),
             key: new.key.clone(),
@@ -45,36 +47,52 @@ impl Store {
             snapshot: new.snapshot,
             data: &new.data,
         }));
-        self.added += 1;
-        self.bytes += event.cost();
-        self.events.push_back(Arc::clone(&event));
-        self.trim(now);
+        self.push(now, Entry { id, content: Content::Event(Arc::clone(&event)) });
         event
     }
 
-    /// Drops what the bounds no longer allow. The newest event leaves by age only.
+    /// Adds what concerns instances.
+    pub(super) fn tell(&mut self, now: u64, revocation: &Revocation) -> EventId {
+        let id = self.next_id(now);
+        self.push(now, Entry { id, content: Content::Revoked(Arc::new(revocation.clone())) });
+        id
+    }
+
+    fn next_id(&mut self, now: u64) -> EventId {
+        self.last = self.last.next().max(EventId::new(now, 0));
+        self.last
+    }
+
+    fn push(&mut self, now: u64, entry: Entry) {
+        self.added += 1;
+        self.bytes += cost(&entry);
+        self.entries.push_back(entry);
+        self.trim(now);
+    }
+
+    /// Drops what the bounds no longer allow. The newest entry leaves by age only.
     pub(super) fn trim(&mut self, now: u64) {
-        while let Some(oldest) = self.events.front() {
+        while let Some(oldest) = self.entries.front() {
             let over =
-                self.events.len() > self.cap.len || (self.bytes > self.cap.bytes && self.events.len() > 1);
+                self.entries.len() > self.cap.len || (self.bytes > self.cap.bytes && self.entries.len() > 1);
             let aged = self.cap.age_ms.is_some_and(|age| oldest.id.ms.saturating_add(age) < now);
             if !over && !aged {
                 break;
             }
-            self.bytes -= oldest.cost();
-            self.events.pop_front();
+            self.bytes -= cost(oldest);
+            self.entries.pop_front();
         }
     }
 
-    /// The events from index `from` on, at most `count`. Indices below [`Self::first`] are gone.
-    pub(super) fn range(&self, from: u64, count: usize) -> impl Iterator<Item = &Arc<Event>> {
+    /// The entries from index `from` on, at most `count`. Indices below [`Self::first`] are gone.
+    pub(super) fn range(&self, from: u64, count: usize) -> impl Iterator<Item = &Entry> {
         let skip = usize::try_from(from.saturating_sub(self.first())).unwrap_or(usize::MAX);
-        self.events.iter().skip(skip).take(count)
+        self.entries.iter().skip(skip).take(count)
     }
 
-    /// Index of the oldest event kept.
+    /// Index of the oldest entry kept.
     pub(super) fn first(&self) -> u64 {
-        self.added - self.events.len() as u64
+        self.added - self.entries.len() as u64
     }
 
     pub(super) fn added(&self) -> u64 {
@@ -82,16 +100,27 @@ impl Store {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.events.len()
+        self.entries.len()
     }
 
     pub(super) fn oldest(&self) -> Option<EventId> {
-        self.events.front().map(|event| event.id)
+        self.entries.front().map(|entry| entry.id)
     }
 
     /// The newest id given out.
     pub(super) fn last(&self) -> EventId {
         self.last
+    }
+}
+
+/// What an entry costs in memory.
+fn cost(entry: &Entry) -> usize {
+    /// What one without an event does.
+    const BARE: usize = 64;
+    match &entry.content {
+        Content::Event(event) => event.cost(),
+        Content::Revoked(revocation) => BARE + revocation.subject().len(),
+        Content::Malformed(..) | Content::Internal => BARE,
     }
 }
 

@@ -148,7 +148,7 @@ pub(super) fn snapshot(stored: &Bytes, rules: &DecodeRules) -> Option<Arc<Event>
     }
     match rules.decode(id, parts.chunks_exact(2).map(|pair| (pair[0], pair[1]))).content {
         Content::Event(event) => Some(event),
-        Content::Malformed(..) | Content::Internal => None,
+        Content::Malformed(..) | Content::Internal | Content::Revoked(_) => None,
     }
 }
 

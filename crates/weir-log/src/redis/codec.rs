@@ -153,7 +153,7 @@ pub(super) fn decode(entry: &Resp3Frame, rules: &DecodeRules) -> Result<Entry, F
 }
 
 /// The fields of an entry that came as a frame, in order. What is no string counts as empty.
-pub(super) fn fields(entry: &Resp3Frame) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(super) fn fields(entry: &Resp3Frame) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
     let flat = frame::items(entry).and_then(|pair| frame::items(pair.get(1)?)).unwrap_or_default();
     let part = |frame| frame::bytes(frame).map_or(&[] as &[u8], AsRef::as_ref);
     flat.chunks_exact(2).map(move |pair| (part(&pair[0]), part(&pair[1])))
@@ -208,7 +208,7 @@ mod tests {
             .map(|entry| match &entry.content {
                 Content::Event(event) => event.data().to_owned(),
                 Content::Malformed(reason, _) => reason.as_str().to_owned(),
-                Content::Internal => "internal".to_owned(),
+                Content::Internal | Content::Revoked(_) => "internal".to_owned(),
             })
             .collect();
         assert_eq!(kinds, ["x", Malformed::Session.as_str(), "internal", Malformed::Data.as_str(), "y"]);

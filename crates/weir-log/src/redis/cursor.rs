@@ -6,6 +6,7 @@
 
 mod join;
 mod read;
+mod revoked;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub(super) struct Reader {
     unacked: Acks,
     /// What happened and has not been handed out.
     due: VecDeque<Feed>,
+    /// Entries were lost, and revocations may be among them.
+    recheck: bool,
     /// The stream is known to be another one.
     replaced: bool,
     /// The owner was told that the log cannot be read.
@@ -97,6 +100,7 @@ impl Reader {
             catching_up: None,
             unacked: Acks::default(),
             due: VecDeque::new(),
+            recheck: false,
             replaced: false,
             down: false,
             told: Vec::new(),
@@ -124,6 +128,9 @@ impl Reader {
     }
 
     async fn advance(&mut self) -> Result<(), Fault> {
+        if self.recheck {
+            self.recheck_revoked().await?;
+        }
         match (self.seat.take(), self.position, self.catching_up) {
             (Some(seat), Some(position), Some(goal)) => self.catch_up(seat, position, goal).await,
             (Some(seat), Some(_), None) if seat.is_due() => self.regain(seat).await,
@@ -185,6 +192,7 @@ impl Reader {
         match continuity {
             Continuity::Intact => self.due.extend(batch.map(Feed::Batch)),
             Continuity::Lost(hole) => {
+                self.recheck = true;
                 let cursor = self.position.map_or(EventId::ZERO, |before| before.cursor);
                 let side = hole.before(cursor, batch.as_deref().unwrap_or_default());
                 let batch = batch.map(Feed::Batch);

@@ -13,6 +13,8 @@ pub(super) struct Keys {
     pub(super) lock: String,
     /// Since when leases have been written without interruption.
     pub(super) since: String,
+    /// The revocations that hold.
+    pub(super) revoked: String,
     prefix: String,
 }
 
@@ -24,6 +26,7 @@ impl Keys {
             leases: format!("{prefix}:leases"),
             lock: format!("{prefix}:janitor"),
             since: format!("{prefix}:janitor:since"),
+            revoked: format!("{prefix}:revoked"),
             prefix,
         }
     }
@@ -78,7 +81,9 @@ mod tests {
             let keys = Keys::new(stream);
             let slot = fred::util::redis_keyslot(stream.as_bytes());
             let snapshot = keys.snapshot(&Session::parse("{other}").unwrap());
-            for key in [&keys.leases, &keys.lock, &keys.since, &keys.idempotency([7; 32]), &snapshot] {
+            for key in
+                [&keys.leases, &keys.lock, &keys.since, &keys.revoked, &keys.idempotency([7; 32]), &snapshot]
+            {
                 assert_eq!(fred::util::redis_keyslot(key.as_bytes()), slot, "{key} of {stream}");
             }
         }

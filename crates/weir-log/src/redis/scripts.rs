@@ -19,6 +19,8 @@ pub(super) const UPKEEP: &str =
     concat!(include_str!("lua/rights.lua"), include_str!("lua/state.lua"), include_str!("lua/upkeep.lua"));
 /// Appends all events or none.
 pub(super) const APPEND: &str = concat!(include_str!("lua/rights.lua"), include_str!("lua/append.lua"));
+/// Adds a revocation.
+pub(super) const REVOKE: &str = concat!(include_str!("lua/rights.lua"), include_str!("lua/revoke.lua"));
 /// Tells the groups, and destroys orphans where that is asked for.
 pub(super) const GROUPS: &str =
     concat!(include_str!("lua/rights.lua"), include_str!("lua/state.lua"), include_str!("lua/groups.lua"));

@@ -43,7 +43,11 @@ impl Followed {
                         kept.lock().numbers.extend(numbers(&batch));
                     }
                     Feed::Loaded(_) => kept.lock().news.push("loaded".to_owned()),
-                    news @ (Feed::Lost { .. } | Feed::Reset { .. } | Feed::Down(_) | Feed::Restored) => {
+                    news @ (Feed::Revoked(_)
+                    | Feed::Lost { .. }
+                    | Feed::Reset { .. }
+                    | Feed::Down(_)
+                    | Feed::Restored) => {
                         kept.lock().news.push(format!("{news:?}"));
                     }
                 }

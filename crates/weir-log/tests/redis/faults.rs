@@ -51,7 +51,9 @@ async fn killed_connections_lose_nothing() {
                 Feed::Batch(batch) => got.extend(batch.into_iter().map(event)),
                 // One that is killed again whenever it is made anew is an outage.
                 Feed::Down(_) | Feed::Restored => {}
-                feed @ (Feed::Loaded(_) | Feed::Lost { .. } | Feed::Reset { .. }) => panic!("{feed:?}"),
+                feed @ (Feed::Loaded(_) | Feed::Revoked(_) | Feed::Lost { .. } | Feed::Reset { .. }) => {
+                    panic!("{feed:?}")
+                }
             }
         }
         got
@@ -342,7 +344,9 @@ async fn replies_beyond_the_output_buffer_are_asked_for_in_parts() {
         match next_news(&mut *joined.reader).await {
             Feed::Batch(batch) => got.extend(batch.into_iter().map(event)),
             Feed::Down(_) | Feed::Restored => {}
-            feed @ (Feed::Loaded(_) | Feed::Lost { .. } | Feed::Reset { .. }) => panic!("{feed:?}"),
+            feed @ (Feed::Loaded(_) | Feed::Revoked(_) | Feed::Lost { .. } | Feed::Reset { .. }) => {
+                panic!("{feed:?}")
+            }
         }
     }
     assert_eq!(numbers(&got), (3..100).collect::<Vec<_>>());
@@ -371,7 +375,11 @@ async fn a_loss_behind_an_open_read_is_exact() {
                 due += count;
                 lost += count;
             }
-            feed @ (Feed::Loaded(_) | Feed::Reset { .. } | Feed::Down(_) | Feed::Restored) => {
+            feed @ (Feed::Loaded(_)
+            | Feed::Revoked(_)
+            | Feed::Reset { .. }
+            | Feed::Down(_)
+            | Feed::Restored) => {
                 panic!("{feed:?}")
             }
         }

@@ -1,8 +1,10 @@
 //! What other producers write.
 
+use weir_core::Revocation;
 use weir_core::entry::{Content, Malformed};
-use weir_core::log::{EventLog, Feed, LogReader};
-use weir_testkit::log_suite::follow::{entries, event, events, eventually, loaded, next, numbers};
+use weir_core::log::{EventLog, Feed, LogReader, RevokeError};
+use weir_core::revocation::{Full, MOST_REVOKED};
+use weir_testkit::log_suite::follow::{entries, event, events, eventually, loaded, next, next_news, numbers};
 use weir_testkit::log_suite::{Backend, Limits};
 
 use crate::server::{MAX_EVENT_BYTES, STREAM, Shared};
@@ -61,6 +63,7 @@ fn describe(content: &Content) -> String {
             reason.as_str().to_owned()
         }
         Content::Internal => "internal".to_owned(),
+        Content::Revoked(revocation) => format!("revoked {}", revocation.subject()),
     }
 }
 
@@ -126,4 +129,54 @@ async fn a_deleted_entry_is_no_gap() {
     let load = loaded(&mut *shared.instance().await.reader).await;
     assert_eq!(numbers(&load.entries.into_iter().map(event).collect::<Vec<_>>()), [0, 3, 4]);
     live.reader.close().await;
+}
+
+/// Whatever stands where revocations are kept, the rest works; what cannot be read is nobody's.
+#[tokio::test]
+async fn a_garbled_list_of_revocations_harms_nobody() {
+    let shared = Shared::new().await;
+    let key = "{weir:events}:revoked";
+    let long = format!("1 99999999999999 {}", "x".repeat(300));
+    let lines = ["1 99999999999999 ann", "", "x", "1 2", &long, "5 99999999999999 b c", "\u{1} 1 2"];
+    shared.server.cli(&["SET", key, &lines.join("\n")]).await;
+    let mut joined = shared.instance().await;
+    let Feed::Revoked(told) = next_news(&mut *joined.reader).await else { panic!("nothing is told") };
+    assert_eq!(told.iter().map(Revocation::subject).collect::<Vec<_>>(), ["ann", "b c"]);
+    // Of another type it cannot be read at all.
+    shared.server.cli(&["DEL", key]).await;
+    shared.server.cli(&["LPUSH", key, "x"]).await;
+    let mut joined = shared.instance().await;
+    loaded(&mut *joined.reader).await;
+    let refused = joined.log.revoke(&Revocation::new("ann", 1, Some(99_999_999_999_999)).unwrap()).await;
+    assert!(
+        matches!(&refused, Err(RevokeError::Unavailable(why)) if why.contains("WRONGTYPE")),
+        "{refused:?}"
+    );
+    assert_eq!(
+        shared.server.cli(&["XLEN", STREAM]).await,
+        "0",
+        "an entry without what has to stand beside it"
+    );
+}
+
+/// A full list takes no more, and says so; what is over makes room.
+#[tokio::test]
+async fn a_full_list_of_revocations_takes_no_more() {
+    let shared = Shared::new().await;
+    let joined = shared.instance().await;
+    let revoke = async |subject: &str| {
+        let revocation = Revocation::new(subject, 1, Some(99_999_999_999_999)).unwrap();
+        joined.log.revoke(&revocation).await
+    };
+    let line = |nth: usize, until: &str| format!("1 {until} subject-{nth}");
+    let mut lines: Vec<_> = (0..MOST_REVOKED).map(|nth| line(nth, "99999999999999")).collect();
+    let key = "{weir:events}:revoked";
+    shared.server.cli(&["SET", key, &lines.join("\n")]).await;
+    assert_eq!(revoke("one more").await, Err(Full.into()));
+    assert_eq!(shared.server.cli(&["XLEN", STREAM]).await, "0");
+    revoke("subject-7").await.unwrap();
+    lines[9] = line(9, "2");
+    shared.server.cli(&["SET", key, &lines.join("\n")]).await;
+    revoke("one more").await.unwrap();
+    assert!(shared.server.cli(&["PTTL", key]).await.parse::<u64>().unwrap() > 0, "it is kept for ever");
 }

@@ -80,7 +80,7 @@ pub(crate) async fn read_all(reader: &mut dyn LogReader, load: &Load) -> Got {
                 got.numbers.extend(numbers(&batch.into_iter().map(event).collect::<Vec<_>>()));
             }
             Feed::Reset { .. } => got.resets += 1,
-            Feed::Down(_) | Feed::Restored | Feed::Loaded(_) => {}
+            Feed::Down(_) | Feed::Restored | Feed::Loaded(_) | Feed::Revoked(_) => {}
             feed @ Feed::Lost { .. } => panic!("{feed:?}"),
         }
     }

@@ -101,7 +101,9 @@ async fn a_switched_master_is_followed() {
         match next_news(&mut *reader).await {
             Feed::Batch(batch) => got.extend(numbers(&batch.into_iter().map(event).collect::<Vec<_>>())),
             Feed::Down(_) | Feed::Restored => {}
-            feed @ (Feed::Loaded(_) | Feed::Lost { .. } | Feed::Reset { .. }) => panic!("{feed:?}"),
+            feed @ (Feed::Loaded(_) | Feed::Revoked(_) | Feed::Lost { .. } | Feed::Reset { .. }) => {
+                panic!("{feed:?}")
+            }
         }
     }
     println!("delivering {:?} after the election", elected.elapsed());
@@ -129,7 +131,9 @@ async fn a_master_that_stands_still_is_left() {
             match next_news(&mut *reader).await {
                 Feed::Batch(batch) => break numbers(&batch.into_iter().map(event).collect::<Vec<_>>()),
                 Feed::Down(_) | Feed::Restored => {}
-                feed @ (Feed::Loaded(_) | Feed::Lost { .. } | Feed::Reset { .. }) => panic!("{feed:?}"),
+                feed @ (Feed::Loaded(_) | Feed::Revoked(_) | Feed::Lost { .. } | Feed::Reset { .. }) => {
+                    panic!("{feed:?}")
+                }
             }
         }
     };
@@ -176,7 +180,12 @@ async fn a_replica_that_missed_entries_is_a_reset() {
         .iter()
         .filter_map(|feed| match feed {
             Feed::Reset { after, through } => Some((*after, *through)),
-            Feed::Loaded(_) | Feed::Batch(_) | Feed::Lost { .. } | Feed::Down(_) | Feed::Restored => None,
+            Feed::Loaded(_)
+            | Feed::Revoked(_)
+            | Feed::Batch(_)
+            | Feed::Lost { .. }
+            | Feed::Down(_)
+            | Feed::Restored => None,
         })
         .collect();
     assert_eq!(resets, [(EventId::ZERO, ahead)], "{told:?}");

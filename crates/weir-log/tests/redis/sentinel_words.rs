@@ -163,7 +163,9 @@ async fn a_master_that_hands_over_is_left() {
         match next_news(&mut *joined.reader).await {
             Feed::Batch(batch) => got.extend(numbers(&batch.into_iter().map(event).collect::<Vec<_>>())),
             Feed::Down(_) | Feed::Restored => {}
-            feed @ (Feed::Loaded(_) | Feed::Lost { .. } | Feed::Reset { .. }) => panic!("{feed:?}"),
+            feed @ (Feed::Loaded(_) | Feed::Revoked(_) | Feed::Lost { .. } | Feed::Reset { .. }) => {
+                panic!("{feed:?}")
+            }
         }
     }
     assert_eq!(got, [5]);

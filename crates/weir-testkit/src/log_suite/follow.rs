@@ -31,6 +31,7 @@ pub async fn next_news(reader: &mut dyn LogReader) -> Feed {
         match next(reader).await {
             Feed::Batch(entries) if entries.is_empty() => {}
             feed @ (Feed::Loaded(_)
+            | Feed::Revoked(_)
             | Feed::Batch(_)
             | Feed::Lost { .. }
             | Feed::Reset { .. }
@@ -47,7 +48,12 @@ pub async fn next_news(reader: &mut dyn LogReader) -> Feed {
 pub async fn loaded(reader: &mut dyn LogReader) -> Load {
     match next_news(reader).await {
         Feed::Loaded(load) => load,
-        feed @ (Feed::Batch(_) | Feed::Lost { .. } | Feed::Reset { .. } | Feed::Down(_) | Feed::Restored) => {
+        feed @ (Feed::Batch(_)
+        | Feed::Revoked(_)
+        | Feed::Lost { .. }
+        | Feed::Reset { .. }
+        | Feed::Down(_)
+        | Feed::Restored) => {
             panic!("a load was due: {feed:?}")
         }
     }
@@ -63,6 +69,7 @@ pub async fn entries(reader: &mut dyn LogReader, count: usize) -> Vec<Entry> {
         match next_news(reader).await {
             Feed::Batch(batch) => all.extend(batch),
             feed @ (Feed::Loaded(_)
+            | Feed::Revoked(_)
             | Feed::Lost { .. }
             | Feed::Reset { .. }
             | Feed::Down(_)
@@ -90,7 +97,9 @@ pub async fn events(reader: &mut dyn LogReader, count: usize) -> Vec<Arc<Event>>
 pub fn event(entry: Entry) -> Arc<Event> {
     match entry.content {
         Content::Event(event) => event,
-        other @ (Content::Malformed(..) | Content::Internal) => panic!("{} is no event: {other:?}", entry.id),
+        other @ (Content::Malformed(..) | Content::Internal | Content::Revoked(_)) => {
+            panic!("{} is no event: {other:?}", entry.id)
+        }
     }
 }
 

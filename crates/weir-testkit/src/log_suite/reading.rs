@@ -146,6 +146,7 @@ pub async fn a_dropped_read_loses_nothing<B: Backend>() {
                 Ok(Feed::Batch(batch)) => got.extend(batch.into_iter().map(event)),
                 Ok(
                     feed @ (Feed::Loaded(_)
+                    | Feed::Revoked(_)
                     | Feed::Lost { .. }
                     | Feed::Reset { .. }
                     | Feed::Down(_)
@@ -185,7 +186,11 @@ pub async fn a_reader_behind_the_cap_is_told<B: Backend>() {
                 lost += count;
                 assert!(through >= id(due - 1) && through < id(due), "{through}");
             }
-            feed @ (Feed::Loaded(_) | Feed::Reset { .. } | Feed::Down(_) | Feed::Restored) => {
+            feed @ (Feed::Loaded(_)
+            | Feed::Revoked(_)
+            | Feed::Reset { .. }
+            | Feed::Down(_)
+            | Feed::Restored) => {
                 panic!("{feed:?}")
             }
         }

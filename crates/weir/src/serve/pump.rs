@@ -35,6 +35,7 @@ pub(super) async fn run(
                 }
             }
             Feed::Loaded(_)
+            | Feed::Revoked(_)
             | Feed::Batch(_)
             | Feed::Lost { .. }
             | Feed::Reset { .. }
@@ -54,9 +55,12 @@ fn tell(app: &App, feed: &Feed) {
         Feed::Loaded(load) => {
             tracing::info!(entries = load.entries.len(), head = %load.head, "window loaded");
             count(app, &load.entries);
+            app.revoke_loaded(&load.entries);
         }
+        Feed::Revoked(kept) => app.revoke_kept(kept.iter()),
         Feed::Batch(entries) => {
             count(app, entries);
+            app.revoke_live(entries);
             for entry in entries {
                 if let Content::Event(event) = &entry.content {
                     app.metrics.events.fanned_out(event.kind.as_ref());

@@ -61,6 +61,8 @@ impl Reader {
 
     async fn sit(&mut self, mut wire: Wire) -> Result<(), Fault> {
         let Joined { state, known, by } = self.make_group(&mut wire).await?;
+        // After the group, which tells of those that come from now on.
+        self.fetch_revoked(&mut wire).await?;
         let replaced = self.replaced;
         match self.position.filter(|position| !replaced && !position.is_foreign_to(&state, known)) {
             Some(position) => {
@@ -205,7 +207,7 @@ impl Loading {
         for entry in entries {
             let cost = match &entry.content {
                 Content::Event(event) => event.cost(),
-                Content::Malformed(..) | Content::Internal => BARE_COST,
+                Content::Malformed(..) | Content::Internal | Content::Revoked(_) => BARE_COST,
             };
             if cost > self.room && !self.entries.is_empty() {
                 return false;

@@ -90,7 +90,7 @@ impl Sample {
         self.span = Some((id, self.span.map_or(id, |(_, newest)| newest)));
         let reason = match content {
             Content::Event(_) => return,
-            Content::Internal => {
+            Content::Internal | Content::Revoked(_) => {
                 self.internal += 1;
                 return;
             }

@@ -1,5 +1,5 @@
 -- KEYS: stream, leases, lock, since. ARGV: own group or '', lease in ms, lock in ms, maxlen, age in ms or -1, a snapshot's key, a
--- publish's key.
+-- publish's key, the revocations' key.
 -- Returns { state, pending, age of the oldest pending in ms, lag, groups, reaped, why nothing can be written or '', the rights
 -- that are missing or '' }; -1 is unknown.
 -- Whatever Redis refuses (a replica, no memory) leaves out that part only.
@@ -26,6 +26,8 @@ local needs = {
   { 'get', ARGV[6], 'GET', ARGV[6] },
   { 'set', ARGV[7], 'SET', ARGV[7], '1' },
   { 'get', ARGV[7], 'GET', ARGV[7] },
+  { 'set', ARGV[8], 'SET', ARGV[8], '1' },
+  { 'get', ARGV[8], 'GET', ARGV[8] },
 }
 local missing = {}
 for _, need in ipairs(needs) do
