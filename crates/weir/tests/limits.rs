@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use futures_util::future::join_all;
 use weir_testkit::sse::Item;
+use weir_testkit::token::Secret;
 use weir_testkit::{
     Client, Closed, DEADLINE, End, Instance, Next, Output, Program, RawConn, Response, SseStream, eventually,
     expect,
@@ -290,4 +291,48 @@ async fn a_batch_counts_its_events() -> anyhow::Result<()> {
     // A hundred were done and ten may be, at one in six seconds.
     assert!((530..=552).contains(&retry_after(&answer)?), "{answer:?}");
     Ok(())
+}
+
+/// Whoever proves who it is counts as that, wherever it comes from.
+#[tokio::test]
+async fn a_subject_has_so_many_clients_and_publishes_so_fast() -> anyhow::Result<()> {
+    let secret = Secret::new();
+    let flags =
+        ["--jwt-secret-file", secret.flag(), "--max-connections-per-subject", "1", "--publish-rate", "1/m"];
+    let weir = Instance::start(WEIR, &flags).await?;
+    let bearer = |subject: &str| format!("Bearer {}", secret.token(subject, &["*"], &["*"]));
+    let events = |subject: &str, from: Ipv4Addr| {
+        weir.client().events("s").header("authorization", bearer(subject)).from(from)
+    };
+    let mut alice = events("alice", OTHER).subscribe().await?;
+    assert_eq!(alice.next_event().await?.event, "weir.connected");
+    let mut again = events("alice", Ipv4Addr::LOCALHOST).subscribe().await?;
+    assert!(again.next_event().await?.data.contains("\"subject\""));
+    let poll = weir
+        .client()
+        .get("/v1/sessions/s/events?wait=0")
+        .header("authorization", bearer("alice"))
+        .send()
+        .await?;
+    expect::problem(&poll, 429, "subject")?;
+    let mut bob = events("bob", OTHER).subscribe().await?;
+    assert_eq!(bob.next_event().await?.event, "weir.connected");
+    assert_eq!(rejected(&weir, "subject").await?, 2.0);
+    let publish = async |subject: &str, from: Ipv4Addr| {
+        weir.client().event("s").header("authorization", bearer(subject)).from(from).body("x").send().await
+    };
+    assert_eq!(publish("alice", OTHER).await?.status(), 201);
+    expect::problem(&publish("alice", Ipv4Addr::LOCALHOST).await?, 429, "rate")?;
+    assert_eq!(publish("bob", OTHER).await?.status(), 201);
+    // A token that is none is told that first, and costs nobody anything.
+    let forged =
+        weir.client().event("s").header("authorization", "Bearer x").from(OTHER).body("x").send().await?;
+    assert_eq!(forged.status(), 401);
+    drop(alice);
+    eventually(DEADLINE, async || {
+        let first = events("alice", OTHER).subscribe().await?.next_event().await?;
+        ensure!(first.event == "weir.connected", "{first:?}");
+        Ok(())
+    })
+    .await
 }
