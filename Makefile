@@ -16,6 +16,8 @@ FROM ?=
 # Seconds of faults of `make soak`, and the seed that chooses them; one is chosen, and printed first, where it is empty.
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
+# Seconds for each fuzz target at the end of `make soak`; 0 leaves them out, and with them the nightly toolchain.
+SOAK_FUZZ_SECONDS ?= 300
 # Seconds for which clients come and go in `make churn`.
 CHURN_SECONDS ?= 3600
 # Clients of `make crowd`.
@@ -81,10 +83,15 @@ deny: ## fences between crates, licences, sources and advisories of dependencies
 sizes: ## the budget of lines per file; clippy holds that of functions
 	@.ci/sizes
 
-soak: ## three instances under every fault for SOAK_SECONDS (600), judged by the checker; SOAK_SEED repeats a run
+soak: ## three instances under every fault for SOAK_SECONDS (600), SOAK_SEED repeats a run; then fuzz for SOAK_FUZZ_SECONDS (300) each
 	@.ci/setup soak
+	@[ $(SOAK_FUZZ_SECONDS) = 0 ] || .ci/setup fuzz
+	@targets=$$(ls crates/weir-fuzz/fuzz_targets/*.rs | wc -l) && \
+	echo "soak: $(SOAK_SECONDS) s of faults, then $$targets fuzz targets for $(SOAK_FUZZ_SECONDS) s each:" \
+	    "$$(( ($(SOAK_SECONDS) + targets * $(SOAK_FUZZ_SECONDS)) / 60 + 1 )) minutes, and some to build"
 	cargo build --locked -p weir -p weir-testkit --bins
 	cargo run --locked --quiet -p weir-testkit --bin weir-soak -- --seconds $(SOAK_SECONDS) --seed "$(SOAK_SEED)"
+	@[ $(SOAK_FUZZ_SECONDS) = 0 ] || $(MAKE) fuzz FUZZ_SECONDS=$(SOAK_FUZZ_SECONDS)
 
 crowd: ## rolling deploys behind nginx and HAProxy, and the end of an instance, with CROWD (3000) clients
 	@.ci/setup test

@@ -1,10 +1,18 @@
 //! What must hold for any bytes. One function per target; a panic is a finding.
 
+mod batch;
+mod headers;
+mod query;
+
 use bytes::BytesMut;
 use weir_core::frame::{encode, encode_json, put_control};
 use weir_core::{Content, DecodeRules, Event, EventId, EventParts, EventType, Position, Session};
 use weir_http::path::decode_session;
 use weir_testkit::sse::{self, Item, Parser};
+
+pub use batch::batch;
+pub use headers::headers;
+pub use query::query;
 
 /// Small, so that a fuzzer reaches entries above it.
 const MAX_EVENT_BYTES: usize = 64;
@@ -123,6 +131,9 @@ mod tests {
             ("last_event_id", last_event_id),
             ("entry", entry),
             ("session_path", session_path),
+            ("query", query),
+            ("headers", headers),
+            ("batch", batch),
         ] {
             let dir = format!("{}/seeds/{name}", env!("CARGO_MANIFEST_DIR"));
             let files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path()).collect();

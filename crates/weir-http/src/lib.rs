@@ -47,6 +47,8 @@ mod client;
 mod connection;
 mod description;
 mod etag;
+#[doc(hidden)]
+pub mod fuzz;
 mod handover;
 mod handshake;
 mod head;

@@ -99,7 +99,7 @@ async fn let_begin(call: Call<'_>, caller: &Caller, body: Incoming) -> Result<In
 }
 
 /// Bodies are taken as they are: nothing is unpacked that could unpack to more than was sent.
-fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     let plain = |line: &HeaderValue| {
         let codings = line.to_str().map(|line| line.split(',').map(str::trim));
         codings.is_ok_and(|mut codings| {
@@ -128,13 +128,15 @@ fn idempotency(
     events: &[NewEvent],
     caller: &Caller,
 ) -> Result<Option<Idempotency>, Problem> {
+    let Some(key) = idempotency_key(headers)? else { return Ok(None) };
+    Ok(Some(Idempotency { scope: scope(events, caller), key: key.to_owned(), digest: digest(events) }))
+}
+
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()));
-    let key = key.ok_or_else(|| {
-        let detail = "an Idempotency-Key is 1 to 128 visible ASCII characters";
-        Problem::malformed("invalid_idempotency_key", detail)
-    })?;
-    Ok(Some(Idempotency { scope: scope(events, caller), key: key.to_owned(), digest: digest(events) }))
+    let detail = "an Idempotency-Key is 1 to 128 visible ASCII characters";
+    key.map(Some).ok_or_else(|| Problem::malformed("invalid_idempotency_key", detail))
 }
 
 /// A control character is in no session name, so no two lists of sessions make one scope, and no subject makes the scope

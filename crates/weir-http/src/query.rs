@@ -117,7 +117,7 @@ impl Subscribe {
 }
 
 /// Never an error: a client that is refused for its position once never comes back.
-fn position(query: Query<'_>, headers: &HeaderMap) -> Option<Position> {
+pub(crate) fn position(query: Query<'_>, headers: &HeaderMap) -> Option<Position> {
     if let Some(header) = headers.get("last-event-id") {
         return Some(Position::parse(header.as_bytes()));
     }
