@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use weir_testkit::client::Request;
 use weir_testkit::redis::RedisServer;
 use weir_testkit::token::claims;
-use weir_testkit::{Client, Instance, Response, Secret, SseStream};
+use weir_testkit::{Client, DEADLINE, Instance, Response, Secret, SseStream, eventually};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -201,6 +201,7 @@ impl Case<'_> {
             self.publish(nth).await?;
         }
         let foreign_id = self.publish(0).await?;
+        self.settle().await?;
         let mut streams = Vec::new();
         for person in &self.people {
             streams.push(self.subscribe(person).await?);
@@ -216,10 +217,12 @@ impl Case<'_> {
             }
         }
         for nth in 0..self.people.len() {
+            self.settle().await?;
             self.replays(nth, &foreign_id).await?;
             self.knocks(nth).await?;
             self.writes(nth).await?;
         }
+        self.settle().await?;
         // Nobody wrote what was not theirs to write.
         let all: Vec<_> = self.sessions.iter().collect();
         let writer = show(self.long_poll(&all, "earliest"), Carrier::Header, &self.writer);
@@ -233,6 +236,19 @@ impl Case<'_> {
         let answer = request.query("snapshot", "600").body(data.clone()).send().await?;
         session.events.push(data);
         Ok(answer.event_id()?.to_string())
+    }
+
+    /// Waits until all that was published stands where replays and new streams begin.
+    async fn settle(&self) -> anyhow::Result<()> {
+        let by_writer = |request: Request| request.bearer(&self.writer);
+        let id = by_writer(self.client.event("settled")).send().await?.event_id()?.to_string();
+        eventually(DEADLINE, async || {
+            let all = self.client.events("settled").query("lastEventId", "earliest").query("wait", "0");
+            let all = by_writer(all).send().await?;
+            ensure!(all.text()?.contains(&id), "{id} is not in {all:?}");
+            Ok(())
+        })
+        .await
     }
 
     fn long_poll(&self, sessions: &[&Session], from: &str) -> Request {
