@@ -126,7 +126,7 @@ impl Client {
 
 /// Rustls wants one provider a process. Ring is ours, and the Redis client's too: a second one compiled in would make
 /// that client panic for want of a choice.
-fn provide_crypto() {
+pub(crate) fn provide_crypto() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // It fails only where another thread was faster, and then there is a provider.
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -7,12 +7,14 @@
 //! - [`publish`]: publish now, and learn the outcome
 //! - [`publisher`]: publish later if need be; the caller never waits
 //! - [`tail`]: follow sessions; reconnects and resumes by itself
+//! - [`document`]: one small document from anywhere
 //! - [`health`]: ask an instance whether it is ready
 //! - [`order`]: have an instance release its clients, or take clients again
 //! - `sse`, `backoff`, `transport`: the parser of the stream, the pauses between tries, and what failed below HTTP
 
 mod backoff;
 pub mod client;
+pub mod document;
 pub mod health;
 pub mod order;
 pub mod problem;

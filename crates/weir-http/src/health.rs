@@ -54,6 +54,8 @@ pub fn readiness(app: &App) -> Readiness {
         (Status::Draining, Some("clients to leave".to_owned()))
     } else if !app.broker.is_loaded() {
         (Status::Starting, Some(format!("the first window load{}", trouble(app))))
+    } else if !app.config.tokens.keyring.is_ready() {
+        (Status::Starting, Some("the keys of --jwks-url".to_owned()))
     } else if let Some(since) = app.broker.degraded() {
         away(app, now.saturating_duration_since(since.now))
     } else {

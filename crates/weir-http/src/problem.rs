@@ -163,7 +163,11 @@ fn challenge(status: StatusCode, code: &str) -> Option<&'static str> {
 
 impl From<Denial> for Problem {
     fn from(denial: Denial) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, denial.code(), denial.to_string())
+        let (code, detail) = (denial.code(), denial.to_string());
+        if denial == Denial::KeysUnavailable {
+            return Self::unavailable(code, detail);
+        }
+        Self::new(StatusCode::UNAUTHORIZED, code, detail)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::Response;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
 use weir_core::Session;
 use weir_core::frame;
 use weir_core::notice::{Notice, NoticeFacts, Refusal};
@@ -45,9 +45,11 @@ async fn subscribe(
     format: Format,
 ) -> Result<Response<Body>, Problem> {
     let app = call.app;
-    let caller = call.reader(&sessions).await;
-    let caller = caller.inspect_err(|_| app.metrics.clients.rejected.inc(Rejected::Auth))?;
     let query = Query(call.parts.uri.query().unwrap_or_default());
+    let caller = match call.reader(&sessions).await {
+        Ok(caller) => caller,
+        Err(problem) => return denied(app, query, problem),
+    };
     let defaults = Defaults { format, overflow: app.config.overflow };
     let asked = Subscribe::parse(sessions, query, &call.parts.headers, defaults);
     let Subscribe { wants, wait } = asked.map_err(|problem| app.refuse(Refused::Parameter, problem))?;
@@ -69,6 +71,19 @@ async fn subscribe(
     match wait {
         Some(wait) => longpoll::answer(call, wants, wait, (caller, place)).await,
         None => Ok(stream(call, wants, (caller, place))),
+    }
+}
+
+/// Who may not subscribe is told so; but where nobody knows yet, the client comes back.
+fn denied(app: &App, query: Query<'_>, problem: Problem) -> Result<Response<Body>, Problem> {
+    if problem.status != StatusCode::SERVICE_UNAVAILABLE {
+        app.metrics.clients.rejected.inc(Rejected::Auth);
+        return Err(problem);
+    }
+    app.metrics.clients.rejected.inc(Rejected::Starting);
+    match app.config.refuse {
+        Refuse::Soft if query.first("wait") == Ok(None) => Ok(refused_softly(app, Refusal::Starting.into())),
+        Refuse::Soft | Refuse::Status => Err(problem),
     }
 }
 

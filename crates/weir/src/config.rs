@@ -128,6 +128,8 @@ pub(crate) enum Warning {
     ConnectionsBeyondFiles { connections: usize, files: u64 },
     /// Strangers may write what everybody reads.
     StrangersPublish(SocketAddr),
+    /// A provider of keys has other services, too.
+    AnyAudience,
     /// Everybody on this machine can make tokens.
     OpenSecret(PathBuf),
 }
@@ -197,8 +199,15 @@ impl ServeConfig {
         let strangers = public
             .filter(|_| matches!(self.anonymous, AnonymousAccess::Publish | AnonymousAccess::All))
             .map(|address| Warning::StrangersPublish(*address));
+        let audience = self.tokens.takes_any_audience().then_some(Warning::AnyAudience);
         let secrets = self.tokens.open_secrets().map(|file| Warning::OpenSecret(file.to_owned()));
-        beyond_timeout.into_iter().chain(beyond_files).chain(strangers).chain(secrets).collect()
+        beyond_timeout
+            .into_iter()
+            .chain(beyond_files)
+            .chain(strangers)
+            .chain(audience)
+            .chain(secrets)
+            .collect()
     }
 }
 
@@ -306,6 +315,9 @@ impl fmt::Display for Warning {
                 f,
                 "--anonymous lets everybody publish who can reach --listen {address}: \
                  have publishers show a token, with --jwt-secret-file and --anonymous subscribe or none"
+            ),
+            Self::AnyAudience => f.write_str(
+                "--jwks-url without --jwt-audience: tokens that the same provider makes for other services are taken, too",
             ),
             Self::OpenSecret(file) => write!(
                 f,

@@ -9,6 +9,7 @@ use anyhow::Context;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use weir_client::document::Document;
 use weir_core::mailbox::MailboxBounds;
 use weir_core::window::WindowBounds;
 use weir_core::{Broker, BrokerBounds};
@@ -23,6 +24,7 @@ use crate::config::ServeConfig;
 
 mod backend;
 mod certificate;
+mod keys;
 mod pump;
 mod reload;
 mod signals;
@@ -72,6 +74,9 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     if let Some(hangup) = signals.hangup() {
         tasks.spawn(reload(&config, &app, tls.as_ref()).run(hangup));
     }
+    if let Some(url) = config.tokens.jwks_url.clone() {
+        tasks.spawn(keys::run(Document::new(url).context("prepare to fetch --jwks-url")?, Arc::clone(&app)));
+    }
     let server = Server::new(app);
     let public = public.into_iter().map(|listener| match &tls {
         Some(tls) => listener.with_tls(tls),
@@ -103,6 +108,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
 fn reload(config: &ServeConfig, app: &Arc<App>, tls: Option<&Arc<Tls>>) -> Reload {
     let (tokens, holder) = (config.tokens.clone(), Arc::clone(app));
     let keys = Reload::default().with("keys for tokens", move || {
+        holder.config.tokens.keyring.refresh();
         holder.config.tokens.keyring.replace_files(tokens.read_keys()?);
         Ok(())
     });

@@ -6,6 +6,8 @@ mod carriers;
 mod forged;
 #[path = "tokens/grants.rs"]
 mod grants;
+#[path = "tokens/provider.rs"]
+mod provider;
 #[path = "tokens/public.rs"]
 mod public;
 #[path = "tokens/rotation.rs"]

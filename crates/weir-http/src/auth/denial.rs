@@ -48,6 +48,9 @@ pub enum Denial {
         "this instance has no key to check tokens with: call without a token, or ask the operator for --jwt-secret-file"
     )]
     NoKeys,
+    /// Whoever publishes the keys has not been reached yet.
+    #[error("this instance has not got the keys yet that it checks tokens with: try again")]
+    KeysUnavailable,
 }
 
 impl Denial {
@@ -65,6 +68,7 @@ impl Denial {
             Self::Missing(_) => "token_claim_missing",
             Self::Invalid { .. } => "token_claim_invalid",
             Self::NoKeys => "token_without_keys",
+            Self::KeysUnavailable => "keys_unavailable",
         }
     }
 }

@@ -54,7 +54,7 @@ impl Algorithm {
 /// See the [module](self). It knows its algorithm, so that no token can choose another for it.
 #[derive(Clone)]
 pub struct Key {
-    pub(super) id: Option<Box<str>>,
+    id: Option<Box<str>>,
     pub(super) algorithm: Algorithm,
     decoding: DecodingKey,
 }
@@ -132,6 +132,11 @@ impl Key {
     pub(super) fn new(algorithm: Algorithm, decoding: DecodingKey) -> Self {
         crypto::provide();
         Self { id: None, algorithm, decoding }
+    }
+
+    /// The same key, by its name.
+    pub(super) fn named(self, id: &str) -> Self {
+        Self { id: Some(id.into()), ..self }
     }
 
     /// Whether this key signed a text. The algorithm is the key's own, whatever the token says. `None` where the signature is

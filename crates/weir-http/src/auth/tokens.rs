@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::claims::{self, object};
 use super::denial::Denial;
-use super::key::{Algorithm, Key};
+use super::key::Algorithm;
 use super::keyring::Keyring;
 use super::token::Token;
 
@@ -43,38 +43,63 @@ struct Header {
 }
 
 impl Tokens {
-    /// Checks a token.
+    /// Checks a token. Where it names a key that a provider may have by now, that is waited for.
     ///
     /// # Errors
     /// [`Denial`].
-    #[expect(clippy::unused_async, reason = "keys that come from elsewhere are waited for")]
     pub async fn check(&self, text: &str, now_secs: u64) -> Result<Token, Denial> {
-        let claims = verify(&self.keyring.keys(), text)?;
-        claims::check(&claims, &self.rules, now_secs)
+        let parsed = Parsed::of(text)?;
+        let mut claims = self.verify(&parsed);
+        if matches!(claims, Err(Denial::UnknownKey | Denial::KeysUnavailable))
+            && self.keyring.look_again().await
+        {
+            claims = self.verify(&parsed);
+        }
+        claims::check(&claims?, &self.rules, now_secs)
+    }
+
+    /// The claims of a token that was made with one of the keys.
+    fn verify(&self, token: &Parsed<'_>) -> Result<Box<RawValue>, Denial> {
+        let (keys, Parsed { algorithm, id, .. }) = (self.keyring.keys(), token);
+        let may_be_provided = self.keyring.may_be_provided(*algorithm);
+        let mut denial = None;
+        for key in keys.all().filter(|key| key.fits(*algorithm, id.as_deref())) {
+            if key.verify(token.signed, token.signature).ok_or(MALFORMED)? {
+                let claims = token.signed.split_once('.').and_then(|(_, claims)| decode(claims));
+                return claims.ok_or(MALFORMED);
+            }
+            denial = Some(Denial::Signature);
+        }
+        let is_provided = keys.provided().any(|key| key.fits(*algorithm, id.as_deref()));
+        Err(match denial {
+            _ if may_be_provided && keys.are_awaited() => Denial::KeysUnavailable,
+            _ if may_be_provided && !is_provided => Denial::UnknownKey,
+            Some(denial) => denial,
+            None if keys.all().any(|key| key.algorithm == *algorithm) => Denial::UnknownKey,
+            None if keys.all().next().is_none() && !self.keyring.has_provider() => Denial::NoKeys,
+            None => Denial::Algorithm,
+        })
     }
 }
 
-/// The claims of a token that was made with one of the keys.
-fn verify(keys: &[Key], text: &str) -> Result<Box<RawValue>, Denial> {
-    let header = header(text)?;
-    let algorithm = header.alg.as_deref().and_then(Algorithm::parse).ok_or(Denial::Algorithm)?;
-    if keys.is_empty() {
-        return Err(Denial::NoKeys);
+const MALFORMED: Denial = Denial::Malformed("its signature is base64url, its claims are JSON in it");
+
+/// A token before its signature was checked.
+struct Parsed<'a> {
+    algorithm: Algorithm,
+    /// The key that it names.
+    id: Option<String>,
+    signed: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Parsed<'a> {
+    fn of(text: &'a str) -> Result<Self, Denial> {
+        let header = header(text)?;
+        let algorithm = header.alg.as_deref().and_then(Algorithm::parse).ok_or(Denial::Algorithm)?;
+        let (signed, signature) = text.rsplit_once('.').ok_or(MALFORMED)?;
+        Ok(Self { algorithm, id: header.kid, signed, signature })
     }
-    if !keys.iter().any(|key| key.algorithm == algorithm) {
-        return Err(Denial::Algorithm);
-    }
-    let malformed = Denial::Malformed("its signature is base64url, its claims are JSON in it");
-    let (signed, signature) = text.rsplit_once('.').ok_or(malformed)?;
-    let mut denial = Denial::UnknownKey;
-    for key in keys.iter().filter(|key| key.fits(algorithm, header.kid.as_deref())) {
-        if key.verify(signed, signature).ok_or(malformed)? {
-            let claims = signed.split_once('.').and_then(|(_, claims)| decode(claims));
-            return claims.ok_or(malformed);
-        }
-        denial = Denial::Signature;
-    }
-    Err(denial)
 }
 
 fn decode(part: &str) -> Option<Box<RawValue>> {

@@ -32,7 +32,7 @@ pub(crate) struct Called<'a> {
 }
 
 /// Flags whose values are never repeated: they are secrets, or addresses that may carry one.
-const SECRETS: [&str; 4] = ["redis", "token", "url", "admin-url"];
+const SECRETS: [&str; 5] = ["redis", "token", "url", "admin-url", "jwks-url"];
 
 /// Says in one line what clap says in several.
 #[expect(clippy::wildcard_enum_match_arm, reason = "clap may add kinds, and has a text of its own for each")]

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use weir_client::document::DocumentUrl;
 use weir_http::auth::key::{BadKey, Key};
 use weir_http::auth::keyring::Keyring;
 use weir_http::auth::tokens::{Rules, Tokens};
@@ -19,6 +20,8 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 pub(crate) struct TokenConfig {
     secrets: Vec<PathBuf>,
     public_keys: Vec<PathBuf>,
+    /// Where public keys are fetched.
+    pub(crate) jwks_url: Option<DocumentUrl>,
     rules: Rules,
     cookie: String,
     /// What the files held at start.
@@ -54,6 +57,7 @@ impl TokenConfig {
         let mut config = Self {
             secrets: args.jwt_secret_file.clone(),
             public_keys: args.jwt_public_key_file.clone(),
+            jwks_url: args.jwks_url.clone(),
             rules: Rules { audience: args.jwt_audience.clone(), issuer: args.jwt_issuer.clone() },
             cookie: args.token_cookie.clone(),
             keys: Vec::new(),
@@ -64,7 +68,12 @@ impl TokenConfig {
 
     /// Whether tokens can be checked.
     pub(crate) fn has_keys(&self) -> bool {
-        !self.keys.is_empty()
+        !self.keys.is_empty() || self.jwks_url.is_some()
+    }
+
+    /// Whether tokens are taken that somebody made for another service, which has the same provider.
+    pub(crate) fn takes_any_audience(&self) -> bool {
+        self.jwks_url.is_some() && self.rules.audience.is_empty()
     }
 
     /// What the files hold now: all of it, or what is wrong.
@@ -87,7 +96,11 @@ impl TokenConfig {
 
     /// How the instance begins to check tokens.
     pub(crate) fn tokens(&self) -> Tokens {
-        let keyring = Keyring::new(self.keys.clone());
+        let keys = self.keys.clone();
+        let keyring = match self.jwks_url {
+            Some(_) => Keyring::with_provider(keys),
+            None => Keyring::new(keys),
+        };
         Tokens { keyring, rules: self.rules.clone(), cookie: self.cookie.clone() }
     }
 }
@@ -114,6 +127,7 @@ mod tests {
         TokenArgs {
             jwt_secret_file: files.iter().map(|file| file.to_path_buf()).collect(),
             jwt_public_key_file: Vec::new(),
+            jwks_url: None,
             jwt_audience: Vec::new(),
             jwt_issuer: Vec::new(),
             token_cookie: "weir_token".to_owned(),
