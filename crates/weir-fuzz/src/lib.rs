@@ -61,7 +61,7 @@ pub fn last_event_id(input: &[u8]) {
 /// names and values, each ended by 0xFF; a name of one byte below 16 stands for one of those that weir reads.
 pub fn entry(input: &[u8]) {
     let mut parts = input.split(|byte| *byte == 0xff);
-    let fields = std::iter::from_fn(|| Some((field_name(parts.next()?), parts.next().unwrap_or_default())));
+    let fields = std::iter::from_fn(move || Some((field_name(parts.next()?), parts.next().unwrap_or_default())));
     let rules = DecodeRules { default_session: None, max_event_bytes: MAX_EVENT_BYTES };
     let id = EventId::new(7, 1);
 
