@@ -19,11 +19,11 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::access::settle_host;
 use crate::app::App;
 use crate::body::Body;
 use crate::headers;
 use crate::health;
+use crate::local::settle_host;
 use crate::problem::Problem;
 use crate::router::vet;
 

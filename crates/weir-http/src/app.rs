@@ -115,7 +115,11 @@ impl App {
             broker,
             log,
             metrics,
-            gate: Gate { anonymous: config.anonymous, tokens: Arc::clone(&config.tokens) },
+            gate: Gate {
+                anonymous: config.anonymous,
+                tokens: Arc::clone(&config.tokens),
+                cors: config.cors.clone(),
+            },
             clients: DashMap::new(),
             admission: Admission::new(&config.limits),
             config,

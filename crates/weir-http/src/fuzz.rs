@@ -12,7 +12,7 @@ use crate::auth::carrier::{Carrier, carried};
 use crate::batch::{self, Syntax};
 use crate::problem::Problem;
 use crate::query::{Defaults, Labels, Query, Subscribe, position};
-use crate::{access, head, publish};
+use crate::{head, local, publish};
 
 /// The status and the code of a refusal.
 pub type Refused = (u16, &'static str);
@@ -72,12 +72,12 @@ pub struct Heard {
 /// What weir makes of the headers of this request.
 pub fn heard(mut parts: Parts) -> Heard {
     let head = head::check(&parts).map_err(|problem| refused(&problem));
-    access::settle_host(&mut parts);
+    local::settle_host(&mut parts);
     let headers = &parts.headers;
     let token = carried(headers, Query(""), "weir_token").ok().flatten();
     Heard {
         head,
-        is_local: access::is_local(headers),
+        is_local: local::is_local(headers),
         token: token.map(|(carrier, token)| (carrier == Carrier::Header, token)),
         position: position(Query(""), headers),
         is_array: Syntax::of(headers)

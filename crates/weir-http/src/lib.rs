@@ -8,7 +8,7 @@
 //! - `connection`, `socket`: one connection, HTTP/1.1 or HTTP/2
 //! - `link`, `client`, `lease`, `supervisor`: the clients of a connection, and who looks after them from outside what writes to them
 //! - `head`, `breach`: what hyper lets pass and weir does not, and why hyper let somebody go
-//! - `router`, [`path`], `query`, `call`, `access`: which call it is, who makes it, and whether it may be made
+//! - `router`, [`path`], `query`, `call`, `access`, `local`: which call it is, who makes it, and whether it may be made
 //! - [`auth`]: the tokens that say so
 //! - [`cors`], `headers`: what browsers are told, and let pages see
 //! - [`admission`], `places`, [`rates`]: how many are let in, and how fast
@@ -56,6 +56,7 @@ mod headers;
 mod lease;
 mod line;
 mod link;
+mod local;
 mod longpoll;
 mod places;
 mod problem;

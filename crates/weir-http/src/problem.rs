@@ -42,6 +42,12 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
+    pub(crate) fn cross_site() -> Self {
+        let detail = "a page of another origin may not publish without a token: send one in the header Authorization: \
+                      Bearer, or have the operator list the origin with --cors-origin";
+        Self::new(StatusCode::FORBIDDEN, "cross_site", detail)
+    }
+
     pub(crate) fn cannot_publish() -> Self {
         let detail = "a token in a cookie or in the query only allows to subscribe: to publish, send it in the header \
                       Authorization: Bearer";

@@ -10,13 +10,14 @@ use hyper::body::Incoming;
 use weir_core::Session;
 use weir_metrics::Refused;
 
-use crate::access::{is_local, settle_host, settle_way};
+use crate::access::settle_way;
 use crate::app::{App, Peer};
 use crate::body::Body;
 use crate::call::Call;
 use crate::handover::Handover;
 use crate::health;
 use crate::link::Link;
+use crate::local::{is_local, settle_host};
 use crate::path::{NoRoute, Route};
 use crate::problem::Problem;
 use crate::{description, head, headers, publish, snapshot, subscribe};

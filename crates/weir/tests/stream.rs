@@ -296,7 +296,7 @@ async fn http2_with_prior_knowledge() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn http1_0_is_served_until_the_close() -> anyhow::Result<()> {
-    let weir = Instance::start(WEIR, &[]).await?;
+    let weir = Instance::start(WEIR, &["--anonymous", "all"]).await?;
     let mut conn = RawConn::open(weir.public()).await?;
     conn.write(b"GET /v1/sessions/s/events HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
     clients(&weir, 1.0).await?;

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::access::is_local;
+use crate::local::is_local;
 use crate::problem::Problem;
 
 /// Shortest admin token: what can be guessed is no lock, and nothing slows a guess down.
