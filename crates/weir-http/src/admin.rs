@@ -15,38 +15,54 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::app::App;
+use crate::app::{App, Peer};
+use crate::audit::{Audit, Told};
 use crate::body::Body;
 use crate::headers;
 use crate::health;
 use crate::local::settle_host;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::router::vet;
+use crate::trace::Trace;
 
 /// Paths that need no admin token: scrapers and health checks have none.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+
+/// Paths that tell something to operators alone.
+const READS: [&str; 1] = ["/clients"];
 
 /// Paths that change something.
 const ACTS: [&str; 3] = ["/drain", "/undrain", "/disconnect"];
 
 /// Answers a call on the admin listener.
-pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+pub(crate) async fn answer(
+    app: Arc<App>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
     let (mut parts, _) = request.into_parts();
-    if let Some(refusal) = vet(&app, &parts) {
+    let trace = Trace::of(&parts.headers);
+    if let Some(refusal) = vet(&app, &parts, &trace) {
         return Ok(refusal);
     }
     settle_host(&mut parts);
-    let mut response = route(&app, &parts).await.unwrap_or_else(Problem::into_response);
+    let path = ACTS.into_iter().chain(READS).find(|path| *path == parts.uri.path()).unwrap_or("other");
+    let told = Told { trace: &trace, address: peer.address, parts: &parts, path };
+    let mut response = route(&app, told).await.unwrap_or_else(|problem| {
+        app.audit.denied(told, &problem, app.time().now);
+        problem.into_response(&trace)
+    });
+    trace.name(response.headers_mut());
     headers::secure(response.headers_mut());
     Ok(response)
 }
 
-async fn route(app: &App, parts: &Parts) -> Result<Response<Body>, Problem> {
-    let path = parts.uri.path();
+async fn route(app: &App, told: Told<'_>) -> Result<Response<Body>, Problem> {
+    let (parts, path) = (told.parts, told.parts.uri.path());
     if !OPEN.contains(&path) {
         let checked = door::check(app.config.admin_token.as_ref(), parts);
         checked.inspect_err(|_| app.metrics.instance.admin_denied.inc())?;
@@ -63,14 +79,22 @@ async fn route(app: &App, parts: &Parts) -> Result<Response<Body>, Problem> {
         "/readyz" => Ok(ready(app)),
         "/metrics" => Ok(metrics(app)),
         "/clients" => clients::list(app, parts),
-        "/drain" => drain::drain(app),
-        "/undrain" => drain::undrain(app).await,
-        "/disconnect" => disconnect::disconnect(app, parts).await,
+        "/drain" => acted(told, drain::drain(app)),
+        "/undrain" => acted(told, drain::undrain(app).await),
+        "/disconnect" => acted(told, disconnect::disconnect(app, parts).await),
         _ => Err(Problem::not_found(
             "unknown_path",
             "there are /metrics, /livez, /readyz, /clients, /drain, /undrain and /disconnect",
         )),
     }
+}
+
+/// Writes down who did what, and how it came out.
+fn acted(told: Told<'_>, answer: Result<Response<Body>, Problem>) -> Result<Response<Body>, Problem> {
+    let status = answer.as_ref().map_or_else(|problem| problem.status, Response::status);
+    let subject = Query(told.parts.uri.query().unwrap_or_default()).first("subject").ok().flatten();
+    Audit::acted(told, status, subject.as_deref());
+    answer
 }
 
 fn ready(app: &App) -> Response<Body> {

@@ -14,6 +14,7 @@ use weir_metrics::{Metrics, Refused};
 use crate::access::Gate;
 use crate::admin::door::AdminToken;
 use crate::admission::{Admission, Limits};
+use crate::audit::Audit;
 use crate::auth::tokens::Tokens;
 use crate::client::Client;
 use crate::cors::Cors;
@@ -99,6 +100,7 @@ pub struct App {
     pub(crate) clients: DashMap<u64, Arc<Client>>,
     pub(crate) admission: Admission,
     pub(crate) refusals: Refusals,
+    pub(crate) audit: Audit,
     /// When the reader last returned, by the clock that nobody sets.
     progress: Mutex<Instant>,
     /// Whether clients are welcome.
@@ -124,6 +126,7 @@ impl App {
             admission: Admission::new(&config.limits),
             config,
             refusals: Refusals::default(),
+            audit: Audit::default(),
             progress: Mutex::new(Instant::now()),
             stages: Stages::default(),
             revoked: Revoked::default(),
@@ -139,6 +142,7 @@ impl App {
     /// The reader has returned, with entries or without: it is alive.
     pub fn reader_returned(&self, time: Time) {
         *self.progress.lock() = time.now;
+        self.audit.settle(time.now);
         self.metrics.log.progress(time.ms);
     }
 

@@ -14,6 +14,7 @@ use crate::handover::Handover;
 use crate::link::Link;
 use crate::problem::Problem;
 use crate::subscribe::starting;
+use crate::trace::Trace;
 
 /// Which of several sessions is forbidden is not told, so that nobody can sound out what others have.
 const NOT_GRANTED: &str = "the token does not allow this for every session of the call: ask for sessions that its claim \
@@ -29,6 +30,7 @@ pub(crate) struct Call<'a> {
     pub(crate) handover: &'a Handover,
     pub(crate) parts: &'a Parts,
     pub(crate) peer: Peer,
+    pub(crate) trace: &'a Trace,
 }
 
 impl Call<'_> {
@@ -38,6 +40,7 @@ impl Call<'_> {
         let now_ms = app.time().ms;
         let pass = app.gate.check(action, self.parts, now_ms / 1000).await?;
         if let Some(token) = &pass.token {
+            self.trace.is_by(token);
             if app.revoked.refuse(token, now_ms) {
                 return Err(Problem::revoked());
             }

@@ -294,7 +294,7 @@ fn service(
         let (app, connection) = (Arc::clone(&app), (Arc::clone(&link), Arc::clone(&handover)));
         match role {
             Role::Public => Box::pin(router::answer(app, connection, peer, request)),
-            Role::Admin => Box::pin(admin::answer(app, request)),
+            Role::Admin => Box::pin(admin::answer(app, peer, request)),
         }
     })
 }

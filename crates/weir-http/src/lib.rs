@@ -20,6 +20,7 @@
 //! - [`turn`]: who goes first
 //! - [`admin`], [`health`]: what operators see and do
 //! - [`stage`], [`drain`]: how an instance goes away
+//! - `trace`, `audit`: what a request is called, and what is written down of it
 //! - `problem`: the one place that turns errors into answers
 
 pub mod admin;
@@ -39,6 +40,7 @@ pub mod turn;
 
 mod access;
 mod announced;
+mod audit;
 mod batch;
 mod body;
 mod breach;
@@ -71,4 +73,5 @@ mod socket;
 mod stream;
 mod subscribe;
 mod supervisor;
+mod trace;
 mod writer;

@@ -44,6 +44,18 @@ pub enum BadSession {
 }
 
 impl Route {
+    /// The path with nothing of the caller's in it.
+    pub(crate) fn template(&self) -> &'static str {
+        match self {
+            Self::SessionEvents(_) => "/v1/sessions/{session}/events",
+            Self::Snapshot(_) => "/v1/sessions/{session}/snapshot",
+            Self::Events => "/v1/events",
+            Self::Live => "/livez",
+            Self::Ready => "/readyz",
+            Self::Description => "/openapi.json",
+        }
+    }
+
     pub(crate) fn parse(path: &str) -> Result<Self, NoRoute> {
         let segments: Vec<_> = path.split('/').skip(1).take(6).collect();
         match *segments.as_slice() {

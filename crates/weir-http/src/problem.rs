@@ -11,6 +11,7 @@ use weir_core::log::{AppendError, LogUnavailable};
 use crate::auth::denial::Denial;
 use crate::body::Body;
 use crate::path::BadSession;
+use crate::trace::Trace;
 
 /// Seconds after which a call that was turned away may be tried again, jittered between these, once there may be room.
 const RETRY_AFTER_SECS: std::ops::RangeInclusive<u64> = 1..=5;
@@ -126,7 +127,7 @@ impl Problem {
         Self { detail: format!("event {}: {}", nth + 1, self.detail), ..self }
     }
 
-    pub(crate) fn into_response(self) -> Response<Body> {
+    pub(crate) fn into_response(self, trace: &Trace) -> Response<Body> {
         let title = self.status.canonical_reason().unwrap_or("Error");
         let body = json!({
             "type": "about:blank",
@@ -134,6 +135,7 @@ impl Problem {
             "status": self.status.as_u16(),
             "code": self.code,
             "detail": self.detail,
+            "requestId": trace.id(),
         });
         let mut response = Response::new(Body::full(body.to_string()));
         *response.status_mut() = self.status;
@@ -158,7 +160,7 @@ impl Problem {
 /// What RFC 6750 has a client told about its token.
 fn challenge(status: StatusCode, code: &str) -> Option<&'static str> {
     match (status, code) {
-        (StatusCode::UNAUTHORIZED, "unauthorized") => Some("Bearer"),
+        (StatusCode::UNAUTHORIZED, "unauthorized" | "admin_token_missing") => Some("Bearer"),
         (StatusCode::UNAUTHORIZED, _) => Some("Bearer error=\"invalid_token\""),
         (StatusCode::FORBIDDEN, "forbidden" | "token_cannot_publish") => {
             Some("Bearer error=\"insufficient_scope\"")

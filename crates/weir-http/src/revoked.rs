@@ -88,29 +88,34 @@ impl App {
         }
     }
 
-    /// Does here what was written under this id, and says how many streams that ended. It need not wait for the reader, and
-    /// what it has done is not done again when it comes by the log.
-    pub(crate) fn revoke_written(&self, id: EventId, revocation: &Revocation) -> usize {
+    /// Does here what was written under this id, unless it came by the log already. It need not wait for the reader, and
+    /// what it has done is not done again when that comes to it.
+    pub(crate) fn revoke_written(&self, id: EventId, revocation: &Revocation) {
         let mut ledger = self.revoked.0.write();
-        if ledger.passed < id {
-            ledger.ahead.push(id);
+        if ledger.passed >= id {
+            return;
         }
+        ledger.ahead.push(id);
         drop(ledger);
-        self.revoke_here(revocation)
+        self.revoke_here(revocation);
     }
 
     /// Does it on this instance alone.
-    pub(crate) fn revoke_here(&self, revocation: &Revocation) -> usize {
+    pub(crate) fn revoke_here(&self, revocation: &Revocation) {
         self.revoked.0.write().add(revocation, self.time().ms);
-        self.end_streams(|client| client.caller.subject() == Some(revocation.subject()))
+        self.end_streams(|client| client.caller.subject() == Some(revocation.subject()));
     }
 
-    fn end_streams(&self, whose: impl Fn(&Client) -> bool) -> usize {
+    /// Streams and long-polls of a subject on this instance.
+    pub(crate) fn streams_of(&self, subject: &str) -> usize {
+        self.clients.iter().filter(|client| client.caller.subject() == Some(subject)).count()
+    }
+
+    fn end_streams(&self, whose: impl Fn(&Client) -> bool) {
         // No lock of the map is held while seats wake their tasks.
         let theirs: Vec<_> =
             self.clients.iter().filter(|client| whose(client)).map(|it| it.clone()).collect();
         theirs.iter().for_each(|client| client.seat.close(End::Revoked));
-        theirs.len()
     }
 }
 

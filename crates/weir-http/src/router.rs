@@ -12,6 +12,7 @@ use weir_metrics::Refused;
 
 use crate::access::settle_way;
 use crate::app::{App, Peer};
+use crate::audit::Told;
 use crate::body::Body;
 use crate::call::Call;
 use crate::handover::Handover;
@@ -20,6 +21,7 @@ use crate::link::Link;
 use crate::local::{is_local, settle_host};
 use crate::path::{NoRoute, Route};
 use crate::problem::Problem;
+use crate::trace::Trace;
 use crate::{description, head, headers, publish, snapshot, subscribe};
 
 /// Answers a call on the public listener.
@@ -30,18 +32,25 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (mut parts, body) = request.into_parts();
-    if let Some(refusal) = vet(&app, &parts) {
+    let trace = Trace::of(&parts.headers);
+    if let Some(refusal) = vet(&app, &parts, &trace) {
         return Ok(refusal);
     }
     settle_host(&mut parts);
     settle_way(&mut parts, peer.way);
     let peer = Peer { address: app.config.proxies.client(peer.address, &parts.headers), ..peer };
-    let call = Call { app: &app, link: &link, handover: &handover, parts: &parts, peer };
+    let call = Call { app: &app, link: &link, handover: &handover, parts: &parts, peer, trace: &trace };
     let answer = match app.config.cors.preflight(&parts) {
         Some(answer) => answer,
         None => route(call, body).await,
     };
-    let mut response = answer.unwrap_or_else(Problem::into_response);
+    let mut response = answer.unwrap_or_else(|problem| {
+        let path = Route::parse(parts.uri.path()).map_or("other", |route| route.template());
+        let told = Told { trace: &trace, address: peer.address, parts: &parts, path };
+        app.audit.denied(told, &problem, app.time().now);
+        problem.into_response(&trace)
+    });
+    trace.name(response.headers_mut());
     headers::secure(response.headers_mut());
     if call.link.is_tls && !is_local(&parts.headers) {
         headers::keep_to_tls(response.headers_mut());
@@ -51,9 +60,10 @@ pub(crate) async fn answer(
 }
 
 /// The answer to a head that breaks a rule. It is the last of its connection: what follows it may be anything.
-pub(crate) fn vet(app: &App, parts: &Parts) -> Option<Response<Body>> {
+pub(crate) fn vet(app: &App, parts: &Parts, trace: &Trace) -> Option<Response<Body>> {
     let problem = head::check(parts).err()?;
-    let mut response = app.refuse(Refused::Head, problem).into_response();
+    let mut response = app.refuse(Refused::Head, problem).into_response(trace);
+    trace.name(response.headers_mut());
     headers::secure(response.headers_mut());
     app.config.cors.open(&parts.headers, response.headers_mut());
     if parts.version < Version::HTTP_2 {

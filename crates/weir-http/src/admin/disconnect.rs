@@ -18,7 +18,9 @@ const LONGEST_SECS: u64 = 366 * 24 * 3600;
 /// Ends every stream and long-poll of a subject on every instance, and has its tokens of before refused for as long as asked.
 pub(super) async fn disconnect(app: &App, parts: &Parts) -> Result<Response<Body>, Problem> {
     let revocation = parse(Query(parts.uri.query().unwrap_or_default()), app.time().ms)?;
-    let ended = match app.log.revoke(&revocation).await {
+    // Counted before, since the reader may be faster than the answer of the log.
+    let ended = app.streams_of(revocation.subject());
+    match app.log.revoke(&revocation).await {
         Ok(id) => app.revoke_written(id, &revocation),
         Err(RevokeError::Full(full)) => {
             let detail = format!("{full}, and this one is not: end streams alone, without revoke=, or wait");
@@ -27,8 +29,7 @@ pub(super) async fn disconnect(app: &App, parts: &Parts) -> Result<Response<Body
         // Better here alone than nowhere.
         Err(RevokeError::Unavailable(_)) => return Err(only_here(app, &revocation, "log_unavailable")),
         Err(RevokeError::OutcomeUnknown(_)) => return Err(only_here(app, &revocation, "outcome_unknown")),
-    };
-    tracing::info!(ended, revoked = revocation.until_ms.is_some(), "a subject was taken off");
+    }
     Ok(json(&json!({
         "subject": revocation.subject(),
         "ended": ended,
@@ -37,7 +38,8 @@ pub(super) async fn disconnect(app: &App, parts: &Parts) -> Result<Response<Body
 }
 
 fn only_here(app: &App, revocation: &Revocation, code: &'static str) -> Problem {
-    let ended = app.revoke_here(revocation);
+    let ended = app.streams_of(revocation.subject());
+    app.revoke_here(revocation);
     let others = match code {
         "log_unavailable" => "the other instances were not told",
         _ => "the other instances may not have been told",
