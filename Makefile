@@ -25,13 +25,17 @@ CROWD ?= 3000
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test upgrade-test check fmt fmt-check lint doc deny sizes soak crowd bench churn fuzz clean
+.PHONY: help run release test upgrade-test check fmt fmt-check lint doc deny sizes soak crowd bench churn fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build and serve the embedded log on 127.0.0.1:8080; ARGS="--redis redis://…" and so on
 	cargo run --release --locked --quiet --bin weir -- serve $(ARGS)
+
+release: ## build the binary to ship: with its commit, and with the list of its dependencies for scanners
+	@.ci/setup release
+	@.ci/release
 
 test: ## install what the tests need, then run all of them
 	@.ci/setup test

@@ -24,9 +24,11 @@ pub(crate) mod value;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::version;
+
 /// Fans the events of one capped stream out to many clients over Server-Sent Events.
 #[derive(Debug, Parser)]
-#[command(name = "weir", version, disable_help_subcommand = true)]
+#[command(name = "weir", version = version::LONG.as_str(), disable_help_subcommand = true)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -5,12 +5,14 @@
 //! - [`logging`]: where the log goes
 //! - [`mod@serve`]: runs an instance
 //! - [`commands`]: everything else
+//! - [`version`]: what was built
 
 mod args;
 mod commands;
 mod config;
 mod logging;
 mod serve;
+mod version;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -21,6 +21,7 @@ use weir_http::tls::Tls;
 use weir_metrics::{BuildInfo, Metrics};
 
 use crate::config::ServeConfig;
+use crate::version::{REVISION, VERSION};
 
 mod backend;
 mod certificate;
@@ -178,10 +179,7 @@ fn log_close(config: &ServeConfig) -> Duration {
 }
 
 fn build_info() -> BuildInfo<'static> {
-    BuildInfo {
-        version: env!("CARGO_PKG_VERSION"),
-        revision: option_env!("WEIR_REVISION").unwrap_or("unknown"),
-    }
+    BuildInfo { version: VERSION, revision: REVISION }
 }
 
 /// Says where the instance is. On a terminal a person reads it, elsewhere a program reads the log line.
@@ -194,7 +192,8 @@ fn announce(config: &ServeConfig, public: &[Listener], admin: &[Listener]) -> an
         public = public.join(","),
         admin = admin.join(","),
         instance = config.instance,
-        version = env!("CARGO_PKG_VERSION"),
+        version = VERSION,
+        revision = REVISION,
         tls = config.tls.is_some(),
         log = if config.redis.is_some() { "redis" } else { "embedded" },
         "listening"
