@@ -75,7 +75,14 @@ impl Http2 {
     /// # Errors
     /// No connection.
     pub async fn open(addr: SocketAddr, settings: &[(u16, u32)]) -> anyhow::Result<Self> {
-        let mut conn = RawConn::open(addr).await?;
+        Self::over(RawConn::open(addr).await?, settings).await
+    }
+
+    /// The same on a connection that is there, such as one by TLS.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn over(mut conn: RawConn, settings: &[(u16, u32)]) -> anyhow::Result<Self> {
         let said: Vec<u8> = settings
             .iter()
             .flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat())

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use weir_testkit::certificates::{Authority, Pair};
 use weir_testkit::expect::{balance, has_read};
+use weir_testkit::http2::{Http2, frame, get, kind};
 use weir_testkit::program::without_settings;
 use weir_testkit::{
     Closed, DEADLINE, End, Instance, Next, RawConn, Signal, SseStream, Trust, Version, eventually,
@@ -185,6 +186,36 @@ async fn a_client_that_never_reads_is_cut_and_others_do_not_notice() -> anyhow::
     ensure!((2.0..8.0).contains(&took.as_secs_f64()), "{took:?}");
     ensure!(slow.read_to_end().await?.1 == End::Cut);
     eventually(DEADLINE, async || balance(&secured.weir).await).await?;
+    Ok(())
+}
+
+/// Over HTTP/2 a stream stalls where its window is closed, or where nobody reads the connection.
+#[tokio::test]
+async fn a_stream_of_http2_that_nobody_reads_ends_its_connection() -> anyhow::Result<()> {
+    const INITIAL_WINDOW: u16 = 4;
+    let secured = Secured::start(&["--stall-timeout", "1s"]).await?;
+    let trust = secured.trust(&["h2"]);
+    let mut conns = Vec::new();
+    for window in [0, 1 << 24] {
+        let tls = RawConn::open_narrow(secured.weir.public(), 4096).await?.secure(trust).await?;
+        let mut conn = Http2::over(tls, &[(INITIAL_WINDOW, window)]).await?;
+        conn.send(&frame(kind::WINDOW_UPDATE, 0, 0, &(1_u32 << 24).to_be_bytes())).await?;
+        conn.send(&get(1, "/v1/sessions/s/events")).await?;
+        ensure!(conn.status(1, DEADLINE).await? == 200);
+        conns.push(conn);
+    }
+    for _ in 0..40 {
+        secured.client().publish("s", "x".repeat(16 << 10)).await?;
+    }
+    eventually(DEADLINE, async || {
+        let cut = stalled(&secured).await?;
+        ensure!(cut == 2.0, "{cut} cut");
+        Ok(())
+    })
+    .await?;
+    for mut conn in conns {
+        conn.ended(DEADLINE).await?;
+    }
     Ok(())
 }
 
@@ -414,5 +445,20 @@ async fn a_new_certificate_is_shown_to_those_who_come_and_a_bad_one_to_nobody() 
     // Whoever was there before all that has noticed nothing.
     secured.client().publish("s", "still here").await?;
     ensure!(stream.next_data(1).await? == ["still here"]);
+    Ok(())
+}
+
+/// A balancer that passes TLS through says first for whom it connects.
+#[tokio::test]
+async fn a_header_of_the_proxy_protocol_comes_before_the_handshake() -> anyhow::Result<()> {
+    let secured =
+        Secured::start(&["--anonymous", "all", "--trusted-proxy", "127.0.0.1", "--proxy-protocol"]).await?;
+    let mut conn = RawConn::open(secured.weir.public()).await?;
+    conn.write(b"PROXY TCP4 192.0.2.7 127.0.0.1 1 2\r\n").await?;
+    let mut conn = conn.secure(secured.trust(&["http/1.1"])).await?;
+    conn.write(b"GET /v1/sessions/s/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+    ensure!(conn.read_head(DEADLINE).await?.status == 200);
+    let clients = secured.weir.admin_client().get("/clients").header("weir-admin", "1").send().await?;
+    ensure!(clients.json()?["clients"][0]["address"] == "192.0.2.7", "{clients:?}");
     Ok(())
 }
