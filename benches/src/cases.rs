@@ -21,6 +21,7 @@ pub mod sessions;
 pub mod sizes;
 pub mod stalled;
 pub mod storm;
+pub mod tls;
 
 /// All of them, in the order of a run of all. A case costs a minute or two: half an hour is what the whole may take.
 pub const ALL: &[Entry] = &[
@@ -35,6 +36,7 @@ pub const ALL: &[Entry] = &[
     Entry { name: "idle", runs: &[idle::run] },
     Entry { name: "sizes", runs: &[sizes::run] },
     Entry { name: "http2", runs: &[http2::run] },
+    Entry { name: "tls", runs: &[tls::run] },
     Entry { name: "connect", runs: &[connect::run] },
     Entry { name: "storm", runs: &[storm::run] },
     Entry { name: "stalled", runs: &[stalled::run] },

@@ -55,6 +55,20 @@ impl Running {
     /// # Errors
     /// It does not come up.
     pub fn weir(binaries: &Binaries, cores: Cores, args: &[String]) -> anyhow::Result<Self> {
+        let start = || {
+            let mut this = Self::weir_that_listens(binaries, cores, args)?;
+            // It listens before it has reached its Redis.
+            await_answer("weir", &mut this.child, || is_ready(this.address).unwrap_or(false))?;
+            anyhow::Ok(this)
+        };
+        start().with_context(|| format!("start {}", binaries.weir.display()))
+    }
+
+    /// The same, but it may not be ready yet: by TLS it is not asked.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn weir_that_listens(binaries: &Binaries, cores: Cores, args: &[String]) -> anyhow::Result<Self> {
         let mut command = Command::new(&binaries.weir);
         command.args([
             "serve",
@@ -68,13 +82,7 @@ impl Running {
         command.args(args);
         // The variable that names the binary is none of weir's own.
         command.env_remove("WEIR_BIN");
-        let start = || {
-            let mut this = Self::server(command, cores)?;
-            // It listens before it has reached its Redis.
-            await_answer("weir", &mut this.child, || is_ready(this.address).unwrap_or(false))?;
-            anyhow::Ok(this)
-        };
-        start().with_context(|| format!("start {}", binaries.weir.display()))
+        Self::server(command, cores)
     }
 
     /// Starts the floor on the server's core.

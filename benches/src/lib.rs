@@ -10,6 +10,7 @@
 //! - [`posting`]: publishes alone, and takes the time of their answers
 //! - [`storm`]: clients that come back at once beside it, and the [`commands`] that Redis ran meanwhile
 //! - [`visit`]: a client that comes and goes; [`steady`]: whether what it leaves behind adds up
+//! - [`secure`]: subscribers by TLS, and the same without
 //! - [`readers`], [`xread`]: readers of a stream, and the floor of reading
 //! - [`floor`]: what the kernel alone costs
 //! - [`process`], [`child`], [`server`]: the processes under test
@@ -34,6 +35,7 @@ pub mod readers;
 pub mod receive;
 pub mod report;
 pub mod scan;
+pub mod secure;
 pub mod selftest;
 pub mod sequence;
 pub mod server;

@@ -213,7 +213,7 @@ fn patient(socket: TcpStream) -> anyhow::Result<TcpStream> {
 }
 
 /// The body of one answer, which must have this status.
-pub fn answer(input: &mut BufReader<TcpStream>, status: &str) -> anyhow::Result<Value> {
+pub fn answer(input: &mut impl BufRead, status: &str) -> anyhow::Result<Value> {
     let (mut head, mut length) = (String::new(), 0);
     loop {
         let start = head.len();
