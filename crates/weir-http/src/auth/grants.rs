@@ -64,6 +64,8 @@ impl Pattern {
 mod tests {
     use super::*;
 
+    use proptest::{collection, prelude::*, sample};
+
     fn matches(template: &str, subject: Option<&str>, session: &str) -> bool {
         Pattern::new(template, subject).is_some_and(|pattern| pattern.matches(session))
     }
@@ -102,6 +104,44 @@ mod tests {
     fn without_a_subject_its_patterns_are_nobodys() {
         for session in ["user:", "user:{sub}", "user:7", "user:x"] {
             assert!(!matches("user:{sub}", None, session) && !matches("user:{sub}*", None, session));
+        }
+    }
+
+    /// What the contract says, letter by letter and not as above.
+    fn by_letters(template: &str, subject: &str, session: &str) -> bool {
+        if template == "*" {
+            return true;
+        }
+        let (literal, rest) = match template.strip_prefix(SUBJECT) {
+            Some(rest) => (subject, rest),
+            None => match template.chars().next() {
+                Some(letter) => template.split_at(letter.len_utf8()),
+                None => return session.is_empty(),
+            },
+        };
+        session.strip_prefix(literal).is_some_and(|left| by_letters(rest, subject, left))
+    }
+
+    fn text(atoms: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+        let atom =
+            sample::select(vec!["a", "b", "A", "*", "{sub}", "{", "}", "sub", "/", "%2F", "é", "e\u{301}"]);
+        collection::vec(atom, atoms).prop_map(|atoms| atoms.concat())
+    }
+
+    proptest! {
+        /// Names are made of the same few letters as patterns and subjects, so that many match and more nearly do.
+        #[test]
+        fn patterns_are_read_as_the_contract_says(
+            template in text(0..5),
+            subject in text(1..4),
+            (session, put_in) in (text(1..5), any::<bool>()),
+        ) {
+            let session = if put_in { template.replace(SUBJECT, &subject).replacen('*', &session, 1) } else { session };
+            let expected = by_letters(&template, &subject, &session);
+            prop_assert_eq!(matches(&template, Some(&subject), &session), expected);
+            // Who has no subject gets nothing that was meant for one.
+            let without = !template.contains(SUBJECT) && by_letters(&template, "", &session);
+            prop_assert_eq!(matches(&template, None, &session), without);
         }
     }
 }
