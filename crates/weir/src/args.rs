@@ -2,7 +2,7 @@
 //!
 //! - [`serve`]: the flags of an instance
 //! - [`redis`]: where the shared log is
-//! - [`tokens`]: what tokens are checked with
+//! - [`token`]: the flags of the commands about tokens; [`tokens`]: what tokens are checked with
 //! - [`inspect`]: the flags of the commands that look at its log and its surroundings
 //! - [`client`]: the flags of the commands that talk to one
 //! - [`value`]: typed values and what is wrong with a text that is none
@@ -18,6 +18,7 @@ pub(crate) mod layers;
 pub(crate) mod nearest;
 pub(crate) mod redis;
 pub(crate) mod serve;
+pub(crate) mod token;
 pub(crate) mod tokens;
 pub(crate) mod usage;
 pub(crate) mod value;
@@ -48,6 +49,9 @@ pub(crate) enum Command {
     Groups(Box<inspect::GroupsArgs>),
     /// Check Redis, the stream and this machine, and say what to do
     Doctor(Box<inspect::DoctorArgs>),
+    /// Make tokens for development, and see what is right and wrong with one
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Print the effective configuration with the source of each value
     Config(Box<serve::ServeArgs>),
     /// Have an instance release its clients as on SIGTERM, without exiting
@@ -62,11 +66,22 @@ pub(crate) enum Command {
 /// `WEIR_REDIS=${REDIS:-}` means in a compose file; and help never prints what a variable holds.
 pub(crate) fn command() -> clap::Command {
     let mut cli = Cli::command();
-    for name in cli.get_subcommands().map(|sub| sub.get_name().to_owned()).collect::<Vec<_>>() {
-        cli =
-            cli.mut_subcommand(name, |sub| sub.mut_args(|arg| without_empty_env(arg.hide_env_values(true))));
+    for name in names(&cli) {
+        cli = cli.mut_subcommand(name, settled);
     }
     cli
+}
+
+/// A command, and those below it.
+fn settled(mut command: clap::Command) -> clap::Command {
+    for name in names(&command) {
+        command = command.mut_subcommand(name, settled);
+    }
+    command.mut_args(|arg| without_empty_env(arg.hide_env_values(true)))
+}
+
+fn names(command: &clap::Command) -> Vec<String> {
+    command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect()
 }
 
 fn without_empty_env(arg: clap::Arg) -> clap::Arg {

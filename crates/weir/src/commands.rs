@@ -12,13 +12,14 @@ pub(crate) mod publish;
 mod table;
 pub(crate) mod tail;
 mod terminal;
+pub(crate) mod token;
 
 use std::future::Future;
 use std::io;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
-use weir_client::Client;
+use weir_client::{Client, Token};
 
 use crate::args::client::Server;
 
@@ -47,7 +48,15 @@ fn unless_closed(result: anyhow::Result<()>) -> anyhow::Result<()> {
 }
 
 fn client(server: &Server) -> anyhow::Result<Client> {
-    Ok(Client::new(&server.url, server.token.as_ref())?)
+    Ok(Client::new(&server.url, token(server)?.as_ref())?)
+}
+
+/// What is given by name wins over what is in a file.
+fn token(server: &Server) -> anyhow::Result<Option<Token>> {
+    let (None, Some(file)) = (&server.token, &server.token_file) else { return Ok(server.token.clone()) };
+    let name = || format!("--token-file {}", file.display());
+    let text = std::fs::read_to_string(file).with_context(name)?;
+    Ok(Some(Token::parse(&text).with_context(name)?))
 }
 
 /// Resolves with the first SIGINT or SIGTERM.

@@ -55,6 +55,7 @@ fn run(parsed: Parsed) -> ExitCode {
         Command::Publish(args) => commands::publish::run(args),
         Command::Tail(args) => commands::tail::run(args),
         Command::Drain(args) => commands::drain::run(&args),
+        Command::Token(command) => commands::token::run(command),
         Command::Healthcheck(args) => commands::healthcheck::run(&args),
         Command::Completions(args) => commands::completions::run(args.shell),
     };

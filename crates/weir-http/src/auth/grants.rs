@@ -1,5 +1,7 @@
 //! Which sessions a token is good for.
 
+use std::fmt;
+
 use weir_core::Session;
 
 use crate::access::Action;
@@ -22,6 +24,16 @@ impl Grants {
             Action::Publish => &self.publish,
         };
         patterns.iter().any(|pattern| pattern.matches(session.as_str()))
+    }
+
+    /// What may be subscribed to, as patterns with the subject put in.
+    pub fn subscribe(&self) -> Vec<String> {
+        self.subscribe.iter().map(ToString::to_string).collect()
+    }
+
+    /// What may be published to, as patterns with the subject put in.
+    pub fn publish(&self) -> Vec<String> {
+        self.publish.iter().map(ToString::to_string).collect()
     }
 
     /// Whether they allow nothing at all.
@@ -57,6 +69,13 @@ impl Pattern {
 
     fn matches(&self, session: &str) -> bool {
         if self.prefix { session.starts_with(&*self.text) } else { *self.text == *session }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        f.write_str(if self.prefix { "*" } else { "" })
     }
 }
 

@@ -98,8 +98,7 @@ impl Key {
     /// # Errors
     /// [`BadKey`].
     pub fn secret(bytes: &[u8]) -> Result<Self, BadKey> {
-        let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
-        let secret = &bytes[..end];
+        let secret = Self::without_line_end(bytes);
         if secret.is_empty() {
             return Err(BadKey::Empty);
         }
@@ -110,6 +109,11 @@ impl Key {
             return Err(BadKey::ShortSecret(secret.len()));
         }
         Ok(Self::new(Algorithm::Hs256, DecodingKey::from_secret(secret)))
+    }
+
+    pub(super) fn without_line_end(bytes: &[u8]) -> &[u8] {
+        let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+        &bytes[..end]
     }
 
     /// Every public key of a PEM file. What each is for follows from the key.

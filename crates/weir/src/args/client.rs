@@ -17,6 +17,9 @@ pub(crate) struct Server {
     /// Bearer token; other users of this machine can see a flag, so prefer the variable
     #[arg(long, env = "WEIR_TOKEN", value_name = "TOKEN", value_parser = Token::parse)]
     pub(crate) token: Option<Token>,
+    /// File that holds the bearer token
+    #[arg(long, env = "WEIR_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// `weir publish`

@@ -39,11 +39,14 @@ pub(crate) struct BadKeyFile {
 
 /// Why it is.
 #[derive(Debug, thiserror::Error)]
-enum BadFile {
+pub(crate) enum BadFile {
+    /// It cannot be read.
     #[error("{0}")]
     Unreadable(#[from] std::io::Error),
+    /// It is something else.
     #[error("it is larger than any key")]
     Large,
+    /// See [`BadKey`].
     #[error("{0}")]
     Key(#[from] BadKey),
 }
@@ -113,7 +116,11 @@ fn read(
     keys.map_err(|cause| BadKeyFile { flag, file: file.clone(), cause })
 }
 
-fn contents(file: &Path) -> Result<Vec<u8>, BadFile> {
+/// What a file holds, which is small.
+///
+/// # Errors
+/// [`BadFile`].
+pub(crate) fn contents(file: &Path) -> Result<Vec<u8>, BadFile> {
     let mut bytes = Vec::new();
     File::open(file)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE_BYTES { Err(BadFile::Large) } else { Ok(bytes) }
