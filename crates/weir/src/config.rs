@@ -39,6 +39,8 @@ pub(crate) struct ServeConfig {
     pub(crate) admin_listen: SocketAddr,
     /// What admin calls need.
     pub(crate) admin_token: Option<AdminToken>,
+    /// Where that stands.
+    pub(crate) admin_token_file: Option<PathBuf>,
     pub(crate) redis: Option<RedisAccess>,
     pub(crate) stream: String,
     pub(crate) maxlen: usize,
@@ -148,6 +150,7 @@ impl ServeConfig {
             limits: limits(&args, files),
             redis,
             admin_token,
+            admin_token_file: args.admin_token_file,
             instance: args.instance.unwrap_or_else(host_name),
             max_age: args.max_age.0,
             max_connection_age: args.max_connection_age.0,
@@ -228,7 +231,11 @@ fn check_listeners(args: &ServeArgs, has_keys: bool) -> Result<(), ConfigError> 
     Ok(())
 }
 
-fn admin_token(file: &Path) -> Result<AdminToken, ConfigError> {
+/// Reads the token of admin calls.
+///
+/// # Errors
+/// [`ConfigError`], where there is none in the file.
+pub(crate) fn admin_token(file: &Path) -> Result<AdminToken, ConfigError> {
     let file = file.to_owned();
     match std::fs::read_to_string(&file) {
         Ok(text) => AdminToken::parse(&text).map_err(|error| ConfigError::BadAdminToken { file, error }),

@@ -20,7 +20,7 @@ use weir_http::server::{Listener, Role, Server};
 use weir_http::tls::Tls;
 use weir_metrics::{BuildInfo, Metrics};
 
-use crate::config::ServeConfig;
+use crate::config::{ServeConfig, admin_token};
 use crate::version::{REVISION, VERSION};
 
 mod backend;
@@ -113,6 +113,13 @@ fn reload(config: &ServeConfig, app: &Arc<App>, tls: Option<&Arc<Tls>>) -> Reloa
         holder.config.tokens.keyring.replace_files(tokens.read_keys()?);
         Ok(())
     });
+    let keys = match config.admin_token.clone().zip(config.admin_token_file.clone()) {
+        Some((token, file)) => keys.with("admin token", move || {
+            token.replace(&admin_token(&file)?);
+            Ok(())
+        }),
+        None => keys,
+    };
     match tls {
         Some(tls) => certificate::reload(keys, tls, app),
         None => keys,

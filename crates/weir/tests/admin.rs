@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use weir_core::EventId;
 use weir_testkit::redis::RedisServer;
-use weir_testkit::{Client, DEADLINE, Instance, Metrics, RawConn, Response, eventually, expect};
+use weir_testkit::{Client, DEADLINE, Instance, Metrics, RawConn, Response, Signal, eventually, expect};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -367,6 +367,34 @@ async fn with_an_admin_token_nothing_else_opens() -> anyhow::Result<()> {
     let through_a_proxy = given.header("host", "weir.example").header("x-forwarded-for", "10.0.0.1");
     assert_eq!(through_a_proxy.send().await?.json()?, json!({"total": 0, "clients": []}));
     assert!(!weir.log().join("").contains(&ADMIN_TOKEN[..8]));
+    Ok(())
+}
+
+/// A token that leaked is replaced without a restart, and what makes no sense replaces none.
+#[tokio::test]
+async fn the_admin_token_is_read_anew() -> anyhow::Result<()> {
+    let (weir, folder) = guarded(&[]).await?;
+    let status = async |token: &str| -> anyhow::Result<u16> {
+        let request = weir.admin_client().get("/clients").header("authorization", format!("Bearer {token}"));
+        Ok(request.send().await?.status())
+    };
+    std::fs::write(folder.path().join("token"), "too short")?;
+    weir.signal(Signal::HUP)?;
+    eventually(DEADLINE, async || {
+        weir.logged("not read anew, kept as it was").context("nothing is said")?;
+        Ok(())
+    })
+    .await?;
+    assert_eq!(status(ADMIN_TOKEN).await?, 200);
+    let newer = ADMIN_TOKEN.to_uppercase();
+    std::fs::write(folder.path().join("token"), &newer)?;
+    weir.signal(Signal::HUP)?;
+    eventually(DEADLINE, async || {
+        ensure!(status(&newer).await? == 200, "not yet");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(status(ADMIN_TOKEN).await?, 401);
     Ok(())
 }
 

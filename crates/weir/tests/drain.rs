@@ -121,7 +121,11 @@ async fn a_signal_during_a_drain_and_after_it_ends_in_time() -> anyhow::Result<(
     // In the middle of a long drain: the deadline of the signal holds, and clients are told all the same.
     let flags = ["--drain-delay", "0s", "--drain-window", "300s", "--shutdown-timeout", "4s"];
     let mut weir = Instance::start(WEIR, &flags).await?;
-    let mut streams = [weir.client().subscribe("s").await?, weir.client().subscribe("s").await?];
+    let mut streams = Vec::new();
+    // So many that some are left for the signal, and the process is there to be asked.
+    for _ in 0..8 {
+        streams.push(weir.client().subscribe("s").await?);
+    }
     order(&weir, "drain").await?;
     eventually(DEADLINE, async || {
         let mut probe = weir.client().events("s").subscribe().await?;

@@ -223,6 +223,8 @@ async fn without_a_time_only_streams_end() -> anyhow::Result<()> {
     let weir = Instance::start(WEIR, &["--jwt-secret-file", secret.flag()]).await?;
     let token = secret.token("ann", &["*"], &["*"]);
     let mut stream = subscribe(&weir, &token).await?;
+    let listed = weir.admin_client().get("/clients").header("weir-admin", "1").send().await?.json()?;
+    assert_eq!(listed["clients"][0]["subject"], "ann");
     let said = disconnect(&weir, "subject=ann").await?.json()?;
     assert_eq!(said, json!({"subject": "ann", "ended": 1, "revokedUntil": null}));
     ensure_taken_off(&mut stream).await?;

@@ -1,10 +1,12 @@
 //! Who may make admin calls.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -17,9 +19,9 @@ const SHORTEST: usize = 32;
 /// Longest, by far more than anybody needs, so that a wrong file is noticed.
 const LONGEST: usize = 1024;
 
-/// The token of admin calls. Only its digest is kept, and it shows in no text.
+/// The token of admin calls. Only its digest is kept, and it shows in no text. Clones are one token, whose text can change.
 #[derive(Clone)]
-pub struct AdminToken([u8; 32]);
+pub struct AdminToken(Arc<RwLock<[u8; 32]>>);
 
 /// The text cannot be an admin token. It is not repeated, because it may be one with a typing error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,12 +39,18 @@ impl AdminToken {
     pub fn parse(text: &str) -> Result<Self, BadAdminToken> {
         let text = text.trim();
         let fits = (SHORTEST..=LONGEST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        if fits { Ok(Self(digest(text.as_bytes()))) } else { Err(BadAdminToken) }
+        if fits { Ok(Self(Arc::new(RwLock::new(digest(text.as_bytes()))))) } else { Err(BadAdminToken) }
+    }
+
+    /// From now on the other one counts in the place of this.
+    pub fn replace(&self, other: &Self) {
+        let new = *other.0.read();
+        *self.0.write() = new;
     }
 
     /// Digests are compared, and those to the end, so that the time it takes tells neither length nor content.
     fn is(&self, given: &[u8]) -> bool {
-        self.0.ct_eq(&digest(given)).into()
+        self.0.read().ct_eq(&digest(given)).into()
     }
 }
 

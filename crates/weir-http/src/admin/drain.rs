@@ -24,6 +24,9 @@ pub(super) fn drain(app: &App) -> Result<Response<Body>, Problem> {
 
 /// Takes clients again.
 pub(super) async fn undrain(app: &App) -> Result<Response<Body>, Problem> {
+    if app.stages.is_ending() {
+        return Err(ending());
+    }
     let welcome = tokio::time::timeout(PATIENCE, app.stages.order_undrain()).await.is_ok();
     if !welcome || app.stages.is_ending() {
         return Err(ending());
