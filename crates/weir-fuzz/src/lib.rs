@@ -61,13 +61,20 @@ pub fn last_event_id(input: &[u8]) {
 /// names and values, each ended by 0xFF; a name of one byte below 16 stands for one of those that weir reads.
 pub fn entry(input: &[u8]) {
     let mut parts = input.split(|byte| *byte == 0xff);
-    let fields = std::iter::from_fn(move || Some((field_name(parts.next()?), parts.next().unwrap_or_default())));
+    let fields = std::iter::from_fn(|| Some((field_name(parts.next()?), parts.next().unwrap_or_default())));
+    let fields: Vec<_> = fields.collect();
     let rules = DecodeRules { default_session: None, max_event_bytes: MAX_EVENT_BYTES };
     let id = EventId::new(7, 1);
 
-    let entry = rules.decode(id, fields);
+    let entry = rules.decode(id, fields.iter().copied());
     assert_eq!(entry.id, id);
+    if let Content::Revoked(revocation) = &entry.content {
+        let subject = revocation.subject();
+        assert!((1..=256).contains(&subject.len()) && !subject.chars().any(char::is_control), "{subject:?}");
+        assert!(fields.contains(&(b"weir", b"revoke")), "{fields:?}");
+    }
     let Content::Event(event) = entry.content else { return };
+    assert!(fields.iter().all(|(name, _)| *name != b"weir"), "a message between instances is delivered");
     assert!(Session::parse(event.session.as_str()).is_ok());
     assert!(event.data().len() <= MAX_EVENT_BYTES);
     let seen = one_event(event.frame());
@@ -100,8 +107,21 @@ pub fn replay(target: fn(&[u8])) -> std::io::Result<()> {
 }
 
 fn field_name(raw: &[u8]) -> &[u8] {
-    const KNOWN: [&str; 10] =
-        ["session", "data", "payload", "type", "event", "key", "ts", "timestamp", "snapshot", "weir"];
+    const KNOWN: [&str; 13] = [
+        "session",
+        "data",
+        "payload",
+        "type",
+        "event",
+        "key",
+        "ts",
+        "timestamp",
+        "snapshot",
+        "weir",
+        "subject",
+        "at",
+        "until",
+    ];
     match raw {
         [short @ ..16] => KNOWN.get(usize::from(*short)).map_or(raw, |known| known.as_bytes()),
         _ => raw,
