@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use weir_testkit::token::{Kind, Pair, claims, hs256};
 use weir_testkit::{DEADLINE, Instance, Response, Secret, Signal, eventually, expect};
 
@@ -32,7 +32,8 @@ struct Provider {
     address: SocketAddr,
     answer: Arc<Mutex<Answer>>,
     asked: Arc<AtomicUsize>,
-    accepting: JoinHandle<()>,
+    /// Ends with the test.
+    _accepting: JoinSet<()>,
 }
 
 impl Provider {
@@ -41,14 +42,16 @@ impl Provider {
         let address = listener.local_addr()?;
         let (answer, asked) = (Arc::new(Mutex::new(answer)), Arc::new(AtomicUsize::new(0)));
         let (answers, count) = (Arc::clone(&answer), Arc::clone(&asked));
-        let accepting = tokio::spawn(async move {
+        let mut accepting = JoinSet::new();
+        accepting.spawn(async move {
+            let mut answering = JoinSet::new();
             while let Ok((tcp, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
                 let answer = answers.lock().clone();
-                tokio::spawn(give(tcp, answer));
+                answering.spawn(give(tcp, answer));
             }
         });
-        Ok(Self { address, answer, asked, accepting })
+        Ok(Self { address, answer, asked, _accepting: accepting })
     }
 
     fn url(&self) -> String {
@@ -61,12 +64,6 @@ impl Provider {
 
     fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        self.accepting.abort();
     }
 }
 
