@@ -456,7 +456,7 @@ fn told(answer: &Response) -> String {
 /// A body as it is for every request.
 fn without_request_id(answer: &Response) -> Option<Value> {
     let mut body = answer.json().ok()?;
-    body.as_object_mut()?.remove("request_id");
+    body.as_object_mut()?.remove("requestId");
     Some(body)
 }
 

@@ -256,6 +256,17 @@ fn every_reason_of_a_gap_is_described() {
 }
 
 #[test]
+fn every_control_event_is_described() {
+    let described = &Description::of_source().0["components"]["schemas"]["StreamEvent"]["description"];
+    let is_event = |name: &&str| name.starts_with("weir.");
+    let described = string(described);
+    let described: BTreeSet<_> = quoted(&described).filter(is_event).collect();
+    let contract = page::read("docs/contract.md");
+    let listed = rows(section(&contract, "3. Server-Sent Events on the wire"));
+    assert_eq!(described, listed.into_iter().flat_map(|cells| quoted(cells[0])).filter(is_event).collect());
+}
+
+#[test]
 fn a_linter_finds_nothing() {
     let mut command = Command::new("node");
     command
