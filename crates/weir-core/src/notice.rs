@@ -85,6 +85,8 @@ pub enum Refusal {
     Subject,
     /// Clients of one address or subject come faster than `--connect-rate` allows.
     Rate,
+    /// The instance has no memory for more: `--memory-limit`, or what long-polls may take of it together.
+    Memory,
     /// The instance is shutting down.
     Draining,
     /// The window has not been loaded within the time a client is held.
@@ -93,8 +95,8 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::Limit, Self::Ip, Self::Subject, Self::Rate, Self::Draining, Self::Starting];
+    pub const ALL: [Self; 7] =
+        [Self::Limit, Self::Ip, Self::Subject, Self::Rate, Self::Memory, Self::Draining, Self::Starting];
 
     /// As it stands on the wire and in the metric label `reason`.
     pub fn as_str(self) -> &'static str {
@@ -103,6 +105,7 @@ impl Refusal {
             Self::Ip => "ip",
             Self::Subject => "subject",
             Self::Rate => "rate",
+            Self::Memory => "memory",
             Self::Draining => "draining",
             Self::Starting => "starting",
         }

@@ -29,6 +29,8 @@ pub struct Limits {
     pub connect_rate: Option<Rate>,
     /// How fast events may be published, by one subject, or by one address without one.
     pub publish_rate: Option<Rate>,
+    /// Resident memory above which nobody more is let in.
+    pub memory: Option<u64>,
 }
 
 impl Limits {
@@ -40,6 +42,7 @@ impl Limits {
             clients_per_subject: None,
             connect_rate: None,
             publish_rate: None,
+            memory: None,
         }
     }
 }
@@ -117,6 +120,11 @@ impl Admission {
         if let Some(rates) = &self.publishes {
             rates.charge(&publisher(caller), events.saturating_sub(1));
         }
+    }
+
+    /// Forgets whom the rates need not remember any more.
+    pub(crate) fn tidy(&self) {
+        [&self.connects, &self.publishes].into_iter().flatten().for_each(Rates::tidy);
     }
 
     /// The place of a connection, before it has said anything; `Err` where its address has too many. A trusted proxy may

@@ -18,10 +18,12 @@ use crate::audit::Audit;
 use crate::auth::tokens::Tokens;
 use crate::client::Client;
 use crate::cors::Cors;
+use crate::memory::Memory;
 use crate::problem::Problem;
 use crate::proxies::Proxies;
 use crate::refusals::Refusals;
 use crate::revoked::Revoked;
+use crate::seldom::Seldom;
 use crate::stage::Stages;
 
 /// How a subscribe that cannot be served now is turned away.
@@ -99,8 +101,11 @@ pub struct App {
     pub(crate) gate: Gate,
     pub(crate) clients: DashMap<u64, Arc<Client>>,
     pub(crate) admission: Admission,
+    pub(crate) memory: Memory,
     pub(crate) refusals: Refusals,
     pub(crate) audit: Audit,
+    /// Nothing more can be accepted.
+    pub(crate) exhausted: Seldom,
     /// When the reader last returned, by the clock that nobody sets.
     progress: Mutex<Instant>,
     /// Whether clients are welcome.
@@ -124,9 +129,11 @@ impl App {
             },
             clients: DashMap::new(),
             admission: Admission::new(&config.limits),
+            memory: Memory::new(config.max_event_bytes, config.limits.memory),
             config,
             refusals: Refusals::default(),
             audit: Audit::default(),
+            exhausted: Seldom::default(),
             progress: Mutex::new(Instant::now()),
             stages: Stages::default(),
             revoked: Revoked::default(),

@@ -301,6 +301,7 @@ pub(crate) fn rejected(why: Refusal) -> Rejected {
         Refusal::Ip => Rejected::Ip,
         Refusal::Subject => Rejected::Subject,
         Refusal::Rate => Rejected::Rate,
+        Refusal::Memory => Rejected::Memory,
         Refusal::Draining => Rejected::Draining,
         Refusal::Starting => Rejected::Starting,
     }

@@ -12,7 +12,7 @@ use crate::auth::carrier::{Carrier, carried};
 use crate::batch::{self, Syntax};
 use crate::problem::Problem;
 use crate::query::{Defaults, Labels, Query, Subscribe, position};
-use crate::{head, local, publish};
+use crate::{head, intake, local, publish};
 
 /// The status and the code of a refusal.
 pub type Refused = (u16, &'static str);
@@ -83,7 +83,7 @@ pub fn heard(mut parts: Parts) -> Heard {
         is_array: Syntax::of(headers)
             .map(|syntax| syntax == Syntax::Array)
             .map_err(|problem| refused(&problem)),
-        plain: publish::check_coding(headers).is_ok(),
+        plain: intake::check_coding(headers).is_ok(),
         idempotency_key: publish::idempotency_key(headers)
             .map(|key| key.map(str::to_owned))
             .map_err(|problem| refused(&problem)),

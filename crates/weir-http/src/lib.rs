@@ -11,11 +11,11 @@
 //! - `router`, [`path`], `query`, `call`, `access`, `local`: which call it is, who makes it, and whether it may be made
 //! - [`auth`]: the tokens that say so
 //! - [`cors`], `headers`: what browsers are told, and let pages see
-//! - [`admission`], `places`, [`rates`]: how many are let in, and how fast
+//! - [`admission`], `places`, [`rates`], [`memory`]: how many are let in, how fast, and while there is memory
 //! - `revoked`: whose tokens are refused all the same
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
-//! - `publish`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not
+//! - `publish`, `intake`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not, said `seldom`
 //! - `description`: all of this for programs, by OpenAPI; `etag`: who has an answer already
 //! - [`turn`]: who goes first
 //! - [`admin`], [`health`]: what operators see and do
@@ -30,6 +30,7 @@ pub mod auth;
 pub mod cors;
 pub mod drain;
 pub mod health;
+pub mod memory;
 pub mod path;
 pub mod proxies;
 pub mod rates;
@@ -55,6 +56,7 @@ mod handover;
 mod handshake;
 mod head;
 mod headers;
+mod intake;
 mod lease;
 mod line;
 mod link;
@@ -67,6 +69,7 @@ mod query;
 mod refusals;
 mod revoked;
 mod router;
+mod seldom;
 mod snapshot;
 mod sniff;
 mod socket;

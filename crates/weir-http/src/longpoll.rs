@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
@@ -17,6 +18,7 @@ use crate::admission::Admitted;
 use crate::body::Body;
 use crate::call::{Call, Caller};
 use crate::client::{Seated, rejected};
+use crate::memory::{Share, UsedUp};
 use crate::problem::Problem;
 use crate::subscribe::refused;
 
@@ -48,11 +50,38 @@ pub(crate) async fn answer(
             break;
         }
     }
-    answer.into_response().ok_or_else(|| {
-        // Before the window is loaded there is no position to go on from.
-        app.metrics.clients.rejected.inc(rejected(Refusal::Starting));
-        refused(Refusal::Starting.into())
-    })
+    let turned_away = |why: Refusal| {
+        app.metrics.clients.rejected.inc(rejected(why));
+        refused(why.into())
+    };
+    // Before the window is loaded there is no position to go on from.
+    let text = answer.into_text().ok_or_else(|| turned_away(Refusal::Starting))?;
+    let share = app.memory.answers.share(text.len()).map_err(|UsedUp| turned_away(Refusal::Memory))?;
+    // It is a client until its answer has left, and cut like one that stalls.
+    seated.client.wire.waits(Some(Instant::now()));
+    call.link.watch(&seated.client);
+    Ok(respond(Bytes::from_owner(Leaving { text, _seated: seated, _share: share })))
+}
+
+/// An answer on its way, and what is held for it until the last of it has left.
+struct Leaving {
+    text: String,
+    _seated: Seated,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Leaving {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+fn respond(body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// What comes next: at once where something is there already, else until the time is over or the instance goes away.
@@ -150,17 +179,12 @@ impl Answer {
     }
 
     /// `None` where nobody could tell yet where the client stands.
-    fn into_response(self) -> Option<Response<Body>> {
+    fn into_text(self) -> Option<String> {
         let body = Wire {
             events: self.events,
             last_event_id: self.position?.to_string(),
             gap: self.gap.as_ref().map(Gap::to_json),
         };
-        let body = serde_json::to_string(&body).expect("strings and JSON always serialise");
-        let mut response = Response::new(Body::full(body));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Some(response)
+        Some(serde_json::to_string(&body).expect("strings and JSON always serialise"))
     }
 }

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -18,17 +16,10 @@ use crate::app::App;
 use crate::batch;
 use crate::body::Body;
 use crate::call::{Call, Caller};
+use crate::intake::{self, Taken, short_of_memory};
 use crate::problem::Problem;
 use crate::query::{Labels, Query};
 use crate::turn;
-
-/// How long a publish's body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Most bytes of a body that is too large that are read to be thrown away, and for how long: enough for a mistake, not
-/// for a flood.
-const MOST_DISCARDED: usize = 16 << 20;
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest idempotency key in bytes.
 const MAX_IDEMPOTENCY_KEY: usize = 128;
@@ -58,10 +49,10 @@ async fn publish_one(call: Call<'_>, body: Incoming, session: Session) -> Result
     let caller = call.caller(Action::Publish).await?;
     caller.may(Action::Publish, [&session])?;
     let body = let_begin(call, &caller, body).await?;
-    check_coding(&parts.headers)?;
+    intake::check_coding(&parts.headers)?;
     let Labels { kind, key, snapshot } = Labels::parse(Query(parts.uri.query().unwrap_or_default()))?;
     let most = app.config.max_event_bytes;
-    let data = read(&parts.headers, body, most, "an event's data").await?;
+    let Taken { data, share: _share } = intake::take(call, body, (most, "an event's data")).await?;
     if !weir_core::entry::fits(&data, most) {
         return Err(Problem::too_large(
             "the data has so many line ends that its frame is more than twice the bound",
@@ -76,9 +67,9 @@ async fn publish_batch(call: Call<'_>, body: Incoming) -> Result<Appended, Probl
     let Call { app, parts, .. } = call;
     let caller = call.caller(Action::Publish).await?;
     let body = let_begin(call, &caller, body).await?;
-    check_coding(&parts.headers)?;
+    intake::check_coding(&parts.headers)?;
     let syntax = batch::Syntax::of(&parts.headers)?;
-    let data = read(&parts.headers, body, batch::MAX_BYTES, "a batch").await?;
+    let Taken { data, share: _share } = intake::take(call, body, (batch::MAX_BYTES, "a batch")).await?;
     let text = std::str::from_utf8(&data).map_err(|_| not_utf8())?;
     let events = batch::parse(syntax, text, app.config.max_event_bytes)?;
     caller.may(Action::Publish, events.iter().map(|event| &event.session))?;
@@ -87,26 +78,16 @@ async fn publish_batch(call: Call<'_>, body: Incoming) -> Result<Appended, Probl
 
 /// Gives the body back where the caller may publish now.
 async fn let_begin(call: Call<'_>, caller: &Caller, body: Incoming) -> Result<Incoming, Problem> {
-    let Err(wait) = call.app.admission.publish(caller) else { return Ok(body) };
-    if !call.parts.headers.contains_key(EXPECT) {
-        discard(body).await;
-    }
-    Err(Problem::limited(
-        "rate",
-        "events are published faster from here than they may be: come back later",
-        wait,
-    ))
-}
-
-/// Bodies are taken as they are: nothing is unpacked that could unpack to more than was sent.
-pub(crate) fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
-    let plain = |line: &HeaderValue| {
-        let codings = line.to_str().map(|line| line.split(',').map(str::trim));
-        codings.is_ok_and(|mut codings| {
-            codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case("identity"))
-        })
+    let problem = if call.app.memory.is_short() {
+        short_of_memory()
+    } else if let Err(wait) = call.app.admission.publish(caller) {
+        let detail = "events are published faster from here than they may be: come back later";
+        Problem::limited("rate", detail, wait)
+    } else {
+        return Ok(body);
     };
-    if headers.get_all(CONTENT_ENCODING).iter().all(plain) { Ok(()) } else { Err(Problem::content_coding()) }
+    intake::pass_over(&call.parts.headers, body).await;
+    Err(problem)
 }
 
 async fn append(
@@ -165,43 +146,6 @@ fn digest(events: &[NewEvent]) -> [u8; 32] {
         hash.update(snapshot);
     }
     hash.finalize().into()
-}
-
-async fn read(headers: &HeaderMap, mut body: Incoming, most: usize, what: &str) -> Result<Bytes, Problem> {
-    let too_large = || Problem::too_large(format!("{what} is at most {most} bytes"));
-    let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > most as u64) {
-        if !headers.contains_key(EXPECT) {
-            discard(body).await;
-        }
-        return Err(too_large());
-    }
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(&mut body, most).collect()).await;
-    match collected.map_err(|_| Problem::slow_body())? {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            discard(body).await;
-            Err(too_large())
-        }
-        Err(_) => Err(Problem::malformed(
-            "incomplete_body",
-            "the body broke off before its end, or its chunks do not fit together",
-        )),
-    }
-}
-
-/// Reads on although nothing comes of it: whoever is still sending when the connection closes sees that break, and not
-/// the answer.
-async fn discard(mut body: Incoming) {
-    let read = async {
-        let mut left = MOST_DISCARDED;
-        while let Some(Ok(frame)) = body.frame().await {
-            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
-            left = rest;
-        }
-    };
-    // Whoever needs longer has to live with the close.
-    let _ = tokio::time::timeout(DISCARD_TIMEOUT, read).await;
 }
 
 fn not_utf8() -> Problem {

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -195,7 +195,9 @@ impl Server {
 
     /// The listener stays readable while no descriptor is left, so accepting on would spin.
     async fn rest(&self, error: &io::Error) {
-        tracing::warn!(%error, "cannot accept: raise the limit of open files or lower --max-connections");
+        if let Some(times) = self.app.exhausted.due(Instant::now()) {
+            tracing::warn!(%error, times, "cannot accept: raise the limit of open files or lower --max-connections");
+        }
         let rest = ACCEPT_REST.mul_f64(fastrand::f64() + 0.5);
         tokio::select! {
             () = tokio::time::sleep(rest) => {}

@@ -16,6 +16,7 @@ use crate::app::{App, Refuse};
 use crate::body::Body;
 use crate::call::{Call, Caller};
 use crate::client::{Seated, rejected};
+use crate::intake::short_of_memory;
 use crate::longpoll;
 use crate::problem::Problem;
 use crate::query::{Defaults, Query, Subscribe};
@@ -127,6 +128,9 @@ fn admit(app: &App, caller: &Caller) -> Result<Admitted, TurnedAway> {
     if app.stages.is_refusing() {
         return Err(Refusal::Draining.into());
     }
+    if app.memory.is_short() {
+        return Err(Refusal::Memory.into());
+    }
     app.admission.client(caller)
 }
 
@@ -155,6 +159,7 @@ pub(crate) fn refused(TurnedAway { why, wait }: TurnedAway) -> Problem {
         Refusal::Rate => {
             Problem::limited("rate", "clients come faster from here than they may: come back later", wait)
         }
+        Refusal::Memory => short_of_memory(),
         Refusal::Draining => {
             Problem::unavailable("draining", "this instance is going away: try again elsewhere")
         }

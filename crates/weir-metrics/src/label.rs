@@ -104,6 +104,8 @@ labels! {
         Subject = "subject",
         /// It came faster than `--connect-rate`.
         Rate = "rate",
+        /// There is no memory for more.
+        Memory = "memory",
         /// The instance is draining.
         Draining = "draining",
         /// The window was not loaded in time.

@@ -30,7 +30,7 @@ const SERIES: &[(&str, &str, &[&str])] = &[
     (
         "weir_connections_rejected_total",
         "reason",
-        &["limit", "ip", "subject", "rate", "draining", "starting", "auth"],
+        &["limit", "ip", "subject", "rate", "memory", "draining", "starting", "auth"],
     ),
     ("weir_connection_duration_seconds_count", "", &[]),
     ("weir_publishes_total", "result", &["ok", "invalid", "denied", "limited", "unavailable", "duplicate"]),

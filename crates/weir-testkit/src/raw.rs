@@ -145,6 +145,21 @@ impl RawConn {
         }
     }
 
+    /// Receives at most so many bytes and throws them away; `Some` once the server has closed, `None` also where nothing comes
+    /// within `wait`.
+    ///
+    /// # Errors
+    /// Any failure that is not a close.
+    pub async fn sip(&mut self, most: usize, wait: Duration) -> anyhow::Result<Option<Closed>> {
+        let mut bytes = vec![0; most];
+        match timeout(wait, self.socket.read(&mut bytes)).await {
+            Err(_) | Ok(Ok(1..)) => Ok(None),
+            Ok(Ok(0)) => Ok(Some(Closed::Eof)),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Some(Closed::Reset)),
+            Ok(Err(error)) => Err(error).context("receive"),
+        }
+    }
+
     /// All that comes until the server closes, and how it closed; `None` if it was still open after `limit`.
     ///
     /// # Errors

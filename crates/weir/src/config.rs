@@ -1,9 +1,11 @@
 //! What an instance is told, as plain values.
 //!
+//! - [`cgroup`]: how much memory it may have
 //! - [`fd_limit`]: how many files this process may open, and how many clients that allows
 //! - [`redis`]: where Redis is, without showing its passwords
 //! - [`tokens`]: what tokens are checked with
 
+pub(crate) mod cgroup;
 pub(crate) mod fd_limit;
 pub(crate) mod redis;
 pub(crate) mod tokens;
@@ -128,6 +130,10 @@ pub(crate) enum Warning {
     DrainBeyondTimeout { drain: Duration, timeout: Duration },
     /// More clients are let in than files can be opened.
     ConnectionsBeyondFiles { connections: usize, files: u64 },
+    /// The kernel kills the instance before it turns anybody away.
+    MemoryBeyondCgroup { limit: u64, cgroup: u64 },
+    /// What the instance keeps for its clients reaches the limit by itself.
+    MemoryBelowWindow { limit: u64, window: u64 },
     /// Strangers may write what everybody reads.
     StrangersPublish(SocketAddr),
     /// A provider of keys has other services, too.
@@ -210,7 +216,21 @@ impl ServeConfig {
             .chain(strangers)
             .chain(audience)
             .chain(secrets)
+            .chain(self.memory_warnings())
             .collect()
+    }
+
+    fn memory_warnings(&self) -> impl Iterator<Item = Warning> {
+        let limit = self.limits.memory;
+        // The window, and the snapshots, which may take as much.
+        let window = self.window_bytes.saturating_mul(2) as u64;
+        let cgroup = limit.and_then(|limit| Some((limit, cgroup::memory_limit()?)));
+        let beyond = cgroup
+            .filter(|(limit, cgroup)| limit >= cgroup)
+            .map(|(limit, cgroup)| Warning::MemoryBeyondCgroup { limit, cgroup });
+        let below =
+            limit.filter(|limit| *limit <= window).map(|limit| Warning::MemoryBelowWindow { limit, window });
+        beyond.into_iter().chain(below)
     }
 }
 
@@ -284,6 +304,7 @@ fn limits(args: &ServeArgs, files: FdLimit) -> Limits {
         clients_per_subject: args.max_connections_per_subject.0,
         connect_rate: args.connect_rate.0,
         publish_rate: args.publish_rate.0,
+        memory: args.memory_limit.0.map(|bytes| bytes as u64),
     }
 }
 
@@ -317,6 +338,16 @@ impl fmt::Display for Warning {
                 f,
                 "--max-connections is {connections}, but this process may open {files} files: \
                  raise the limit (ulimit -n, LimitNOFILE=) or lower the flag"
+            ),
+            Self::MemoryBeyondCgroup { limit, cgroup } => write!(
+                f,
+                "--memory-limit is {limit}, but the control group of this process may have {cgroup} bytes: \
+                 the kernel ends it before it turns anybody away; lower the flag to about four fifths of that"
+            ),
+            Self::MemoryBelowWindow { limit, window } => write!(
+                f,
+                "--memory-limit is {limit}, but window and snapshots may take {window} bytes: \
+                 raise the flag or lower --window-bytes, or nobody is let in once they are full"
             ),
             Self::StrangersPublish(address) => write!(
                 f,

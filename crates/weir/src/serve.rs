@@ -16,6 +16,7 @@ use weir_core::{Broker, BrokerBounds};
 use weir_http::app::{App, HttpConfig};
 use weir_http::cors::Cors;
 use weir_http::drain::{DrainPlan, Drained, drain, obey};
+use weir_http::memory;
 use weir_http::server::{Listener, Role, Server};
 use weir_http::tls::Tls;
 use weir_metrics::{BuildInfo, Metrics};
@@ -71,6 +72,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         certificate::look(tls, &app);
     }
     let stop = CancellationToken::new();
+    tasks.spawn(memory::watch(Arc::clone(&app), stop.clone()));
     let mut pump = tasks.spawn(pump::run(Arc::clone(&app), reader, (config.queue_events, stop.clone())));
     if let Some(hangup) = signals.hangup() {
         tasks.spawn(reload(&config, &app, tls.as_ref()).run(hangup));

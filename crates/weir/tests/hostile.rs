@@ -285,6 +285,8 @@ async fn without_free_descriptors_it_waits_and_recovers() -> anyhow::Result<()> 
     tokio::time::sleep(Duration::from_secs(1)).await;
     let share = (usage::cpu(pid)? - from).as_secs_f64() / since.elapsed().as_secs_f64();
     assert!(share < 0.2, "{share} of a processor");
+    let lines = beset.weir.log().iter().filter(|line| line.contains("cannot accept")).count();
+    assert_eq!(lines, 1, "{:?}", beset.weir.log());
     // What is open goes on.
     publisher.write(post.as_bytes()).await?;
     assert_eq!(beset.honest.next_data(1).await?, ["1"]);

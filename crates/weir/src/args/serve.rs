@@ -92,6 +92,9 @@ pub(crate) struct ServeArgs {
     /// How fast events may be published, by one subject, or by one address without one
     #[arg(long, env = "WEIR_PUBLISH_RATE", value_name = "RATE", default_value = "off", value_parser = value::rate_or_off)]
     pub(crate) publish_rate: OrOff<Rate>,
+    /// Resident memory above which new clients and publishes are turned away
+    #[arg(long, env = "WEIR_MEMORY_LIMIT", value_name = "SIZE", default_value = "off", value_parser = value::size_or_off)]
+    pub(crate) memory_limit: OrOff<usize>,
     /// Most sessions on one connection
     #[arg(long, env = "WEIR_MAX_SESSIONS_PER_CONNECTION", value_name = "N", default_value = "64", value_parser = value::count)]
     pub(crate) max_sessions_per_connection: usize,

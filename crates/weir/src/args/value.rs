@@ -24,6 +24,9 @@ pub(crate) enum BadValue {
         "a size is a whole number of bytes or with a unit, such as 65536, 256KiB, 64MiB or 1GiB, and at least 1"
     )]
     Size,
+    /// Neither a size nor `off`.
+    #[error("it is a size, such as 512MiB or 2GiB, or off")]
+    SizeOrOff,
     /// Not a count.
     #[error("it is a whole number of at least 1")]
     Count,
@@ -125,6 +128,14 @@ pub(crate) fn count(text: &str) -> Result<usize, BadValue> {
     let (number, unit) = split(text).ok_or(BadValue::Count)?;
     let number = usize::try_from(number).ok().filter(|n| *n > 0 && unit.is_empty());
     number.ok_or(BadValue::Count)
+}
+
+/// A size, or `off`, or `0` for the same.
+pub(crate) fn size_or_off(text: &str) -> Result<OrOff<usize>, BadValue> {
+    if matches!(text, "off" | "0") {
+        return Ok(OrOff(None));
+    }
+    size(text).map(|bytes| OrOff(Some(bytes))).map_err(|_| BadValue::SizeOrOff)
 }
 
 /// A whole number of at least 1, or `off`, or `0` for the same.
@@ -264,6 +275,9 @@ mod tests {
 
     #[test]
     fn counts() {
+        assert_eq!(size_or_off("1MiB"), Ok(OrOff(Some(1 << 20))));
+        assert_eq!((size_or_off("off"), size_or_off("0")), (Ok(OrOff(None)), Ok(OrOff(None))));
+        assert_eq!(size_or_off("1MB"), Err(BadValue::SizeOrOff));
         assert_eq!(count("200"), Ok(200));
         assert_eq!(seconds("60"), Ok(60));
         assert_eq!(count_or_off("200"), Ok(OrOff(Some(200))));

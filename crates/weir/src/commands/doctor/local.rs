@@ -6,7 +6,7 @@ use weir_http::server::BACKLOG;
 
 use super::super::amount;
 use super::{Finding, Patient};
-use crate::config::Warning;
+use crate::config::{Warning, cgroup};
 
 /// Where Linux tells and takes its settings.
 const PROC_SYS: &str = "/proc/sys";
@@ -14,6 +14,8 @@ const PROC_SYS: &str = "/proc/sys";
 /// All that can be told without a log.
 pub(super) fn check(patient: &Patient) -> Vec<Finding> {
     let mut findings = vec![files(patient), drain(patient)];
+    findings.extend(memory(patient.config.limits.memory, cgroup::memory_limit()));
+    findings.extend(addresses(patient));
     findings.extend(patient.unknown_variables.iter().map(variable));
     findings.extend(backlog(number("net/core/somaxconn")));
     let [used, most] = ["count", "max"].map(|end| number(&format!("net/netfilter/nf_conntrack_{end}")));
@@ -51,6 +53,44 @@ fn drain(patient: &Patient) -> Finding {
     Finding::ok("drain", finding).advise(advice)
 }
 
+fn memory(limit: Option<u64>, cgroup: Option<u64>) -> Option<Finding> {
+    let shown = |bytes| amount::bytes(bytes);
+    Some(match (limit, cgroup) {
+        (None, None) => return None,
+        (None, Some(most)) => Finding::ok(
+            "memory-limit",
+            format!("a process started here may have {}", shown(most)),
+        )
+        .advise(
+            "with --memory-limit at about four fifths of that, weir turns clients away before it is ended",
+        ),
+        (Some(limit), Some(most)) if limit >= most => {
+            let finding = format!(
+                "a process started here may have {}, and --memory-limit is {}",
+                shown(most),
+                shown(limit)
+            );
+            Finding::warn("memory-limit", finding).advise("lower the flag to about four fifths of that")
+        }
+        (Some(limit), Some(_) | None) => {
+            Finding::ok("memory-limit", format!("beyond {} clients are turned away", shown(limit)))
+        }
+    })
+}
+
+/// Whether weir stands behind a proxy cannot be seen from here.
+fn addresses(patient: &Patient) -> Option<Finding> {
+    let limits = &patient.config.limits;
+    let counted =
+        limits.clients_per_ip.is_some() || limits.connect_rate.is_some() || limits.publish_rate.is_some();
+    if !counted || !patient.config.proxies.trusted.is_empty() {
+        return None;
+    }
+    let finding = "limits are set for each address, and nobody is a --trusted-proxy";
+    let advice = "behind a load balancer name it, or all clients share its address";
+    Some(Finding::ok("addresses", finding).advise(advice))
+}
+
 fn variable((name, nearest): &(String, String)) -> Finding {
     Finding::warn("variables", format!("{name} is set, and weir knows no such variable"))
         .advise(format!("the nearest is {nearest}"))
@@ -83,6 +123,16 @@ fn number(name: &str) -> Option<u64> {
 mod tests {
     use super::super::finding::Level;
     use super::*;
+
+    #[test]
+    fn memory_limits() {
+        let level = |limit, cgroup| memory(limit, cgroup).map(|finding| finding.level);
+        assert_eq!(level(None, None), None);
+        assert_eq!(level(None, Some(100)), Some(Level::Ok));
+        assert_eq!(level(Some(99), Some(100)), Some(Level::Ok));
+        assert_eq!(level(Some(100), Some(100)), Some(Level::Warn));
+        assert_eq!(level(Some(100), None), Some(Level::Ok));
+    }
 
     #[test]
     fn kernel_settings() {

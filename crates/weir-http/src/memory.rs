@@ -1,0 +1,199 @@
+//! How much memory the instance has, and what may still be taken of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::param::page_size;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::batch;
+
+/// How often the memory is looked at. A flood brings some dozens of MiB in this time, which is what a limit should leave.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// Looks in a row that find less than the limit, after which there is room again though not a tenth of it is free: what is
+/// freed may stay with the process, which takes from that first. Some ten seconds.
+const CALM: u32 = 40;
+
+/// Looks after which rates forget those who waited long enough: some ten seconds.
+const TIDY: u32 = 40;
+
+/// Most bytes of bodies that are being received or published, and of answers to long-polls that have not left, each. More
+/// than any network brings while one of them is dealt with.
+const IN_FLIGHT: usize = 32 << 20;
+
+/// How long a body waits for room before it is turned away. Those that are there hold what they have as long as they wait,
+/// so it must not be long.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Memory {
+    limit: Option<u64>,
+    above: AtomicBool,
+    /// Looks in a row that found less than the limit.
+    calm: AtomicU32,
+    /// For bodies.
+    pub(crate) bodies: Budget,
+    /// For answers to long-polls.
+    pub(crate) answers: Budget,
+}
+
+impl Memory {
+    /// Where a body of one event may be this large, and resident memory so much.
+    pub(crate) fn new(max_event_bytes: usize, limit: Option<u64>) -> Self {
+        let share =
+            limit.map_or(IN_FLIGHT, |limit| usize::try_from(limit / 8).unwrap_or(usize::MAX).min(IN_FLIGHT));
+        let largest = batch::MAX_BYTES.max(max_event_bytes);
+        let (bodies, answers) = (Budget::new(share.max(2 * largest)), Budget::new(share));
+        Self { limit, above: AtomicBool::new(false), calm: AtomicU32::new(0), bodies, answers }
+    }
+
+    /// Whether nobody more is let in.
+    pub(crate) fn is_short(&self) -> bool {
+        self.above.load(Ordering::Relaxed)
+    }
+
+    /// So much is resident now. There is room again when a tenth of the limit is free, or when it has been kept for long, so
+    /// that it does not flap.
+    fn look(&self, resident: u64) {
+        let Some(limit) = self.limit else { return };
+        let calm = if resident < limit { self.calm.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
+        self.calm.store(calm, Ordering::Relaxed);
+        let short = self.is_short();
+        if !short && resident >= limit {
+            self.above.store(true, Ordering::Relaxed);
+            tracing::warn!(
+                resident,
+                limit,
+                "--memory-limit is reached: new clients and publishes are turned away"
+            );
+        } else if short && (resident < limit - limit / 10 || calm >= CALM) {
+            self.above.store(false, Ordering::Relaxed);
+            tracing::info!(resident, limit, "there is memory again: new clients and publishes are served");
+        }
+    }
+}
+
+/// Looks after the memory until it is stopped.
+pub async fn watch(app: Arc<App>, stop: CancellationToken) {
+    let mut every = tokio::time::interval(EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for nth in 1_u32.. {
+        tokio::select! {
+            _ = every.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        if app.memory.limit.is_some()
+            && let Some(resident) = resident()
+        {
+            app.memory.look(resident);
+        }
+        if nth.is_multiple_of(TIDY) {
+            app.admission.tidy();
+        }
+    }
+}
+
+/// Memory of this process that is not swapped out, less that of files, which the kernel can take back at any time. It keeps
+/// the numbers at hand, so this costs microseconds.
+fn resident() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let mut pages = statm.split(' ').skip(1).map(str::parse::<u64>);
+    let (all, of_files) = (pages.next()?.ok()?, pages.next()?.ok()?);
+    Some(all.saturating_sub(of_files) * page_size() as u64)
+}
+
+/// Bytes that may be held at once by all who hold such together.
+#[derive(Debug)]
+pub(crate) struct Budget(Arc<Semaphore>);
+
+/// What somebody holds of a budget, until it is dropped.
+#[derive(Debug, Default)]
+#[must_use = "it is given back when it is dropped"]
+pub(crate) struct Share(Option<OwnedSemaphorePermit>);
+
+/// The budget is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UsedUp;
+
+impl Budget {
+    fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// So many bytes, where there are so many.
+    pub(crate) fn share(&self, bytes: usize) -> Result<Share, UsedUp> {
+        let bytes = u32::try_from(bytes).map_err(|_| UsedUp)?;
+        let permit = Arc::clone(&self.0).try_acquire_many_owned(bytes).map_err(|_| UsedUp)?;
+        Ok(Share(Some(permit)))
+    }
+
+    /// So many bytes more, where others give them back in time.
+    pub(crate) async fn grow(&self, share: &mut Share, bytes: usize) -> Result<(), UsedUp> {
+        let more = match self.share(bytes) {
+            Ok(more) => more.0,
+            Err(UsedUp) => {
+                let bytes = u32::try_from(bytes).map_err(|_| UsedUp)?;
+                let acquire = Arc::clone(&self.0).acquire_many_owned(bytes);
+                let acquired = tokio::time::timeout(WAIT, acquire).await;
+                Some(acquired.map_err(|_| UsedUp)?.map_err(|_| UsedUp)?)
+            }
+        };
+        match (&mut share.0, more) {
+            (Some(have), Some(more)) => have.merge(more),
+            (have, more) => *have = more.or(have.take()),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_takes_memory() {
+        let before = resident().unwrap();
+        let held = vec![1_u8; 64 << 20];
+        assert!(resident().unwrap() >= before + (60 << 20));
+        drop(std::hint::black_box(held));
+    }
+
+    #[test]
+    fn there_is_room_again_well_below_the_limit_or_after_a_while_below_it() {
+        let memory = Memory::new(1 << 18, Some(1000));
+        let short = |resident| {
+            memory.look(resident);
+            memory.is_short()
+        };
+        let seen = [999, 1000, 999, 901, 900, 899, 999, 1001].map(short);
+        assert_eq!(seen, [false, true, true, true, true, false, false, true]);
+        assert!((1..CALM).all(|_| short(999)));
+        assert!(short(1000));
+        assert!((1..CALM).all(|_| short(999)));
+        assert!(!short(999));
+        let unlimited = Memory::new(1 << 18, None);
+        unlimited.look(u64::MAX);
+        assert!(!unlimited.is_short());
+    }
+
+    #[tokio::test]
+    async fn a_budget_is_given_back() {
+        let budget = Budget::new(100);
+        let (mut first, mut second) = (Share::default(), Share::default());
+        assert_eq!(budget.grow(&mut first, 60).await, Ok(()));
+        assert_eq!(budget.grow(&mut second, 30).await, Ok(()));
+        assert_eq!(budget.grow(&mut second, 30).await, Err(UsedUp));
+        assert!(budget.share(11).is_err());
+        assert_eq!(budget.grow(&mut second, 10).await, Ok(()));
+        let (grown, ()) = tokio::join!(budget.grow(&mut second, 50), async { drop(first) });
+        assert_eq!(grown, Ok(()));
+        drop(second);
+        assert!(budget.share(100).is_ok());
+        assert_eq!(budget.share(usize::MAX).err(), Some(UsedUp));
+    }
+}
