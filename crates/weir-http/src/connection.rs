@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -27,7 +27,7 @@ use crate::client::rejected;
 use crate::handover::Handover;
 use crate::handshake::{self, Begun, HEAD_TIMEOUT};
 use crate::line::Line;
-use crate::link::Link;
+use crate::link::{Busy, Link};
 use crate::server::Role;
 use crate::sniff::{Protocol, Sniffed};
 use crate::socket::Socket;
@@ -64,6 +64,9 @@ const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 
 /// An HTTP/2 connection is asked for a sign of life this often, and closed where none comes in as long.
 const H2_KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// An HTTP/2 connection on which nothing goes on for so long is asked to end. One of HTTP/1.1 has as long as a head has.
+const H2_IDLE: Duration = Duration::from_secs(30);
 
 /// What a connection needs of its server.
 #[derive(Clone, Debug)]
@@ -292,11 +295,30 @@ fn service(
     let handover = Arc::clone(handover);
     service_fn(move |request: Request<Incoming>| -> Answer {
         let (app, connection) = (Arc::clone(&app), (Arc::clone(&link), Arc::clone(&handover)));
+        let busy = link.busy();
         match role {
-            Role::Public => Box::pin(router::answer(app, connection, peer, request)),
-            Role::Admin => Box::pin(admin::answer(app, peer, request)),
+            Role::Public => Box::pin(while_busy(busy, router::answer(app, connection, peer, request))),
+            Role::Admin => Box::pin(while_busy(busy, admin::answer(app, peer, request))),
         }
     })
+}
+
+async fn while_busy<T>(_busy: Busy, answer: impl Future<Output = T>) -> T {
+    answer.await
+}
+
+/// Resolves when nothing has gone on for long. HTTP/1.1 is hyper's to end.
+async fn idle(link: &Link) {
+    if link.protocol == Protocol::Http1 {
+        return std::future::pending().await;
+    }
+    loop {
+        let since = link.idle_since().unwrap_or_else(Instant::now);
+        if since.elapsed() >= H2_IDLE {
+            return;
+        }
+        tokio::time::sleep_until((since + H2_IDLE).into()).await;
+    }
 }
 
 /// Runs a connection of hyper's beside its supervisor. The connection comes first, so that the supervisor sees what it has
@@ -313,6 +335,7 @@ where
     let mut supervisor = Supervisor::new(&context.app, link);
     let mut closing = std::pin::pin!(context.closing.cancelled());
     let mut cut = std::pin::pin!(context.cut.cancelled());
+    let mut idle = std::pin::pin!(idle(link));
     let mut asked_to_close = false;
     loop {
         tokio::select! {
@@ -322,6 +345,10 @@ where
             }
             reason = &mut supervisor => return Err(End::Cut(reason)),
             () = &mut closing, if !asked_to_close => {
+                asked_to_close = true;
+                close(connection.as_mut());
+            }
+            () = &mut idle, if !asked_to_close => {
                 asked_to_close = true;
                 close(connection.as_mut());
             }

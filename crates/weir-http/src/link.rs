@@ -27,6 +27,26 @@ pub(crate) struct Link {
     supervisor: AtomicWaker,
     /// Whether there is something new to look at.
     changed: AtomicBool,
+    calls: Mutex<Calls>,
+}
+
+/// The requests of a connection that are being dealt with.
+#[derive(Debug)]
+struct Calls {
+    now: usize,
+    /// When the last of them was answered.
+    last: Instant,
+}
+
+/// A request that is being dealt with, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Link>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut calls = self.0.calls.lock();
+        *calls = Calls { now: calls.now - 1, last: Instant::now() };
+    }
 }
 
 /// Seats wake the supervisor by its link.
@@ -49,6 +69,7 @@ impl Link {
             clients: Mutex::default(),
             supervisor: AtomicWaker::new(),
             changed: AtomicBool::new(true),
+            calls: Mutex::new(Calls { now: 0, last: Instant::now() }),
         }
     }
 
@@ -56,6 +77,19 @@ impl Link {
     pub(crate) fn watch(self: &Arc<Self>, client: &Arc<Client>) {
         self.clients.lock().push(Arc::downgrade(client));
         self.wake_by_ref();
+    }
+
+    /// A request has come.
+    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
+        self.calls.lock().now += 1;
+        Busy(Arc::clone(self))
+    }
+
+    /// Since when nothing has been going on, where nothing is.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let Calls { now, last } = *self.calls.lock();
+        let has_client = self.clients.lock().iter().any(|client| client.strong_count() > 0);
+        (now == 0 && !has_client).then_some(last)
     }
 
     /// The connection broke, and not because the peer went.

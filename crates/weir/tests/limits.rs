@@ -336,3 +336,32 @@ async fn a_subject_has_so_many_clients_and_publishes_so_fast() -> anyhow::Result
     })
     .await
 }
+
+/// A connection of HTTP/2 on which nothing goes on is asked to end; one with a stream stays.
+#[tokio::test]
+async fn idle_connections_end() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &[]).await?;
+    let script = "const s = require('http2').connect(process.argv[1]); s.on('goaway', () => console.log('goaway')); \
+                  s.request({':path': process.argv[2]}).pipe(process.stdout)";
+    let node = |path: &str| {
+        let mut node = Command::new("node");
+        node.args(["-e", script, &format!("http://{}", weir.public()), path]);
+        Program::start(node, Output::Stdout)
+    };
+    let (idle, busy) = (node("/livez")?, node("/v1/sessions/s/events")?);
+    eventually(DEADLINE * 5, async || {
+        ensure!(idle.lines().iter().any(|line| line == "goaway"), "{}", idle.tail());
+        Ok(())
+    })
+    .await?;
+    sockets(&weir, 1.0).await?;
+    // The other one has been there for as long, and is served.
+    weir.client().publish("s", "still here").await?;
+    eventually(DEADLINE, async || {
+        let lines = busy.lines();
+        ensure!(lines.iter().any(|line| line.trim_end() == "data: still here"), "{}", busy.tail());
+        ensure!(!lines.iter().any(|line| line == "goaway"), "{}", busy.tail());
+        Ok(())
+    })
+    .await
+}
