@@ -15,6 +15,10 @@ use crate::problem::Problem;
 /// How long a publish's body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Bytes of each body that are not counted with those of all bodies, so that large ones cannot keep small ones out. A
+/// connection holds as much for the head of a request.
+const UNCOUNTED: usize = 16 * 1024;
+
 /// Most bytes of a body that is not taken that are read to be thrown away, and for how long: enough for a mistake, not
 /// for a flood.
 const MOST_DISCARDED: usize = 16 << 20;
@@ -70,12 +74,18 @@ pub(crate) async fn take(
 async fn collect(bodies: &Budget, body: &mut Incoming, most: usize) -> Result<Taken, NotTaken> {
     let mut body = Limited::new(body, most);
     let (mut first, mut more, mut share) = (Bytes::new(), BytesMut::new(), Share::default());
+    let mut taken = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             if error.is::<LengthLimitError>() { NotTaken::TooLarge } else { NotTaken::Broken }
         })?;
         let Ok(data) = frame.into_data() else { continue };
-        bodies.grow(&mut share, data.len()).await.map_err(|UsedUp| NotTaken::UsedUp)?;
+        let counted = taken.saturating_sub(UNCOUNTED);
+        taken += data.len();
+        let more_counted = taken.saturating_sub(UNCOUNTED) - counted;
+        if more_counted > 0 {
+            bodies.grow(&mut share, more_counted).await.map_err(|UsedUp| NotTaken::UsedUp)?;
+        }
         if first.is_empty() {
             first = data;
             continue;
