@@ -11,6 +11,7 @@ pub mod coalesce;
 pub mod connect;
 pub mod crowd;
 pub mod fanout;
+pub mod hostile;
 pub mod http2;
 pub mod idle;
 pub mod instances;
@@ -40,6 +41,7 @@ pub const ALL: &[Entry] = &[
     Entry { name: "connect", runs: &[connect::run] },
     Entry { name: "storm", runs: &[storm::run] },
     Entry { name: "stalled", runs: &[stalled::run] },
+    Entry { name: "hostile", runs: &[hostile::run] },
     Entry { name: "churn", runs: &[churn::run] },
 ];
 

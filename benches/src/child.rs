@@ -47,6 +47,8 @@ pub struct Running {
     worker: Option<Pid>,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where operators ask, if it says so.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Running {
@@ -120,7 +122,7 @@ impl Running {
         pin(cores.generator)?;
         let child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("start redis-server")?;
-        let mut this = Self { child, worker: None, address };
+        let mut this = Self { child, worker: None, address, admin: None };
         await_answer("redis-server", &mut this.child, || pong(address).unwrap_or(false))?;
         Ok(this)
     }
@@ -142,7 +144,7 @@ impl Running {
         let mut command = Command::new("nginx");
         command.args(["-e", "stderr", "-c"]).arg(&path).env("PATH", SYSTEM_PATH);
         let child = on_core(cores, &mut command).context("start nginx")?;
-        let mut this = Self { child, worker: None, address };
+        let mut this = Self { child, worker: None, address, admin: None };
         // It listens before it has a worker, and that before it is connected to its Redis.
         await_answer("nginx with nchan", &mut this.child, || takes_events(address).unwrap_or(false))
             .with_context(|| this.last_words())?;
@@ -159,8 +161,9 @@ impl Running {
     pub fn server(mut command: Command, cores: Cores) -> anyhow::Result<Self> {
         let mut child = on_core(cores, &mut command)?;
         let log = child.stderr.take().context("the log is piped")?;
-        let mut this = Self { child, worker: None, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
-        this.address = Log::follow(log).address()?;
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut this = Self { child, worker: None, address: nowhere, admin: None };
+        (this.address, this.admin) = Log::follow(log).addresses()?;
         Ok(this)
     }
 
@@ -208,13 +211,13 @@ impl Log {
         Self { lines }
     }
 
-    /// The public address, from the line that says that the server listens.
-    fn address(&self) -> anyhow::Result<SocketAddr> {
+    /// The public address and that for operators, from the line that says that the server listens.
+    fn addresses(&self) -> anyhow::Result<(SocketAddr, Option<SocketAddr>)> {
         let deadline = Instant::now() + START_TIMEOUT;
         let mut tail = VecDeque::new();
         while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            if let Some(address) = listening(&line) {
-                return Ok(address);
+            if let Some(address) = listening(&line, "public") {
+                return Ok((address, listening(&line, "admin")));
             }
             tail.push_back(line);
             tail.truncate(LOG_TAIL);
@@ -230,15 +233,15 @@ fn drain(log: ChildStderr, sender: &Sender<String>) {
     }
 }
 
-/// The address in `{"message":"listening","public":…}`, whichever way the logger nests and writes it.
-fn listening(line: &str) -> Option<SocketAddr> {
+/// The address of this name in `{"message":"listening","public":…}`, whichever way the logger nests and writes it.
+fn listening(line: &str, name: &str) -> Option<SocketAddr> {
     let line: Value = serde_json::from_str(line).ok()?;
     let fields = line.get("fields").unwrap_or(&line);
     if fields.get("message")?.as_str()? != "listening" {
         return None;
     }
-    let public = fields.get("public")?.to_string();
-    public.split(['"', '[', ']', ',', '/', '\\', ' ']).find_map(|word| word.parse().ok())
+    let address = fields.get(name)?.to_string();
+    address.split(['"', '[', ']', ',', '/', '\\', ' ']).find_map(|word| word.parse().ok())
 }
 
 /// A port that was free when it was chosen may be taken by another before the server listens on it.
@@ -307,8 +310,8 @@ mod tests {
             r#"{"fields":{"message":"listening","public":["http://127.0.0.1:4321/"]}}"#,
             r#"{"fields":{"message":"listening","public":"[\"127.0.0.1:4321\", \"127.0.0.1:2\"]"}}"#,
         ] {
-            assert_eq!(listening(line), expected, "{line}");
+            assert_eq!(listening(line, "public"), expected, "{line}");
         }
-        assert_eq!(listening(r#"{"message":"other","public":"127.0.0.1:4321"}"#), None);
+        assert_eq!(listening(r#"{"message":"other","public":"127.0.0.1:4321"}"#, "public"), None);
     }
 }

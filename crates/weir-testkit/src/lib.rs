@@ -10,6 +10,7 @@
 //! - [`raw`]: bare connections for hostile clients, by TCP or by TLS ([`trust`])
 //! - [`http2`]: the same for HTTP/2, frame by frame
 //! - [`beset`]: an instance among peers that mean harm, and what it counts of them: [`refusals`]
+//! - [`assault`]: many such peers at once
 //! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
 //! - [`mod@token`]: makes tokens, good ones and forged ones
 //! - [`usage`]: what a process uses and does
@@ -37,6 +38,7 @@ pub mod trust;
 
 mod lines;
 
+pub mod assault;
 pub mod balancer;
 pub mod beset;
 pub mod chaos;
@@ -54,6 +56,7 @@ pub mod token;
 pub mod usage;
 pub mod workload;
 
+pub use assault::Assault;
 pub use balancer::Balancer;
 pub use beset::Beset;
 pub use body::End;

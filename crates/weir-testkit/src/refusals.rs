@@ -51,7 +51,9 @@ impl Refusals {
 
     /// What was counted since `earlier`.
     pub fn since(&self, earlier: &Self) -> Self {
-        let rest = |(name, count): (&String, &u64)| (name.clone(), count - earlier.0.get(name).unwrap_or(&0));
+        let rest = |(name, count): (&String, &u64)| {
+            (name.clone(), count.saturating_sub(*earlier.0.get(name).unwrap_or(&0)))
+        };
         Self(self.0.iter().map(rest).filter(|(_, count)| *count > 0).collect())
     }
 
