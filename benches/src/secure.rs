@@ -99,32 +99,29 @@ impl Write for Wire {
     }
 }
 
-/// Subscribers of one session, and its publisher.
-pub struct Listeners {
-    all: Vec<Listener>,
-    publisher: BufReader<Wire>,
+/// Subscribers of one session.
+#[derive(Default)]
+pub struct Listeners(Vec<Listener>);
+
+/// The publisher of their session.
+pub struct Publisher {
+    wire: BufReader<Wire>,
     published: u64,
 }
 
 impl std::fmt::Debug for Listeners {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Listeners").field("all", &self.all.len()).finish_non_exhaustive()
+        f.debug_tuple("Listeners").field(&self.0.len()).finish()
+    }
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").field("published", &self.published).finish_non_exhaustive()
     }
 }
 
 impl Listeners {
-    /// Nobody but the publisher.
-    ///
-    /// # Errors
-    /// Nobody listens, or not with this certificate.
-    pub fn none(server: SocketAddr, certificate: Option<&Certificate>) -> anyhow::Result<Self> {
-        let publisher = BufReader::new(Wire::open(server, certificate)?);
-        let mut this = Self { all: Vec::new(), publisher, published: 0 };
-        // The handshake belongs to coming, not to publishing.
-        this.publish().context("the first event, for nobody")?;
-        Ok(this)
-    }
-
     /// Another subscriber, whose stream is open.
     ///
     /// # Errors
@@ -137,34 +134,47 @@ impl Listeners {
             let found = listener.next()?;
             ensure!(found == first, "a stream begins with {found:?}");
         }
-        self.all.push(listener);
+        self.0.push(listener);
         Ok(())
     }
 
-    /// Publishes an event and waits until everybody has it.
+    /// Waits until everybody has this event.
     ///
     /// # Errors
     /// Somebody got none, or another.
-    pub fn deliver(&mut self) -> anyhow::Result<()> {
-        let number = self.published;
-        self.publish()?;
-        for (nth, listener) in self.all.iter_mut().enumerate() {
+    pub fn get(&mut self, number: u64) -> anyhow::Result<()> {
+        for (nth, listener) in self.0.iter_mut().enumerate() {
             let found = listener.next().with_context(|| format!("event {number} for listener {nth}"))?;
             let right = matches!(found, Found::Stamp(stamp) if stamp.number == number);
             ensure!(right, "not event {number} for listener {nth}: {found:?}");
         }
         Ok(())
     }
+}
 
-    fn publish(&mut self) -> anyhow::Result<()> {
+impl Publisher {
+    /// One that has published nothing.
+    ///
+    /// # Errors
+    /// Nobody listens, or not with this certificate.
+    pub fn open(server: SocketAddr, certificate: Option<&Certificate>) -> anyhow::Result<Self> {
+        Ok(Self { wire: BufReader::new(Wire::open(server, certificate)?), published: 0 })
+    }
+
+    /// Publishes an event, and says its number.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub fn publish(&mut self) -> anyhow::Result<u64> {
+        let number = self.published;
         let mut body = Vec::new();
-        Stamp { session: 0, number: self.published, sent_ns: now_ns() }.put(&mut body);
+        Stamp { session: 0, number, sent_ns: now_ns() }.put(&mut body);
         let head = "POST /v1/sessions/s0/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: ";
         let request = [format!("{head}{}\r\n\r\n", body.len()).as_bytes(), &body].concat();
-        self.publisher.get_mut().write_all(&request)?;
-        answer(&mut self.publisher, "201").context("publish")?;
+        self.wire.get_mut().write_all(&request)?;
+        answer(&mut self.wire, "201").context("publish")?;
         self.published += 1;
-        Ok(())
+        Ok(number)
     }
 }
 

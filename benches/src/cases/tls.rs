@@ -4,7 +4,7 @@ use crate::cases::Bench;
 use crate::child::Running;
 use crate::process::{Cpu, allow_connections, pss_kib};
 use crate::report::{Case, Figure, Goal, Round};
-use crate::secure::{Certificate, Listeners};
+use crate::secure::{Certificate, Listeners, Publisher};
 
 const CLIENTS: u32 = 1_000;
 
@@ -49,7 +49,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<Case> {
 fn measure(bench: &Bench, server: &'static str, certificate: Option<&Certificate>) -> anyhow::Result<Round> {
     let flags = certificate.map(Certificate::flags).unwrap_or_default();
     let weir = Running::weir_that_listens(&bench.binaries, bench.cores, &flags)?;
-    let mut listeners = Listeners::none(weir.address, certificate)?;
+    let mut listeners = Listeners::default();
     for _ in 0..WARM {
         listeners.add(weir.address, certificate)?;
     }
@@ -58,8 +58,12 @@ fn measure(bench: &Bench, server: &'static str, certificate: Option<&Certificate
         listeners.add(weir.address, certificate)?;
     }
     let (there, full) = (Cpu::of(weir.pid())?, pss_kib(weir.pid())?);
+    // The first event brings the handshake of who publishes it.
+    let mut publisher = Publisher::open(weir.address, certificate)?;
+    listeners.get(publisher.publish()?)?;
+    let begun = Cpu::of(weir.pid())?;
     for _ in 0..EVENTS {
-        listeners.deliver()?;
+        listeners.get(publisher.publish()?)?;
     }
     let (after, used) = (Cpu::of(weir.pid())?, pss_kib(weir.pid())?);
     let deliveries = f64::from((CLIENTS + WARM) * EVENTS);
@@ -69,7 +73,7 @@ fn measure(bench: &Bench, server: &'static str, certificate: Option<&Certificate
         server,
         figures: vec![
             Figure::new(CONNECT, each(there.since(before), f64::from(CLIENTS))),
-            Figure::new(DELIVERY, each(after.since(there), deliveries)),
+            Figure::new(DELIVERY, each(after.since(begun), deliveries)),
             Figure::new("PSS KiB/connection", memory(full)),
             Figure::new("the same after the events", memory(used)),
             Figure::new("delivered", deliveries),
