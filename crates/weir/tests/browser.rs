@@ -275,3 +275,37 @@ async fn a_user_reads_what_is_his_by_cookie_and_by_query() -> anyhow::Result<()>
     ensure!(published(&weir).await? == 2.0);
     Ok(())
 }
+
+/// A form or a script of any page can post without asking first, and to the address of this machine too.
+#[tokio::test]
+async fn a_page_of_another_site_publishes_nothing() -> anyhow::Result<()> {
+    let pages = Pages::start().await?;
+    let weir = Instance::start(WEIR, &[]).await?;
+    let open = Instance::start(WEIR, &["--anonymous", "all"]).await?;
+    let script = |public: SocketAddr| {
+        format!(
+            "const url = 'http://{public}/v1/sessions/s/events';
+            const post = (options) => call(url, {{ method: 'POST', body: 'x', ...options }});
+            const form = document.createElement('form');
+            Object.assign(form, {{ action: url, method: 'post', enctype: 'text/plain', target: 'answer' }});
+            form.innerHTML = '<input name=x value=y>';
+            const answer = document.createElement('iframe');
+            answer.name = 'answer';
+            document.body.append(answer, form);
+            const answered = new Promise((resolve) => {{ answer.onload = () => resolve(true); setTimeout(resolve, 5000, false) }});
+            form.submit();
+            await answered;
+            return {{ silent: await post({{ mode: 'no-cors' }}), seen: await post({{}}) }};"
+        )
+    };
+    let evil = pages.origin("evil.example");
+    let results = browse(&[step(&evil, &script(weir.public())), step(&evil, &script(open.public()))]).await?;
+    for (result, weir) in results.iter().zip([&weir, &open]) {
+        // The page is not even told that there was an answer, and each of the three calls was made.
+        let nothing = json!({ "error": "TypeError" });
+        ensure!(result["silent"] == nothing && result["seen"] == nothing, "{result}");
+        let refused = weir.metrics().await?.sum("weir_publishes_total", &[("result", "denied")]);
+        ensure!(published(weir).await? == 0.0 && refused == 3.0, "{refused} refused: {result}");
+    }
+    Ok(())
+}
