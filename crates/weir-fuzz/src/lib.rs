@@ -3,6 +3,7 @@
 mod batch;
 mod headers;
 mod query;
+mod token;
 
 use bytes::BytesMut;
 use weir_core::frame::{encode, encode_json, put_control};
@@ -13,6 +14,7 @@ use weir_testkit::sse::{self, Item, Parser};
 pub use batch::batch;
 pub use headers::headers;
 pub use query::query;
+pub use token::token;
 
 /// Small, so that a fuzzer reaches entries above it.
 const MAX_EVENT_BYTES: usize = 64;
@@ -154,6 +156,7 @@ mod tests {
             ("query", query),
             ("headers", headers),
             ("batch", batch),
+            ("token", token),
         ] {
             let dir = format!("{}/seeds/{name}", env!("CARGO_MANIFEST_DIR"));
             let files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path()).collect();

@@ -10,6 +10,8 @@ mod grants;
 mod provider;
 #[path = "tokens/public.rs"]
 mod public;
+#[path = "tokens/redaction.rs"]
+mod redaction;
 #[path = "tokens/rotation.rs"]
 mod rotation;
 
