@@ -147,6 +147,10 @@ fn an_unknown_flag_names_the_nearest() {
         "unknown flag --jsn of weir tail: the nearest is --json; weir tail --help lists all",
     );
     assert_usage_error(
+        &mut weir(&["token", "mint", "--subscibe", "s"]),
+        "unknown flag --subscibe of weir token mint: the nearest is --subscribe; weir token mint --help lists all",
+    );
+    assert_usage_error(
         &mut weir(&["srve"]),
         "unknown command \"srve\": the nearest is serve; weir --help lists all",
     );

@@ -1,7 +1,8 @@
 //! `weir token`, and the commands that show one.
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -79,6 +80,28 @@ fn what_is_wrong_is_said_and_ends_with_1() {
     let (status, out, _) = run(&["token", "inspect"], &rude);
     assert_eq!(status, Some(0));
     assert!(out.contains("not checked: give --jwt-secret-file") && out.contains(r"a\u{9b}2J"), "{out}");
+}
+
+/// Keys of a provider are fetched once, and a provider that is away is a failure of its own.
+#[test]
+fn keys_of_a_provider() {
+    let pair = Pair::new(Kind::P256);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+    let set = serde_json::json!({ "keys": [pair.jwk("k")] }).to_string();
+    let provider = std::thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        let _request = tcp.read(&mut [0; 4096]).unwrap();
+        write!(tcp, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{set}", set.len())
+            .unwrap();
+    });
+    let token = mint(&["--private-key-file", name(pair.private()), "--kid", "k"]);
+    let (status, out, err) = run(&["token", "inspect", "--jwks-url", &url], &token);
+    assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains("good for   "), "{out}");
+    provider.join().unwrap();
+    let (status, _, err) = run(&["token", "inspect", "--jwks-url", &url], &token);
+    assert!(status == Some(1) && err.starts_with("weir: fetch --jwks-url: Connection refused"), "{err}");
 }
 
 #[test]

@@ -96,9 +96,12 @@ fn remedy(error: &clap::Error, value: &str) -> String {
 fn unknown_argument(error: &clap::Error, called: &Called<'_>, cli: &Command) -> String {
     let argument = text_of(error, ContextKind::InvalidArg);
     let argument = argument.split('=').next().unwrap_or_default();
-    let sub = called.argv.get(1).and_then(|arg| arg.to_str()).and_then(|name| cli.find_subcommand(name));
-    let (path, command) =
-        sub.map_or_else(|| ("weir".to_owned(), cli), |sub| (format!("weir {}", sub.get_name()), sub));
+    let (mut path, mut command) = ("weir".to_owned(), cli);
+    for name in called.argv.iter().skip(1).map_while(|arg| arg.to_str()) {
+        let Some(sub) = command.find_subcommand(name) else { break };
+        path = format!("{path} {name}");
+        command = sub;
+    }
     if !argument.starts_with('-') {
         return format!("{path} takes no further argument {argument:?}: {path} --help lists what it takes");
     }
