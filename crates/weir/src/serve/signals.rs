@@ -10,6 +10,30 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Option<Signal>,
+    terminal: Terminal,
+}
+
+/// The terminal that the instance was started at. Its end comes as SIGHUP, too, and leaves nobody who could stop the instance.
+#[derive(Debug)]
+struct Terminal {
+    hangup: Signal,
+    was_there: bool,
+}
+
+impl Terminal {
+    fn new() -> io::Result<Self> {
+        Ok(Self { hangup: signal(SignalKind::hangup())?, was_there: io::stdin().is_terminal() })
+    }
+
+    /// Resolves when it is gone.
+    async fn gone(&mut self) {
+        loop {
+            let heard = self.hangup.recv().await;
+            if heard.is_some() && self.was_there && !io::stdin().is_terminal() {
+                return;
+            }
+        }
+    }
 }
 
 impl Signals {
@@ -19,6 +43,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: Some(signal(SignalKind::hangup())?),
+            terminal: Terminal::new()?,
         })
     }
 
@@ -32,6 +57,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => false,
             _ = self.interrupt.recv() => io::stdin().is_terminal(),
+            () = self.terminal.gone() => true,
         }
     }
 

@@ -1,10 +1,13 @@
 //! Keys change while streams are open.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use weir_testkit::program::without_settings;
 use weir_testkit::token::{claims, hs256};
-use weir_testkit::{DEADLINE, Instance, Secret, Signal, eventually, expect};
+use weir_testkit::{Client, DEADLINE, Instance, Output, Program, Secret, Signal, eventually, expect};
 
 use crate::WEIR;
 
@@ -71,6 +74,30 @@ async fn a_new_file_takes_over_and_a_bad_one_does_not() -> anyhow::Result<()> {
     // Whoever was connected by the first secret still is.
     assert_eq!(stream.next_data(6).await?.len(), 6);
     Ok(())
+}
+
+/// A terminal that is closed says so by the same signal, and nobody would be left to stop what ran in it.
+#[tokio::test]
+async fn the_end_of_its_terminal_is_its_end() -> anyhow::Result<()> {
+    let mut script = Command::new("script");
+    let serve = format!("{WEIR} serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --log-format json");
+    without_settings(&mut script).args(["--quiet", "--flush", "--command", &serve, "/dev/null"]);
+    let script =
+        Program::start(script, Output::Stdout).context("script is part of util-linux: `.ci/setup test`")?;
+    let address: SocketAddr = eventually(DEADLINE, async || {
+        let lines = script.lines().join("");
+        let public = lines.split_once("\"public\":\"").and_then(|(_, rest)| rest.split_once('"'));
+        Ok(public.with_context(|| lines.clone())?.0.parse()?)
+    })
+    .await?;
+    let client = Client::new(address);
+    assert_eq!(client.get("/livez").send().await?.status(), 200);
+    script.signal(Signal::KILL)?;
+    eventually(DEADLINE, async || {
+        ensure!(client.get("/livez").send().await.is_err(), "it is still there");
+        Ok(())
+    })
+    .await
 }
 
 /// Without keys SIGHUP is nothing that ends an instance.
