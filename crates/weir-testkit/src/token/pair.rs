@@ -28,7 +28,7 @@ pub enum Kind {
     P384,
 }
 
-/// See the [module](self).
+/// A key that signs, with its public half in a file of its own.
 #[derive(Debug)]
 pub struct Pair {
     kind: Kind,
