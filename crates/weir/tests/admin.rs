@@ -226,6 +226,8 @@ async fn only_this_machine_sees_the_clients_and_no_web_page_does() -> anyhow::Re
     let weir = Instance::start(WEIR, &[]).await?;
     let admin = weir.admin_client();
     expect::problem(&admin.get("/clients").send().await?, 403, "admin_header_missing")?;
+    let other = admin.get("/clients").header("weir-admin", "true").send().await?;
+    expect::problem(&other, 403, "admin_header_missing")?;
     for (name, value) in
         [("host", "evil.example"), ("host", "10.0.0.1:8081"), ("x-forwarded-for", "10.0.0.1")]
     {
@@ -242,7 +244,7 @@ async fn only_this_machine_sees_the_clients_and_no_web_page_does() -> anyhow::Re
     let elsewhere = admin.get("/v1/events").header("weir-admin", "1").send().await?;
     expect::problem(&elsewhere, 404, "unknown_path")?;
     let denied = weir.metrics().await?.value("weir_admin_denied_total", &[]);
-    assert_eq!(denied, Some(4.0));
+    assert_eq!(denied, Some(5.0));
     let post = admin.post("/metrics").send().await?;
     expect::problem(&post, 405, "method_not_allowed")?;
     assert_eq!(post.head.header("allow"), Some("GET, HEAD"));

@@ -18,8 +18,10 @@ pub(super) fn drain(app: &App) -> Result<Response<Body>, Problem> {
     if app.stages.is_ending() {
         return Err(ending());
     }
+    // Counted before: those who wait for an answer get it at once.
+    let clients = app.clients.len();
     app.stages.order_drain();
-    Ok(json(&json!({ "draining": true, "clients": app.clients.len() })))
+    Ok(json(&json!({ "draining": true, "clients": clients })))
 }
 
 /// Takes clients again.
