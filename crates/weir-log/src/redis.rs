@@ -42,7 +42,7 @@ mod wire;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_core::event::Event;
@@ -92,6 +92,7 @@ impl RedisLog {
             connector,
             metrics,
             link: Mutex::new(None),
+            connected: SetOnce::new(),
             facts: Mutex::new(LogFacts::default()),
             reading: Mutex::new(Reading::default()),
             demoted: Notify::new(),
@@ -127,7 +128,7 @@ impl EventLog for RedisLog {
     ) -> BoxFuture<'a, Result<Appended, AppendError>> {
         Box::pin(async move {
             let Context { keys, config, .. } = &*self.context;
-            let link = self.context.link().ok_or_else(away).map_err(AppendError::Unavailable)?;
+            let link = self.context.first_link().await.ok_or_else(away).map_err(AppendError::Unavailable)?;
             let target = append::Target { keys, maxlen: config.maxlen, now_ms: self.clock.now_ms() };
             let outcome = append::append(&link, &target, events, idempotency).await;
             if matches!(&outcome, Err(AppendError::Unavailable(why)) if why.contains("READONLY")) {
@@ -140,7 +141,7 @@ impl EventLog for RedisLog {
     fn revoke<'a>(&'a self, revocation: &'a Revocation) -> BoxFuture<'a, Result<EventId, RevokeError>> {
         Box::pin(async move {
             let Context { keys, config, .. } = &*self.context;
-            let link = self.context.link().ok_or_else(away).map_err(RevokeError::Unavailable)?;
+            let link = self.context.first_link().await.ok_or_else(away).map_err(RevokeError::Unavailable)?;
             let target = append::Target { keys, maxlen: config.maxlen, now_ms: self.clock.now_ms() };
             let outcome = revoke::revoke(&link, &target, revocation).await;
             if matches!(&outcome, Err(RevokeError::Unavailable(why)) if why.contains("READONLY")) {
@@ -156,7 +157,7 @@ impl EventLog for RedisLog {
     ) -> BoxFuture<'a, Result<Option<Arc<Event>>, LogUnavailable>> {
         Box::pin(async move {
             let Context { keys, config, .. } = &*self.context;
-            let link = self.context.link().ok_or_else(away).map_err(LogUnavailable)?;
+            let link = self.context.first_link().await.ok_or_else(away).map_err(LogUnavailable)?;
             let stored = link.call(Operation::Snapshot, "GET", vec![text(&keys.snapshot(session))]).await;
             let stored = stored.map_err(|fault| LogUnavailable(fault.to_string()))?;
             Ok(frame::bytes(&stored).and_then(|stored| append::snapshot(stored, &config.decode)))

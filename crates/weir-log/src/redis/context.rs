@@ -1,9 +1,11 @@
 //! What the parts of one Redis log share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
+use tokio::time::timeout;
 use weir_core::id::EventId;
 use weir_core::log::LogFacts;
 
@@ -12,6 +14,10 @@ use super::connector::Connector;
 use super::keys::Keys;
 use super::link::Link;
 use weir_metrics::Metrics;
+
+/// How long the first connection is waited for. The reader has one of its own, so an instance may read, and be called, some
+/// milliseconds before it can write.
+const FIRST_LINK: Duration = Duration::from_secs(1);
 
 /// Shared by publishers, reader and upkeep. Each lock is held for a few instructions, never across a wait.
 #[derive(Debug)]
@@ -22,6 +28,8 @@ pub(super) struct Context {
     pub(super) metrics: Arc<Metrics>,
     /// The connection for everything that does not block, while there is one.
     pub(super) link: Mutex<Option<Arc<Link>>>,
+    /// Set with the first of them.
+    pub(super) connected: SetOnce<()>,
     /// What upkeep saw last.
     pub(super) facts: Mutex<LogFacts>,
     /// What the reader has in Redis.
@@ -50,5 +58,14 @@ pub(super) struct Reading {
 impl Context {
     pub(super) fn link(&self) -> Option<Arc<Link>> {
         self.link.lock().clone()
+    }
+
+    /// The connection; the first one is waited for.
+    pub(super) async fn first_link(&self) -> Option<Arc<Link>> {
+        if !self.connected.initialized() {
+            // Without one in time it is as without one later.
+            let _ = timeout(FIRST_LINK, self.connected.wait()).await;
+        }
+        self.link()
     }
 }

@@ -85,6 +85,8 @@ struct Published<'a> {
 impl<'a> Published<'a> {
     fn new(context: &'a Context, link: Arc<Link>) -> Self {
         *context.link.lock() = Some(Arc::clone(&link));
+        // Only the first one sets it.
+        let _ = context.connected.set(());
         Self { context, link }
     }
 }

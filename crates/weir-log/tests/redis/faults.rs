@@ -32,6 +32,14 @@ async fn a_destroyed_group_is_made_anew() {
     assert_eq!(shared.groups().await.len(), 1);
 }
 
+/// The reader has a connection of its own, and is often there first: whoever may read may publish.
+#[tokio::test]
+async fn the_first_publish_waits_for_its_connection() {
+    let shared = Shared::new().await;
+    let joined = open(config(&shared.server, Limits::default()));
+    joined.log.append(&[plain(0)], None).await.expect("it waits for the connection");
+}
+
 /// Connections killed again and again while entries are added: nothing is lost, doubled or out of order.
 #[tokio::test]
 async fn killed_connections_lose_nothing() {
