@@ -65,19 +65,24 @@ async fn floods_end_their_connection() -> anyhow::Result<()> {
         ("data of nothing", nothing),
         ("streams beyond all bounds", streams),
     ];
+    let before = beset.refusals().await?;
     for (name, flood) in &floods {
         ends_with(&beset, flood, ENHANCE_YOUR_CALM).await.with_context(|| (*name).to_owned())?;
     }
     beset.ensure_alone().await?;
     let memory = usage::resident(beset.weir.pid())?;
-    let before = beset.refusals().await?;
     for round in 0..10 {
         for (name, flood) in &floods {
             ends_with(&beset, flood, ENHANCE_YOUR_CALM).await.with_context(|| format!("{name}, {round}"))?;
         }
     }
-    let refused = beset.refusals().await?.since(&before);
-    ensure!(refused.0.get("request http2") == Some(&(10 * floods.len() as u64)), "{refused:?}");
+    // What of them came through to be a request may be refused, too; how many, nobody can say.
+    eventually(DEADLINE, async || {
+        let refused = beset.refusals().await?.since(&before);
+        ensure!(refused.0.get("request http2") == Some(&(11 * floods.len() as u64)), "{refused:?}");
+        Ok(())
+    })
+    .await?;
     beset.ensure_alone().await?;
     let after = usage::resident(beset.weir.pid())?;
     ensure!(after < memory + SLACK, "{memory} bytes before, {after} after");

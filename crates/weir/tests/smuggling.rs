@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use weir_testkit::balancer::Kind;
 use weir_testkit::beset::statuses;
-use weir_testkit::{Balancer, Beset, Client, DEADLINE, RawConn, SseStream};
+use weir_testkit::{Balancer, Beset, Client, DEADLINE, RawConn, SseStream, eventually};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -117,8 +117,12 @@ async fn one_request_is_never_two() -> anyhow::Result<()> {
         refused += u64::from(status == 400);
     }
     assert_eq!(watch.look(beset.weir.client()).await?, 0, "something was smuggled in");
-    let counted = beset.refusals().await?.since(&before);
-    assert_eq!(counted.total(), refused, "{counted:?}");
+    eventually(DEADLINE, async || {
+        let counted = beset.refusals().await?.since(&before);
+        ensure!(counted.total() == refused, "{counted:?} instead of {refused}");
+        Ok(())
+    })
+    .await?;
     beset.ensure_unharmed().await
 }
 
@@ -133,18 +137,22 @@ async fn through(kind: Kind) -> anyhow::Result<()> {
         conn.write(request.as_bytes()).await?;
         // A proxy that waits for more is given up on; by then it has passed on what it would.
         let (said, _) = conn.read_until_close(Duration::from_millis(150)).await?;
-        let answered = statuses(&String::from_utf8_lossy(&said)).len();
-        drop(conn);
         // Connections to weir are shared: who comes next would get the answer to what was smuggled in.
         for nth in 0..3 {
             let asked = format!("/v1/sessions/{nth}/events?heartbeat={nth}");
             let answer = proxy.client().get(&asked).send().await?;
             ensure!(answer.status() == 400, "{request:?}: somebody else's answer: {answer:?}");
         }
+        // On a busy machine an answer takes longer. What is said of the goodbye itself is none.
+        let _ = conn.finish_writing().await;
+        let (late, _) = conn.read_until_close(Duration::from_secs(2)).await?;
+        let late = statuses(&String::from_utf8_lossy(&late));
+        let answered = statuses(&String::from_utf8_lossy(&said)).len()
+            + late.iter().filter(|status| **status == 201).count();
         let published = watch.look(beset.weir.client()).await.with_context(|| format!("{request:?}"))?;
         ensure!(
             published < answered.max(1),
-            "{request:?}: {published} published, {answered} answered: {said:?}"
+            "{request:?}: {published} published, {answered} answered: {said:?} {late:?}"
         );
     }
     beset.ensure_unharmed().await
