@@ -13,12 +13,12 @@
 //! - [`assault`]: many such peers at once
 //! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
 //! - [`mod@token`]: makes tokens, good ones and forged ones
-//! - [`usage`]: what a process uses and does
+//! - [`usage`]: what a process uses and does; [`ticker`]: what a busy machine takes from it
 //! - [`checker`]: what every client was owed, against what it got
 //! - [`balancer`]: a real load balancer in front of instances, whose addresses ([`loopback`]) outlive them
 //! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]
 //! - [`chaos`]: a network that fails on command, and an address that outlives the server behind it
-//! - [`workload`]: producers and clients that write down what they do
+//! - [`workload`]: producers and clients that write down what they do; [`mod@stall`]: a client that does not read
 //! - [`expect`]: what tests expect again and again; [`page`]: what the documents say
 
 pub mod certificates;
@@ -52,6 +52,8 @@ pub mod metrics;
 pub mod page;
 pub mod program;
 pub mod refusals;
+pub mod stall;
+pub mod ticker;
 pub mod token;
 pub mod usage;
 pub mod workload;
@@ -70,6 +72,8 @@ pub use metrics::Metrics;
 pub use program::{Output, Program, Signal};
 pub use raw::{Closed, RawConn};
 pub use refusals::Refusals;
+pub use stall::stall;
 pub use stream::{Next, SseStream};
+pub use ticker::Ticker;
 pub use token::Secret;
 pub use trust::{Trust, Version};
