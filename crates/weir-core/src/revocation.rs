@@ -10,6 +10,10 @@ pub const MAX_SUBJECT: usize = 256;
 /// Most subjects whose tokens are refused at once. It bounds memory, and what the log keeps beside its entries.
 pub const MOST_REVOKED: usize = 10_000;
 
+/// How far the clock of whoever makes tokens may be ahead of the one here: without it a token would be refused in the moment
+/// it was made.
+pub const AHEAD_SECS: u64 = 60;
+
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
@@ -66,15 +70,15 @@ impl Revocation {
         &self.subject
     }
 
-    /// Whether a token that was issued then is refused, as long as the revocation holds. Tokens tell whole seconds, so one of
-    /// the same second counts as from before, and so does one that does not tell.
+    /// Whether a token that was issued then is refused, as long as the revocation holds. Tokens tell whole seconds, by a clock
+    /// that may be ahead, so one of the minute after counts as from before, and so does one that does not tell.
     pub fn covers(&self, issued_secs: Option<u64>) -> bool {
         covers(self.at_ms, issued_secs)
     }
 }
 
 fn covers(at_ms: u64, issued_secs: Option<u64>) -> bool {
-    issued_secs.is_none_or(|issued| issued <= at_ms / 1000)
+    issued_secs.is_none_or(|issued| issued <= at_ms / 1000 + AHEAD_SECS)
 }
 
 /// Those that hold. Two of one subject are one: the later time of both counts, and the later end.
@@ -165,7 +169,9 @@ mod tests {
             ("ann", Some(4), 5500, true),
             ("ann", Some(5), 8999, true),
             ("ann", None, 8999, true),
-            ("ann", Some(6), 6000, false),
+            // Made before by a clock that is ahead, or after: nothing tells one from the other.
+            ("ann", Some(65), 6000, true),
+            ("ann", Some(66), 6000, false),
             ("ann", Some(4), 9000, false),
             ("Ann", Some(4), 6000, false),
         ] {

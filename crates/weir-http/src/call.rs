@@ -8,6 +8,7 @@ use weir_core::Session;
 
 use crate::access::Action;
 use crate::app::{App, Peer};
+use crate::auth::denial::Denial;
 use crate::auth::grants::Grants;
 use crate::auth::token::Token;
 use crate::handover::Handover;
@@ -79,6 +80,16 @@ impl Caller {
     /// When what proves that expires, as Unix time.
     pub(crate) fn expires_secs(&self) -> Option<u64> {
         Some(self.token.as_ref()?.expires_secs)
+    }
+
+    /// Whether what it showed is good still: a body may come long after its head.
+    pub(crate) fn stays(&self, app: &App) -> Result<(), Problem> {
+        let Some(token) = &self.token else { return Ok(()) };
+        let now_ms = app.time().ms;
+        if token.expires_secs <= now_ms / 1000 {
+            return Err(Denial::Expired.into());
+        }
+        if app.revoked.refuse(token, now_ms) { Err(Problem::revoked()) } else { Ok(()) }
     }
 
     /// Whether the caller may do this to all of these sessions; one that is forbidden refuses the whole call.

@@ -60,7 +60,8 @@ impl Problem {
     }
 
     pub(crate) fn revoked() -> Self {
-        let detail = "the tokens that this subject got before now are refused for a while: get a new one";
+        let detail = "the tokens that this subject got before it was taken off, and for a minute after, are refused for a \
+                      while: get a new one";
         Self::new(StatusCode::UNAUTHORIZED, "token_revoked", detail)
     }
 

@@ -96,6 +96,7 @@ async fn append(
     events: &[NewEvent],
     caller: &Caller,
 ) -> Result<Appended, Problem> {
+    caller.stays(app)?;
     app.admission.publishes(caller, events.len());
     let idempotency = idempotency(headers, events, caller)?;
     let appended = app.log.append(events, idempotency.as_ref()).await;

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use weir_testkit::redis::RedisServer;
 use weir_testkit::token::{claims, now_secs};
 use weir_testkit::{
-    DEADLINE, End, Instance, Proxy, Response, Secret, SseStream, Ticker, eventually, expect, stall,
+    DEADLINE, End, Instance, Proxy, RawConn, Response, Secret, SseStream, Ticker, eventually, expect, stall,
 };
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -59,11 +59,23 @@ async fn ensure_refused(weir: &Instance, token: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A token that was made after whatever was done so far. Tokens tell whole seconds.
-fn newer(secret: &Secret, subject: &str) -> String {
+/// A token that says to be issued so many seconds after now.
+fn issued_in(secret: &Secret, subject: &str, secs: u64) -> String {
     let mut claims = claims(subject, &["*"], &["*"]);
-    claims["iat"] = json!(now_secs() + 1);
+    claims["iat"] = json!(now_secs() + secs);
     secret.sign(&claims)
+}
+
+/// A token that no clock could have made before whatever was done so far: it says a minute from now, which is as far ahead as
+/// is believed, and in a later second, because tokens tell whole ones.
+async fn newer(secret: &Secret, subject: &str) -> anyhow::Result<String> {
+    let done = now_secs();
+    eventually(DEADLINE, async || {
+        ensure!(now_secs() > done, "the same second");
+        Ok(())
+    })
+    .await?;
+    Ok(issued_in(secret, subject, 60))
 }
 
 fn count(of: &str) -> (&'static str, [(&'static str, &str); 1]) {
@@ -109,7 +121,7 @@ async fn on_every_instance_and_of_one_subject_alone() -> anyhow::Result<()> {
         assert_eq!(weir.metrics().await?.value("weir_revocations", &[]), Some(1.0));
     }
     // Whoever has a newer token is somebody else, and so is everybody else.
-    let again = newer(&secret, "Änn & co");
+    let again = newer(&secret, "Änn & co").await?;
     let mut back = [subscribe(&one, &again).await?, subscribe(&two, &again).await?];
     one.client().event("s").bearer(&again).body("after").send().await?.event_id()?;
     for stream in back.iter_mut().chain(&mut bobs) {
@@ -118,6 +130,64 @@ async fn on_every_instance_and_of_one_subject_alone() -> anyhow::Result<()> {
     // The log has no other trace of it than for instances.
     let rejected = one.metrics().await?.sum("weir_entries_malformed_total", &[]);
     assert_eq!(rejected, 0.0);
+    Ok(())
+}
+
+/// The head comes while the token is good, and the body when it is revoked, or expired.
+#[tokio::test]
+async fn a_publish_does_not_outlive_what_allowed_it() -> anyhow::Result<()> {
+    let secret = Secret::new();
+    let weir = Instance::start(WEIR, &["--jwt-secret-file", secret.flag()]).await?;
+    let mut short = claims("bob", &["*"], &["*"]);
+    short["exp"] = json!(now_secs() + 2);
+    let begin = async |token: &str, path: &str| {
+        let mut conn = RawConn::open(weir.public()).await?;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: \
+             application/json\r\nexpect: 100-continue\r\ncontent-length: 28\r\n\r\n"
+        );
+        conn.write(head.as_bytes()).await?;
+        // Whoever is asked for the body was let in.
+        ensure!(conn.read_head(DEADLINE).await?.status == 100);
+        anyhow::Ok(conn)
+    };
+    let (ann, bob) = (secret.token("ann", &["*"], &["*"]), secret.sign(&short));
+    let mut cases = Vec::new();
+    for path in ["/v1/sessions/s/events", "/v1/events"] {
+        cases.push((begin(&ann, path).await?, "token_revoked"));
+        cases.push((begin(&bob, path).await?, "token_expired"));
+    }
+    assert_eq!(disconnect(&weir, "subject=ann&revoke=60").await?.status(), 200);
+    eventually(DEADLINE, async || {
+        let answer = weir.client().event("s").bearer(&bob).body("x").send().await?;
+        expect::problem(&answer, 401, "token_expired")
+    })
+    .await?;
+    for (conn, code) in &mut cases {
+        conn.write(br#"[{"session":"s","data":"x"}]"#).await?;
+        let head = conn.read_head(DEADLINE).await?;
+        assert_eq!(head.status, 401, "{code}");
+        conn.finish_writing().await?;
+        let (body, _) = conn.read_until_close(DEADLINE).await?;
+        assert_eq!(serde_json::from_slice::<Value>(&body)?["code"], *code);
+    }
+    Ok(())
+}
+
+/// A token whose issuer's clock is ahead says to be of later than it is.
+#[tokio::test]
+async fn a_clock_that_is_ahead_saves_no_token() -> anyhow::Result<()> {
+    let secret = Secret::new();
+    let weir = Instance::start(WEIR, &["--jwt-secret-file", secret.flag()]).await?;
+    let ahead = [25, 60].map(|secs| issued_in(&secret, "ann", secs));
+    for token in &ahead {
+        subscribe(&weir, token).await?;
+    }
+    assert_eq!(disconnect(&weir, "subject=ann&revoke=300").await?.status(), 200);
+    for token in &ahead {
+        ensure_refused(&weir, token).await?;
+    }
+    subscribe(&weir, &newer(&secret, "ann").await?).await?;
     Ok(())
 }
 
@@ -134,7 +204,7 @@ async fn neither_the_cap_nor_a_restart_forgets_it() -> anyhow::Result<()> {
     redis.cli(&["XTRIM", "weir:events", "MAXLEN", "0"]).await;
     let weir = Instance::start(WEIR, &flags).await?;
     ensure_refused(&weir, &token).await?;
-    subscribe(&weir, &newer(&secret, "ann")).await?;
+    subscribe(&weir, &newer(&secret, "ann").await?).await?;
     // Nor is it kept for ever.
     let left: u64 = redis.cli(&["PTTL", KEPT]).await.parse()?;
     assert!((200_000..=300_000).contains(&left), "{left} ms");
@@ -150,7 +220,7 @@ async fn who_comes_before_the_list_is_known_is_taken_off_with_it() -> anyhow::Re
     let token = secret.token("ann", &["*"], &["*"]);
     let weir = Instance::start(WEIR, &flags).await?;
     take_off(&weir, "ann").await?;
-    weir.client().event("s").bearer(&newer(&secret, "ann")).body("secret").send().await?.event_id()?;
+    weir.client().event("s").bearer(&newer(&secret, "ann").await?).body("secret").send().await?.event_id()?;
     redis.cli(&["CONFIG", "SET", "save", "1 1"]).await;
     redis.cli(&["SAVE"]).await;
     drop(weir);

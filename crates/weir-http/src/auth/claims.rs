@@ -3,15 +3,12 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use weir_core::revocation::AHEAD_SECS;
 
 use super::denial::Denial;
 use super::grants::{Grants, Pattern};
 use super::token::Token;
 use super::tokens::Rules;
-
-/// How far the clock of whoever makes tokens may be ahead of the one here: without it a token would be refused in the moment
-/// it was made. It lets nothing live longer, since a client that was let in after `exp` would be put out again at once.
-const AHEAD_SECS: u64 = 60;
 
 /// Latest time that makes sense, the end of the year 9999: it also keeps sums of times from overflowing.
 const LATEST_SECS: u64 = 253_402_300_799;
@@ -55,6 +52,7 @@ pub(super) fn check(claims: &RawValue, rules: &Rules, now_secs: u64) -> Result<T
         return Err(Denial::Expired);
     }
     let issued_secs = time("iat", claims.iat.as_deref())?;
+    // It lets nothing live longer: `exp` is taken as it stands.
     for (claim, begins) in [("nbf", time("nbf", claims.nbf.as_deref())?), ("iat", issued_secs)] {
         if begins.is_some_and(|begins| begins > now_secs + AHEAD_SECS) {
             return Err(Denial::NotYet(claim));
