@@ -98,8 +98,11 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
     ) -> BoxFuture<'a, Result<Appended, AppendError>>;
 
     /// Tells every instance, as an entry that is never delivered, and keeps what has an end beside the entries until then, so
-    /// that neither the cap of the log nor a restart loses it.
+    /// that the cap of the log does not lose it, nor a restart where the log [lasts](Self::lasts).
     fn revoke<'a>(&'a self, revocation: &'a Revocation) -> BoxFuture<'a, Result<EventId, RevokeError>>;
+
+    /// Whether what it keeps outlives the process.
+    fn lasts(&self) -> bool;
 
     /// The session's newest snapshot that has not expired. Asked only where the instance's own memory has none.
     fn snapshot<'a>(

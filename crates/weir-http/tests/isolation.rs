@@ -40,6 +40,10 @@ impl EventLog for Broken {
         Box::pin(std::future::pending())
     }
 
+    fn lasts(&self) -> bool {
+        false
+    }
+
     fn snapshot<'a>(&'a self, _: &'a Session) -> BoxFuture<'a, Result<Option<Arc<Event>>, LogUnavailable>> {
         Box::pin(std::future::pending())
     }

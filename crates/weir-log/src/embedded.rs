@@ -155,6 +155,10 @@ impl EventLog for EmbeddedLog {
         })
     }
 
+    fn lasts(&self) -> bool {
+        false
+    }
+
     fn snapshot<'a>(
         &'a self,
         session: &'a Session,

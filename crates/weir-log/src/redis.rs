@@ -151,6 +151,10 @@ impl EventLog for RedisLog {
         })
     }
 
+    fn lasts(&self) -> bool {
+        true
+    }
+
     fn snapshot<'a>(
         &'a self,
         session: &'a Session,

@@ -183,7 +183,9 @@ async fn a_clock_that_is_ahead_saves_no_token() -> anyhow::Result<()> {
     for token in &ahead {
         subscribe(&weir, token).await?;
     }
-    assert_eq!(disconnect(&weir, "subject=ann&revoke=300").await?.status(), 200);
+    // Without a shared log it is forgotten with the instance, and said so.
+    let said = disconnect(&weir, "subject=ann&revoke=300").await?.json()?;
+    assert_eq!(said["survivesRestart"], false, "{said}");
     for token in &ahead {
         ensure_refused(&weir, token).await?;
     }
@@ -199,7 +201,8 @@ async fn neither_the_cap_nor_a_restart_forgets_it() -> anyhow::Result<()> {
     let flags = ["--redis", &url, "--jwt-secret-file", secret.flag(), "--maxlen", "10"];
     let token = secret.token("ann", &["*"], &["*"]);
     let weir = Instance::start(WEIR, &flags).await?;
-    take_off(&weir, "ann").await?;
+    let said = disconnect(&weir, "subject=ann&revoke=300").await?.json()?;
+    assert_eq!(said["survivesRestart"], true, "{said}");
     drop(weir);
     redis.cli(&["XTRIM", "weir:events", "MAXLEN", "0"]).await;
     let weir = Instance::start(WEIR, &flags).await?;
@@ -310,7 +313,7 @@ async fn without_a_time_only_streams_end() -> anyhow::Result<()> {
     let listed = weir.admin_client().get("/clients").header("weir-admin", "1").send().await?.json()?;
     assert_eq!(listed["clients"][0]["subject"], "ann");
     let said = disconnect(&weir, "subject=ann").await?.json()?;
-    assert_eq!(said, json!({"subject": "ann", "ended": 1, "revokedUntil": null}));
+    assert_eq!(said, json!({"subject": "ann", "ended": 1, "revokedUntil": null, "survivesRestart": null}));
     ensure_taken_off(&mut stream).await?;
     // What was done before the answer is not done again to who comes after it.
     let mut back = subscribe(&weir, &token).await?;

@@ -34,6 +34,8 @@ pub(super) async fn disconnect(app: &App, parts: &Parts) -> Result<Response<Body
         "subject": revocation.subject(),
         "ended": ended,
         "revokedUntil": revocation.until_ms,
+        // Where the log is this process alone, its end is that of the revocation.
+        "survivesRestart": revocation.until_ms.map(|_| app.log.lasts()),
     })))
 }
 
