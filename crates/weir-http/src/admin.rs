@@ -53,7 +53,7 @@ pub(crate) async fn answer(
     let path = ACTS.into_iter().chain(READS).find(|path| *path == parts.uri.path()).unwrap_or("other");
     let told = Told { trace: &trace, address: peer.address, parts: &parts, path };
     let mut response = route(&app, told).await.unwrap_or_else(|problem| {
-        app.audit.denied(told, &problem, app.time().now);
+        app.audit.denied_operator(told, &problem, app.time().now);
         problem.into_response(&trace)
     });
     trace.name(response.headers_mut());

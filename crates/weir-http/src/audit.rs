@@ -12,14 +12,24 @@ use parking_lot::Mutex;
 use crate::problem::Problem;
 use crate::trace::Trace;
 
-/// Lines a second for denied calls. It bounds what a flood of forged tokens writes to a disk; the rest is counted.
+/// Lines a second for denied calls of one crowd. It bounds what a flood of forged tokens writes to a disk; the rest is counted.
 const MOST_LINES: u32 = 10;
+
+/// What is told to somebody who has had what it may have.
+const LIMITED: [&str; 3] = ["ip", "subject", "rate"];
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// See the [module](self).
+/// See the [module](self). Each crowd has lines of its own, so that a flood of strangers hides no guess at the admin token.
 #[derive(Debug, Default)]
-pub(crate) struct Audit(Mutex<Flow>);
+pub(crate) struct Audit {
+    /// Who made, or tried to make, an admin call.
+    operators: Mutex<Flow>,
+    /// Who proved to be somebody.
+    subjects: Mutex<Flow>,
+    /// Everybody else.
+    strangers: Mutex<Flow>,
+}
 
 /// What was said in the present second.
 #[derive(Debug, Default)]
@@ -42,22 +52,21 @@ pub(crate) struct Told<'a> {
 impl Audit {
     /// Tells of a call that was denied: for want of a right, or because its subject has had what it may have.
     pub(crate) fn denied(&self, told: Told<'_>, problem: &Problem, now: Instant) {
-        let of_subject = problem.status == StatusCode::TOO_MANY_REQUESTS && told.trace.subject().is_some();
-        let denied = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&problem.status);
-        if !(denied || of_subject) || !self.is_due(now) {
-            return;
+        let is_known = told.trace.subject().is_some();
+        if is_of_rights(problem) || is_known && LIMITED.contains(&problem.code) {
+            let (flow, who) = match is_known {
+                true => (&self.subjects, "subjects"),
+                false => (&self.strangers, "strangers"),
+            };
+            tell(flow, who, (told, problem), now);
         }
-        tracing::info!(
-            target: "weir::audit",
-            request_id = told.trace.id(),
-            address = %told.address,
-            method = method(&told.parts.method),
-            path = told.path,
-            status = problem.status.as_u16(),
-            code = problem.code,
-            subject = told.trace.subject().map(escaped),
-            "denied"
-        );
+    }
+
+    /// Tells of an admin call that was denied.
+    pub(crate) fn denied_operator(&self, told: Told<'_>, problem: &Problem, now: Instant) {
+        if is_of_rights(problem) {
+            tell(&self.operators, "operators", (told, problem), now);
+        }
     }
 
     /// Tells of what an operator did or tried. Whoever may do that may fill the log.
@@ -75,17 +84,37 @@ impl Audit {
 
     /// Tells how many lines of a second that is over were left out. Called now and then.
     pub(crate) fn settle(&self, now: Instant) {
-        let untold = self.0.lock().settle(now);
-        tell(untold);
+        let flows =
+            [(&self.operators, "operators"), (&self.subjects, "subjects"), (&self.strangers, "strangers")];
+        for (flow, who) in flows {
+            let untold = flow.lock().settle(now);
+            tell_rest(untold, who);
+        }
     }
+}
 
-    fn is_due(&self, now: Instant) -> bool {
-        let mut flow = self.0.lock();
-        let untold = flow.settle(now);
-        let due = flow.is_due(now);
-        drop(flow);
-        tell(untold);
-        due
+fn is_of_rights(problem: &Problem) -> bool {
+    [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&problem.status)
+}
+
+fn tell(flow: &Mutex<Flow>, who: &'static str, (told, problem): (Told<'_>, &Problem), now: Instant) {
+    let mut flow = flow.lock();
+    let untold = flow.settle(now);
+    let due = flow.is_due(now);
+    drop(flow);
+    tell_rest(untold, who);
+    if due {
+        tracing::info!(
+            target: "weir::audit",
+            request_id = told.trace.id(),
+            address = %told.address,
+            method = method(&told.parts.method),
+            path = told.path,
+            status = problem.status.as_u16(),
+            code = problem.code,
+            subject = told.trace.subject().map(escaped),
+            "denied"
+        );
     }
 }
 
@@ -110,9 +139,9 @@ impl Flow {
     }
 }
 
-fn tell(untold: u64) {
+fn tell_rest(untold: u64, who: &'static str) {
     if untold > 0 {
-        tracing::info!(target: "weir::audit", count = untold, "more calls were denied");
+        tracing::info!(target: "weir::audit", who, count = untold, "more calls were denied");
     }
 }
 

@@ -8,11 +8,13 @@ use weir_core::Session;
 
 use crate::access::Action;
 use crate::app::{App, Peer};
+use crate::audit::Told;
 use crate::auth::denial::Denial;
 use crate::auth::grants::Grants;
 use crate::auth::token::Token;
 use crate::handover::Handover;
 use crate::link::Link;
+use crate::path::Route;
 use crate::problem::Problem;
 use crate::subscribe::starting;
 use crate::trace::Trace;
@@ -35,6 +37,12 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// What the audit may tell of it.
+    pub(crate) fn told(&self) -> Told<'_> {
+        let path = Route::parse(self.parts.uri.path()).map_or("other", |route| route.template());
+        Told { trace: self.trace, address: self.peer.address, parts: self.parts, path }
+    }
+
     /// Who calls, where whoever that is may do this at all. Which sessions it may be done to, [`Caller::may`] tells.
     pub(crate) async fn caller(&self, action: Action) -> Result<Caller, Problem> {
         let app = self.app;

@@ -123,6 +123,11 @@ impl Problem {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, ..self }
     }
 
+    /// The status of a stream that says the same and ends.
+    pub(crate) fn softly(self) -> Self {
+        Self { status: StatusCode::OK, ..self }
+    }
+
     /// Puts the place of an event in a batch before the detail.
     pub(crate) fn of_event(self, nth: usize) -> Self {
         Self { detail: format!("event {}: {}", nth + 1, self.detail), ..self }

@@ -12,7 +12,6 @@ use weir_metrics::Refused;
 
 use crate::access::settle_way;
 use crate::app::{App, Peer};
-use crate::audit::Told;
 use crate::body::Body;
 use crate::call::Call;
 use crate::handover::Handover;
@@ -45,9 +44,7 @@ pub(crate) async fn answer(
         None => route(call, body).await,
     };
     let mut response = answer.unwrap_or_else(|problem| {
-        let path = Route::parse(parts.uri.path()).map_or("other", |route| route.template());
-        let told = Told { trace: &trace, address: peer.address, parts: &parts, path };
-        app.audit.denied(told, &problem, app.time().now);
+        app.audit.denied(call.told(), &problem, app.time().now);
         problem.into_response(&trace)
     });
     trace.name(response.headers_mut());

@@ -59,7 +59,11 @@ async fn subscribe(
         Err(away) => {
             app.metrics.clients.rejected.inc(rejected(away.why));
             return match (wait, app.config.refuse) {
-                (None, Refuse::Soft) => Ok(refused_softly(app, away)),
+                (None, Refuse::Soft) => {
+                    let softly = refused(away).softly();
+                    app.audit.denied(call.told(), &softly, app.time().now);
+                    Ok(refused_softly(app, away))
+                }
                 (None, Refuse::Status) => Err(refused(away).for_balancers()),
                 (Some(_), _) => Err(refused(away)),
             };

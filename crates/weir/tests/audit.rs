@@ -113,6 +113,9 @@ async fn a_denied_call_is_written_down_without_what_is_private() -> anyhow::Resu
     let second = client.events("mine-private").query("wait", "0").bearer(&ann).header("x-request-id", "two");
     expect::problem(&second.send().await?, 429, "subject")?;
     want.push(json!(["two", "127.0.0.1", "GET", EVENTS, 429, "subject", escaped]));
+    let soft = client.events("mine-private").bearer(&ann).header("x-request-id", "soft").send().await?;
+    assert_eq!(soft.status(), 200);
+    want.push(json!(["soft", "127.0.0.1", "GET", EVENTS, 200, "subject", escaped]));
     drop(one);
     // What is no question of rights is none of the audit's.
     expect::problem(&client.get("/their-private").send().await?, 404, "unknown_path")?;
@@ -155,6 +158,40 @@ async fn a_flood_is_counted_and_fills_no_disk() -> anyhow::Result<()> {
     .await?;
     assert!(lines.len() <= 11 * (seconds + 1), "{} lines in {seconds} s", lines.len());
     Ok(())
+}
+
+/// Whoever makes noise hides nothing that others do.
+#[tokio::test]
+async fn a_flood_of_strangers_hides_nobody_else() -> anyhow::Result<()> {
+    let (weir, secret) = start(&["--refuse", "503", "--max-connections-per-subject", "1"]).await?;
+    let (client, ann) = (weir.client(), secret.token("ann", &["mine"], &[]));
+    let _one = client.events("mine").bearer(&ann).subscribe().await?;
+    for nth in 0..40 {
+        expect::problem(&client.events("s").send().await?, 401, "unauthorized")?;
+        if nth % 10 == 9 {
+            let named = |call: Request, name: &str| call.header("x-request-id", format!("{name}-{nth}"));
+            expect::problem(
+                &named(weir.admin_client().get("/clients"), "admin").send().await?,
+                403,
+                "admin_header_missing",
+            )?;
+            expect::problem(&named(client.events("s").bearer(&ann), "ann").send().await?, 403, "forbidden")?;
+            expect::problem(
+                &named(client.events("mine").bearer(&ann), "full").send().await?,
+                503,
+                "subject",
+            )?;
+        }
+    }
+    eventually(DEADLINE, async || {
+        let told: Vec<_> =
+            audit(&weir).iter().filter_map(|line| line["request_id"].as_str().map(str::to_owned)).collect();
+        for name in ["admin-9", "ann-19", "full-29", "admin-39", "ann-39", "full-39"] {
+            ensure!(told.iter().any(|id| id == name), "no {name} in {told:?}");
+        }
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]
