@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -65,7 +65,8 @@ const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 /// An HTTP/2 connection is asked for a sign of life this often, and closed where none comes in as long.
 const H2_KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// An HTTP/2 connection on which nothing goes on for so long is asked to end. One of HTTP/1.1 has as long as a head has.
+/// An HTTP/2 connection on which nothing goes on for so long is asked to end, and closed where it has not done so in as long
+/// as a head has. One of HTTP/1.1, and one of HTTP/2 that never asked for anything, has as long as a head has.
 const H2_IDLE: Duration = Duration::from_secs(30);
 
 /// What a connection needs of its server.
@@ -303,22 +304,11 @@ fn service(
     })
 }
 
-async fn while_busy<T>(_busy: Busy, answer: impl Future<Output = T>) -> T {
-    answer.await
-}
-
-/// Resolves when nothing has gone on for long. HTTP/1.1 is hyper's to end.
-async fn idle(link: &Link) {
-    if link.protocol == Protocol::Http1 {
-        return std::future::pending().await;
-    }
-    loop {
-        let since = link.idle_since().unwrap_or_else(Instant::now);
-        if since.elapsed() >= H2_IDLE {
-            return;
-        }
-        tokio::time::sleep_until((since + H2_IDLE).into()).await;
-    }
+async fn while_busy(
+    busy: Busy,
+    answer: impl Future<Output = Result<Response<Body>, Infallible>>,
+) -> Result<Response<Body>, Infallible> {
+    Ok(answer.await?.map(|body| busy.watched(body)))
 }
 
 /// Runs a connection of hyper's beside its supervisor. The connection comes first, so that the supervisor sees what it has
@@ -335,8 +325,9 @@ where
     let mut supervisor = Supervisor::new(&context.app, link);
     let mut closing = std::pin::pin!(context.closing.cancelled());
     let mut cut = std::pin::pin!(context.cut.cancelled());
-    let mut idle = std::pin::pin!(idle(link));
-    let mut asked_to_close = false;
+    let mut idle = std::pin::pin!(link.idle(H2_IDLE));
+    let mut unread = std::pin::pin!(link.unread(context.app.config.stall_timeout));
+    let (mut asked_to_close, mut was_idle) = (false, false);
     loop {
         tokio::select! {
             biased;
@@ -348,9 +339,17 @@ where
                 asked_to_close = true;
                 close(connection.as_mut());
             }
-            () = &mut idle, if !asked_to_close => {
-                asked_to_close = true;
+            () = &mut idle => {
+                if was_idle {
+                    return Err(End::Cut(Disconnect::Stalled));
+                }
+                (asked_to_close, was_idle) = (true, true);
                 close(connection.as_mut());
+                idle.set(link.idle(HEAD_TIMEOUT));
+            }
+            () = &mut unread => {
+                link.failed();
+                return Err(End::Cut(Disconnect::Stalled));
             }
             () = &mut cut, if asked_to_close => return Err(End::Cut(Disconnect::Shutdown)),
         }

@@ -1,16 +1,20 @@
 //! The clients of one connection of hyper's.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::app::App;
+use crate::body::Body;
 use crate::client::{Client, Verdict};
+use crate::handshake::HEAD_TIMEOUT;
 use crate::sniff::Protocol;
 use crate::supervisor::Watched;
 
@@ -34,18 +38,61 @@ pub(crate) struct Link {
 #[derive(Debug)]
 struct Calls {
     now: usize,
+    /// How many there have been.
+    all: u64,
     /// When the last of them was answered.
     last: Instant,
+    /// Answers that have not left completely, by the number of their request, and since when.
+    unread: BTreeMap<u64, Instant>,
 }
 
 /// A request that is being dealt with, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Busy(Arc<Link>);
+pub(crate) struct Busy {
+    link: Arc<Link>,
+    /// Which of the connection's it is.
+    nth: u64,
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut calls = self.0.calls.lock();
-        *calls = Calls { now: calls.now - 1, last: Instant::now() };
+        let mut calls = self.link.calls.lock();
+        calls.now -= 1;
+        calls.last = Instant::now();
+    }
+}
+
+impl Busy {
+    /// The same body, which the connection knows of until it has left. A stream is a client, and looked after as such; and
+    /// over HTTP/1.1 the kernel gives up a peer that does not read.
+    pub(crate) fn watched(&self, body: Body) -> Body {
+        match body {
+            Body::Full(Some(bytes)) if self.link.protocol == Protocol::Http2 => {
+                let (link, nth) = (Arc::clone(&self.link), self.nth);
+                link.calls.lock().unread.insert(nth, Instant::now());
+                Body::full(Bytes::from_owner(Unread { bytes, nth, link }))
+            }
+            body @ (Body::Full(_) | Body::Stream(_) | Body::Left) => body,
+        }
+    }
+}
+
+/// An answer until the last of it has left.
+struct Unread {
+    bytes: Bytes,
+    nth: u64,
+    link: Arc<Link>,
+}
+
+impl AsRef<[u8]> for Unread {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.link.calls.lock().unread.remove(&self.nth);
     }
 }
 
@@ -69,7 +116,7 @@ impl Link {
             clients: Mutex::default(),
             supervisor: AtomicWaker::new(),
             changed: AtomicBool::new(true),
-            calls: Mutex::new(Calls { now: 0, last: Instant::now() }),
+            calls: Mutex::new(Calls { now: 0, all: 0, last: Instant::now(), unread: BTreeMap::new() }),
         }
     }
 
@@ -81,15 +128,56 @@ impl Link {
 
     /// A request has come.
     pub(crate) fn busy(self: &Arc<Self>) -> Busy {
-        self.calls.lock().now += 1;
-        Busy(Arc::clone(self))
+        let mut calls = self.calls.lock();
+        calls.now += 1;
+        calls.all += 1;
+        Busy { link: Arc::clone(self), nth: calls.all }
+    }
+
+    /// Resolves when nothing has gone on for so long, and for that long since now; before the first request, for as long as a
+    /// head has. HTTP/1.1 is hyper's to end.
+    pub(crate) async fn idle(&self, patience: Duration) {
+        let began = Instant::now();
+        self.waited(|link| {
+            let patience = if link.was_called() { patience } else { HEAD_TIMEOUT };
+            (link.idle_since().map(|last| last.max(began)), patience)
+        })
+        .await;
+    }
+
+    /// Resolves when an answer has waited for so long to be read. Whoever reads none of it has weir hold all of it.
+    pub(crate) async fn unread(&self, patience: Duration) {
+        self.waited(|link| (link.unread_since(), patience)).await;
+    }
+
+    async fn waited(&self, since: impl Fn(&Self) -> (Option<Instant>, Duration)) {
+        if self.protocol == Protocol::Http1 {
+            return std::future::pending().await;
+        }
+        loop {
+            let (since, patience) = since(self);
+            let since = since.unwrap_or_else(Instant::now);
+            if since.elapsed() >= patience {
+                return;
+            }
+            tokio::time::sleep_until((since + patience).into()).await;
+        }
     }
 
     /// Since when nothing has been going on, where nothing is.
-    pub(crate) fn idle_since(&self) -> Option<Instant> {
-        let Calls { now, last } = *self.calls.lock();
+    fn idle_since(&self) -> Option<Instant> {
         let has_client = self.clients.lock().iter().any(|client| client.strong_count() > 0);
-        (now == 0 && !has_client).then_some(last)
+        let calls = self.calls.lock();
+        (calls.now == 0 && calls.unread.is_empty() && !has_client).then_some(calls.last)
+    }
+
+    fn was_called(&self) -> bool {
+        self.calls.lock().all > 0
+    }
+
+    /// Since when the oldest of the answers waits that have not left.
+    fn unread_since(&self) -> Option<Instant> {
+        self.calls.lock().unread.values().min().copied()
     }
 
     /// The connection broke, and not because the peer went.

@@ -285,6 +285,46 @@ async fn a_window_that_never_opens_ends_its_connection() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An answer is held for as long as nobody reads it, so a connection of which nobody reads one ends, whatever else goes on there.
+#[tokio::test]
+async fn answers_that_nobody_reads_end_their_connection() -> anyhow::Result<()> {
+    const INITIAL_WINDOW: u16 = 4;
+    let mut beset = Beset::start(WEIR, &["--stall-timeout", "1s", "--heartbeat", "500ms"]).await?;
+    let nothing = "/v1/nothing".to_owned() + &"x".repeat(100);
+    for (window, streams) in [(0, 200), (1, 200), (100, 1)] {
+        let started = Instant::now();
+        let mut conn = Http2::open(beset.weir.public(), &[(INITIAL_WINDOW, window)]).await?;
+        let gets: Vec<u8> = (0..streams)
+            .flat_map(|stream| get(nth(stream), if window < 3 { "/livez" } else { &nothing }))
+            .collect();
+        conn.send(&gets).await?;
+        conn.ended(DEADLINE).await.with_context(|| format!("a window of {window}"))?;
+        ensure!(started.elapsed() < Duration::from_secs(5), "{window}: {:?}", started.elapsed());
+    }
+    // Who reads keeps the connection, with a stream or without.
+    let mut conn = Http2::open(beset.weir.public(), &[]).await?;
+    conn.send(&get(1, EVENTS)).await?;
+    for stream in 1..30 {
+        conn.send(&get(nth(stream), "/livez")).await?;
+        ensure!(conn.status(nth(stream), DEADLINE).await? == 200, "not answered");
+        let _ = tokio::time::timeout(Duration::from_millis(100), conn.next(DEADLINE)).await;
+    }
+    beset.ensure_unharmed().await
+}
+
+/// A peer that asks for nothing has as long as a head has, however often it says that it is there.
+#[tokio::test]
+async fn who_asks_for_nothing_is_asked_to_end() -> anyhow::Result<()> {
+    let mut beset = Beset::start(WEIR, &[]).await?;
+    let started = Instant::now();
+    let mut conn = Http2::open(beset.weir.public(), &[]).await?;
+    let Ended { code, .. } = conn.ended(DEADLINE * 2).await?;
+    ensure!(code == Some(0), "{code:?}");
+    let took = started.elapsed().as_secs_f64();
+    ensure!((9.0..18.0).contains(&took), "closed after {took} s");
+    beset.ensure_unharmed().await
+}
+
 /// A peer that has said the preface and then nothing, not even that it is there.
 #[tokio::test]
 async fn a_silent_peer_is_closed() -> anyhow::Result<()> {
@@ -298,7 +338,7 @@ async fn a_silent_peer_is_closed() -> anyhow::Result<()> {
         while conn.next(Duration::from_secs(50)).await?.is_ok() {}
     }
     let took = started.elapsed().as_secs_f64();
-    ensure!((30.0..50.0).contains(&took), "closed after {took} s");
+    ensure!((15.0..40.0).contains(&took), "closed after {took} s");
     beset.ensure_unharmed().await
 }
 
