@@ -72,7 +72,8 @@ impl Gate {
 
     fn is_open(&self, action: Action, parts: &Parts) -> bool {
         match self.anonymous {
-            // nginx as it comes tells nobody that it asks for others, but by the old version that it speaks.
+            // A proxy that adds no header may tell by the old version that it speaks, as nginx before 1.29.7 does. One that speaks
+            // HTTP/1.1, names this machine and adds nothing cannot be told from a client.
             AnonymousAccess::Local => parts.version > Version::HTTP_10 && is_local(&parts.headers),
             AnonymousAccess::None => false,
             AnonymousAccess::Subscribe => action == Action::Subscribe,

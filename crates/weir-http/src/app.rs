@@ -38,7 +38,7 @@ pub enum Refuse {
 /// Who needs no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnonymousAccess {
-    /// Everybody on this machine who talks to it directly: a loopback `Host` and no forwarding header.
+    /// Everybody on this machine who talks to it directly, as far as that shows: a loopback `Host` and no forwarding header.
     Local,
     /// Nobody.
     None,

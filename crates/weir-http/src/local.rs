@@ -31,8 +31,8 @@ pub(crate) fn settle_host(parts: &mut Parts) {
     }
 }
 
-/// A loopback `Host` and no forwarding header: neither a page that rebound its DNS name nor a proxy on this machine
-/// passes for a developer at the terminal.
+/// A loopback `Host` and no forwarding header: neither a page that rebound its DNS name nor a proxy on this machine that
+/// says for whom it asks passes for a developer at the terminal. A proxy that says nothing does.
 pub(crate) fn is_local(headers: &HeaderMap) -> bool {
     let mut names = headers.keys().map(http::HeaderName::as_str);
     let forwarded = names.any(|name| name.starts_with("x-forwarded") || FORWARDING.contains(&name));

@@ -134,6 +134,8 @@ pub(crate) enum Warning {
     MemoryBeyondCgroup { limit: u64, cgroup: u64 },
     /// What the instance keeps for its clients reaches the limit by itself.
     MemoryBelowWindow { limit: u64, window: u64 },
+    /// There is nothing that a call could show.
+    NobodyMayCall,
     /// Strangers may write what everybody reads.
     StrangersPublish(SocketAddr),
     /// A provider of keys has other services, too.
@@ -154,6 +156,7 @@ impl ServeConfig {
         let admin_token = args.admin_token_file.as_deref().map(admin_token).transpose()?;
         Ok(Self {
             limits: limits(&args, files),
+            anonymous: anonymous(&args, tokens.has_keys()),
             redis,
             admin_token,
             admin_token_file: args.admin_token_file,
@@ -162,7 +165,6 @@ impl ServeConfig {
             max_connection_age: args.max_connection_age.0,
             overflow: overflow(args.overflow),
             refuse: refuse(args.refuse),
-            anonymous: anonymous(args.anonymous, tokens.has_keys()),
             tokens,
             proxies: proxies(args.trusted_proxy, args.proxy_protocol)?,
             log: LogSettings { format: args.log_format, level: args.log },
@@ -208,11 +210,14 @@ impl ServeConfig {
         let strangers = public
             .filter(|_| matches!(self.anonymous, AnonymousAccess::Publish | AnonymousAccess::All))
             .map(|address| Warning::StrangersPublish(*address));
+        let nobody = (self.anonymous == AnonymousAccess::None && !self.tokens.has_keys())
+            .then_some(Warning::NobodyMayCall);
         let audience = self.tokens.takes_any_audience().then_some(Warning::AnyAudience);
         let secrets = self.tokens.open_secrets().map(|file| Warning::OpenSecret(file.to_owned()));
         beyond_timeout
             .into_iter()
             .chain(beyond_files)
+            .chain(nobody)
             .chain(strangers)
             .chain(audience)
             .chain(secrets)
@@ -316,9 +321,11 @@ fn proxies(trusted: Vec<IpNet>, protocol: bool) -> Result<Proxies, ConfigError> 
     Ok(Proxies { trusted, protocol })
 }
 
-fn anonymous(choice: Option<AnonymousChoice>, has_keys: bool) -> AnonymousAccess {
-    match choice {
-        None if !has_keys => AnonymousAccess::Local,
+/// Who talks to an instance that others reach, or that a proxy is told of, need not be on this machine, whatever it says.
+fn anonymous(args: &ServeArgs, has_keys: bool) -> AnonymousAccess {
+    let is_local = args.listen.iter().chain([&args.admin_listen]).all(is_loopback);
+    match args.anonymous {
+        None if !has_keys && is_local && args.trusted_proxy.is_empty() => AnonymousAccess::Local,
         None | Some(AnonymousChoice::None) => AnonymousAccess::None,
         Some(AnonymousChoice::Subscribe) => AnonymousAccess::Subscribe,
         Some(AnonymousChoice::Publish) => AnonymousAccess::Publish,
@@ -348,6 +355,10 @@ impl fmt::Display for Warning {
                 f,
                 "--memory-limit is {limit}, but window and snapshots may take {window} bytes: \
                  raise the flag or lower --window-bytes, or nobody is let in once they are full"
+            ),
+            Self::NobodyMayCall => f.write_str(
+                "nobody may publish or subscribe: there are no keys to check tokens with, and without --anonymous nobody needs none \
+                 where another machine reaches a listener or a --trusted-proxy is named; give keys, or --anonymous subscribe, publish or all",
             ),
             Self::StrangersPublish(address) => write!(
                 f,

@@ -13,7 +13,7 @@ use weir_client::document::Document;
 use weir_core::mailbox::MailboxBounds;
 use weir_core::window::WindowBounds;
 use weir_core::{Broker, BrokerBounds};
-use weir_http::app::{App, HttpConfig};
+use weir_http::app::{AnonymousAccess, App, HttpConfig};
 use weir_http::cors::Cors;
 use weir_http::drain::{DrainPlan, Drained, drain, obey};
 use weir_http::memory;
@@ -211,6 +211,12 @@ fn announce(config: &ServeConfig, public: &[Listener], admin: &[Listener]) -> an
         tracing::warn!(
             "no --redis: this instance stands alone and keeps nothing beyond its life; to share a log, start every \
              instance with --redis redis://HOST:6379"
+        );
+    }
+    if config.anonymous == AnonymousAccess::Local {
+        tracing::warn!(
+            "no keys for tokens: everybody on this machine may do everything, and so may those for whom a proxy on this \
+             machine asks without saying so; before you put one in front, give keys or --anonymous none"
         );
     }
     if std::io::stderr().is_terminal() {

@@ -150,9 +150,9 @@ async fn a_header_of_the_proxy_protocol_is_no_loopback_access() -> anyhow::Resul
     ] {
         assert_eq!(answer(first).await?, 401, "{first:?}");
     }
-    // Who comes directly, from an address that is no balancer's, is who it is.
+    // Where a proxy is named, whoever comes directly needs a token, too.
     let direct = weir.client().get("/v1/sessions/s/events?wait=0").from([127, 0, 0, 2].into()).send().await?;
-    assert_eq!(direct.status(), 200);
+    assert_eq!(direct.status(), 401);
     Ok(())
 }
 

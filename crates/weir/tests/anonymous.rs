@@ -100,33 +100,64 @@ async fn forwarding_headers_are_not_local() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// nginx on the same machine, from the shipped configuration to the shortest that there is.
+/// Proxies on the same machine: as they are shipped with weir, and with each of the ways to say for whom one asks. One that has none
+/// of these passes for a client, SECURITY.md.
 #[tokio::test]
-async fn nginx_on_this_machine_opens_nothing() -> anyhow::Result<()> {
+async fn a_proxy_that_says_for_whom_it_asks_opens_nothing() -> anyhow::Result<()> {
     let weir = Instance::start(WEIR, &[]).await?;
-    let shipped = Balancer::start(Kind::Nginx, &[weir.public()]).await?;
-    refused(&shipped).await?;
-    for way in [
-        "",
-        "proxy_set_header Host $host; proxy_http_version 1.1;",
-        "proxy_set_header X-Forwarded-For $remote_addr; proxy_http_version 1.1;",
+    for kind in [Kind::Nginx, Kind::HaProxy] {
+        let shipped = Balancer::start(kind, &[weir.public()]).await?;
+        refused(&shipped, "weir.example").await?;
+        refused(&shipped, "localhost").await?;
+    }
+    let haproxy = format!(
+        "global\n maxconn @CONNECTIONS@\n\
+         defaults\n mode http\n option forwardfor\n timeout connect 2s\n timeout client 9s\n timeout server 9s\n\
+         listen weir\n bind @LISTEN@\n server weir {}\n",
+        weir.public()
+    );
+    refused(&Balancer::with(Kind::HaProxy, &haproxy).await?, "localhost").await?;
+    for (way, host) in [
+        ("proxy_http_version 1.0;", "localhost"),
+        ("proxy_http_version 1.1; proxy_set_header Host $host;", "weir.example"),
+        ("proxy_http_version 1.1; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;", "localhost"),
+        ("proxy_http_version 1.1; proxy_set_header X-Real-IP $remote_addr;", "localhost"),
     ] {
         let text = format!(
             "events {{}}\nhttp {{ @LOCAL@ access_log off; server {{ listen @LISTEN@; location / {{ {way} proxy_pass http://{}; }} }} }}\n",
             weir.public()
         );
-        refused(&Balancer::with(Kind::Nginx, &text).await?).await?;
+        refused(&Balancer::with(Kind::Nginx, &text).await?, host).await?;
     }
     Ok(())
 }
 
-async fn refused(nginx: &Balancer) -> anyhow::Result<()> {
-    let client = nginx.client();
-    let publish: Response = client.event("s").header("host", "weir.example").body("x").send().await?;
+async fn refused(proxy: &Balancer, host: &str) -> anyhow::Result<()> {
+    let client = proxy.client();
+    let publish: Response = client.event("s").header("host", host).body("x").send().await?;
     expect::problem(&publish, 401, "unauthorized")?;
-    let poll =
-        client.events("s").header("host", "weir.example").query("wait", "0").deadline(Duration::from_secs(5));
+    let poll = client.events("s").header("host", host).query("wait", "0").deadline(Duration::from_secs(5));
     expect::problem(&poll.send().await?, 401, "unauthorized")
+}
+
+/// Whoever names a proxy, or lets others reach the admin listener, is not alone with this machine.
+#[tokio::test]
+async fn a_proxy_or_a_listener_for_others_ends_the_privilege() -> anyhow::Result<()> {
+    let token = tempfile::NamedTempFile::new()?;
+    std::fs::write(token.path(), "0123456789abcdef0123456789abcdef")?;
+    let token = token.path().display().to_string();
+    for flags in [
+        &["--trusted-proxy", "192.0.2.1"][..],
+        &["--admin-listen", "0.0.0.0:0", "--admin-token-file", &token],
+    ] {
+        let mut weir = std::process::Command::new(WEIR);
+        let config = weir.args(["config", "--listen", "127.0.0.1:0"]).args(flags).output()?;
+        let warned = String::from_utf8_lossy(&config.stderr);
+        anyhow::ensure!(warned.starts_with("weir: nobody may publish or subscribe: "), "{flags:?}: {warned}");
+    }
+    let weir = Instance::start(WEIR, &["--trusted-proxy", "192.0.2.1"]).await?;
+    let publish = weir.client().event("s").header("host", "localhost").body("x").send().await?;
+    expect::problem(&publish, 401, "unauthorized")
 }
 
 /// A page of the world can have a browser post to this machine without asking.

@@ -125,7 +125,7 @@ pub(crate) struct ServeArgs {
     /// Session of entries that carry none
     #[arg(long, env = "WEIR_DEFAULT_SESSION", value_name = "NAME", value_parser = Session::parse)]
     pub(crate) default_session: Option<Session>,
-    /// Who needs no token [default: whoever is on this machine, where every listener is on loopback and no key is given]
+    /// Who needs no token [default: whoever is on this machine, where every listener is on loopback, no key is given and no trusted proxy is named]
     #[arg(long, env = "WEIR_ANONYMOUS", value_name = "WHO", value_enum)]
     pub(crate) anonymous: Option<AnonymousChoice>,
     /// What tokens are checked with
