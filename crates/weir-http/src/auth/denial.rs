@@ -48,8 +48,10 @@ pub enum Denial {
         "this instance has no key to check tokens with: call without a token, or ask the operator for --jwt-secret-file"
     )]
     NoKeys,
-    /// Whoever publishes the keys has not been reached yet.
-    #[error("this instance has not got the keys yet that it checks tokens with: try again")]
+    /// Whoever publishes the keys has not been reached yet, or was asked for them a moment ago and not since.
+    #[error(
+        "this instance has not got the key yet that the token was made with, or there is none: try again"
+    )]
     KeysUnavailable,
 }
 

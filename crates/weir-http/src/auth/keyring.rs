@@ -11,6 +11,10 @@ use super::key::{Algorithm, Key};
 /// How long a call waits for keys that may have changed. Whoever publishes them answers within a moment or not at all.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long keys are believed that cannot be fetched anew. Whoever keeps weir from its provider keeps a key alive that was
+/// withdrawn because it was stolen, and shall not do so for ever.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+
 /// Within this time after a fetch nobody asks for another, so that tokens that name keys that never were cause no flood.
 const REST: Duration = Duration::from_secs(10);
 
@@ -25,10 +29,31 @@ pub struct Keyring {
 #[derive(Debug, Default)]
 struct Provider {
     /// The last good ones.
-    keys: RwLock<Option<Arc<[Key]>>>,
+    keys: RwLock<Option<Provided>>,
     wanted: Notify,
-    /// When the last fetch ended.
-    fetched: watch::Sender<Option<Instant>>,
+    /// The last fetch.
+    fetched: watch::Sender<Option<Fetch>>,
+}
+
+#[derive(Debug)]
+struct Provided {
+    keys: Arc<[Key]>,
+    since: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Fetch {
+    ended: Instant,
+    with_keys: bool,
+}
+
+/// What became of looking for a key once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The keys are as new as they can be.
+    Fetched,
+    /// They could not be fetched now: what is not there may be there soon.
+    NotNow,
 }
 
 /// The keys of one moment.
@@ -57,10 +82,23 @@ impl Keyring {
     /// A fetch has ended: with the keys of the provider, or without, which leaves those of before.
     pub fn fetched(&self, keys: Option<Vec<Key>>) {
         let Some(provider) = &self.provider else { return };
+        let (ended, with_keys) = (Instant::now(), keys.is_some());
         if let Some(keys) = keys {
-            *provider.keys.write() = Some(keys.into());
+            *provider.keys.write() = Some(Provided { keys: keys.into(), since: ended });
         }
-        provider.fetched.send_replace(Some(Instant::now()));
+        provider.fetched.send_replace(Some(Fetch { ended, with_keys }));
+    }
+
+    /// Forgets the keys of the provider where it has given none for a day. Says whether it had to.
+    pub fn forget_old(&self, now: Instant) -> bool {
+        let Some(provider) = &self.provider else { return false };
+        let mut provided = provider.keys.write();
+        let is_old = |provided: &Provided| now.saturating_duration_since(provided.since) >= KEPT;
+        match provided.as_mut().filter(|provided| !provided.keys.is_empty() && is_old(provided)) {
+            Some(provided) => provided.keys = Arc::default(),
+            None => return false,
+        }
+        true
     }
 
     /// Whether the provider has ever given keys.
@@ -95,7 +133,7 @@ impl Keyring {
     /// The keys to check a token with.
     pub(super) fn keys(&self) -> Keys {
         let provided = match &self.provider {
-            Some(provider) => provider.keys.read().clone(),
+            Some(provider) => provider.keys.read().as_ref().map(|provided| Arc::clone(&provided.keys)),
             None => Some(Arc::default()),
         };
         Keys { files: Arc::clone(&self.files.read()), provided }
@@ -110,21 +148,23 @@ impl Keyring {
         self.provider.is_some() && algorithm != Algorithm::Hs256
     }
 
-    /// Waits until the keys of the provider were asked for once more. `false` where that is not to be expected.
-    pub(super) async fn look_again(&self) -> bool {
-        let Some(provider) = &self.provider else { return false };
+    /// Waits until the keys of the provider were asked for once more.
+    pub(super) async fn look_again(&self) -> Again {
+        let Some(provider) = &self.provider else { return Again::Fetched };
         let mut fetched = provider.fetched.subscribe();
         if provider.is_resting() {
-            return false;
+            return Again::NotNow;
         }
         provider.wanted.notify_one();
-        tokio::time::timeout(PATIENCE, fetched.changed()).await.is_ok_and(|seen| seen.is_ok())
+        let seen = tokio::time::timeout(PATIENCE, fetched.changed()).await;
+        let with_keys = fetched.borrow().is_some_and(|fetch| fetch.with_keys);
+        if matches!(seen, Ok(Ok(()))) && with_keys { Again::Fetched } else { Again::NotNow }
     }
 }
 
 impl Provider {
     fn is_resting(&self) -> bool {
-        self.fetched.borrow().is_some_and(|last| last.elapsed() < REST)
+        self.fetched.borrow().is_some_and(|last| last.ended.elapsed() < REST)
     }
 }
 
@@ -141,5 +181,30 @@ impl Keys {
     /// Whether a provider has given none yet.
     pub(super) fn are_awaited(&self) -> bool {
         self.provided.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::MIN_SECRET_BYTES;
+    use super::*;
+
+    #[test]
+    fn keys_that_cannot_be_fetched_anew_are_forgotten_after_a_day() {
+        let key = || Key::secret(&[b'x'; MIN_SECRET_BYTES]).unwrap();
+        let keyring = Keyring::with_provider(vec![key()]);
+        let there = || keyring.keys().all().count();
+        let later = |duration| Instant::now() + duration;
+        assert!(!keyring.forget_old(later(KEPT)));
+        keyring.fetched(Some(vec![key()]));
+        keyring.fetched(None);
+        assert!(!keyring.forget_old(later(KEPT / 2)));
+        assert_eq!(there(), 2);
+        assert!(keyring.forget_old(later(KEPT)));
+        assert!(!keyring.forget_old(later(KEPT)), "once");
+        // Those of files stay, and it is no longer a matter of starting.
+        assert!(there() == 1 && keyring.has_provided());
+        keyring.fetched(Some(vec![key()]));
+        assert_eq!(there(), 2);
     }
 }

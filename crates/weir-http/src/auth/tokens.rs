@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::claims::{self, object};
 use super::denial::Denial;
 use super::key::Algorithm;
-use super::keyring::Keyring;
+use super::keyring::{Again, Keyring};
 use super::token::Token;
 
 /// Longest token in bytes; a request has no room for a longer one beside its other headers.
@@ -50,10 +50,15 @@ impl Tokens {
     pub async fn check(&self, text: &str, now_secs: u64) -> Result<Token, Denial> {
         let parsed = Parsed::of(text)?;
         let mut claims = self.verify(&parsed);
-        if matches!(claims, Err(Denial::UnknownKey | Denial::KeysUnavailable))
-            && self.keyring.look_again().await
-        {
-            claims = self.verify(&parsed);
+        let is_missing = matches!(claims, Err(Denial::UnknownKey | Denial::KeysUnavailable));
+        if is_missing && self.keyring.may_be_provided(parsed.algorithm) {
+            let again = self.keyring.look_again().await;
+            claims = match (self.verify(&parsed), again) {
+                // A stranger's token that names a key that never was must not make a new key unknown for good to the one who
+                // comes right after.
+                (Err(Denial::UnknownKey), Again::NotNow) => Err(Denial::KeysUnavailable),
+                (claims, Again::Fetched | Again::NotNow) => claims,
+            };
         }
         claims::check(&claims?, &self.rules, now_secs)
     }

@@ -1,15 +1,15 @@
 //! Fetches the keys of `--jwks-url`, and again: their owner changes them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_client::document::{Document, FetchError};
 use weir_http::app::App;
 use weir_http::auth::jwks::{self, BadSet};
 use weir_http::auth::key::Key;
 
-/// How long keys are believed. What their owner withdraws is good for so long; what it adds is fetched when the first token
-/// names it.
+/// How long keys are believed while they can be fetched. What their owner withdraws is good for so long, and up to a day where
+/// it cannot be reached; what it adds is fetched when the first token names it.
 const EVERY: Duration = Duration::from_secs(300);
 
 /// The first pause after a fetch that failed, and the longest.
@@ -47,6 +47,11 @@ pub(super) async fn run(document: Document, app: Arc<App>) {
                 }
                 failures += 1;
                 keyring.fetched(None);
+                if keyring.forget_old(Instant::now()) {
+                    tracing::error!(
+                        "no keys for tokens could be fetched for a day: the last ones are not believed any longer"
+                    );
+                }
             }
         }
         tokio::select! {
