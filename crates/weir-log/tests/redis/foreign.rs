@@ -159,6 +159,21 @@ async fn a_garbled_list_of_revocations_harms_nobody() {
     );
 }
 
+/// Where the entry cannot be written, the list does not know what the instances were not told.
+#[tokio::test]
+async fn a_revocation_that_was_not_told_is_not_kept() {
+    let shared = Shared::new().await;
+    let joined = shared.instance().await;
+    shared.server.cli(&["DEL", STREAM]).await;
+    shared.server.cli(&["SET", STREAM, "x"]).await;
+    let refused = joined.log.revoke(&Revocation::new("ann", 1, Some(99_999_999_999_999)).unwrap()).await;
+    assert!(
+        matches!(&refused, Err(RevokeError::Unavailable(why)) if why.contains("WRONGTYPE")),
+        "{refused:?}"
+    );
+    assert_eq!(shared.server.cli(&["EXISTS", "{weir:events}:revoked"]).await, "0");
+}
+
 /// A full list takes no more, and says so; what is over makes room.
 #[tokio::test]
 async fn a_full_list_of_revocations_takes_no_more() {

@@ -27,5 +27,7 @@ for at, till, subject in string.gmatch(redis.call('GET', KEYS[2]) or '', '(%d+) 
 end
 if #lines >= tonumber(ARGV[6]) then return { 'full' } end
 lines[#lines + 1] = when .. ' ' .. ends .. ' ' .. ARGV[2]
+-- What can fail comes first: whoever hears that nothing was written shall find nothing in the list.
+local id = redis.call(unpack(add))
 redis.call('SET', KEYS[2], table.concat(lines, '\n'), 'PX', string.format('%.0f', math.max(1, tonumber(last) - now)))
-return { 'written', redis.call(unpack(add)) }
+return { 'written', id }
