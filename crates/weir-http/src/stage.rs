@@ -69,11 +69,15 @@ impl Stages {
         self.advance(Stage::Draining);
     }
 
-    /// An operator wants clients again. Resolves when they are welcome; never where the process ends meanwhile.
-    pub(crate) async fn order_undrain(&self) {
+    /// An operator wants clients again. Resolves when they are welcome, or with `false` when somebody wants them gone again;
+    /// never where the process ends meanwhile.
+    pub(crate) async fn order_undrain(&self) -> bool {
         self.drain.send_replace(false);
-        let mut seen = self.now.subscribe();
-        let _ = seen.wait_for(|state| state.stage == Stage::Serving).await;
+        let (mut seen, mut orders) = (self.now.subscribe(), self.drain.subscribe());
+        tokio::select! {
+            _ = seen.wait_for(|state| state.stage == Stage::Serving) => true,
+            _ = orders.wait_for(|drain| *drain) => false,
+        }
     }
 
     /// What operators want, whether clients are to be gone; each order counts as a change, and so does the start.
@@ -113,5 +117,15 @@ mod tests {
         stages.draining().await;
         stages.resume();
         assert_eq!((stages.is_draining(), stages.is_refusing()), (false, false));
+    }
+
+    #[tokio::test]
+    async fn whoever_wants_clients_again_is_told_that_somebody_does_not() {
+        let stages = Stages::default();
+        stages.order_drain();
+        let (welcome, ()) = tokio::join!(stages.order_undrain(), async { stages.order_drain() });
+        assert!(!welcome && stages.is_draining());
+        let (welcome, ()) = tokio::join!(stages.order_undrain(), async { stages.resume() });
+        assert!(welcome && !stages.is_draining());
     }
 }

@@ -29,9 +29,12 @@ pub(super) async fn undrain(app: &App) -> Result<Response<Body>, Problem> {
     if app.stages.is_ending() {
         return Err(ending());
     }
-    let welcome = tokio::time::timeout(PATIENCE, app.stages.order_undrain()).await.is_ok();
-    if !welcome || app.stages.is_ending() {
-        return Err(ending());
+    let undrained = tokio::time::timeout(PATIENCE, app.stages.order_undrain()).await;
+    // Only whoever is about to end leaves an order alone.
+    let Some(welcome) = undrained.ok().filter(|_| !app.stages.is_ending()) else { return Err(ending()) };
+    if !welcome {
+        let detail = "another operator ordered a drain meanwhile: agree with them, and call again";
+        return Err(Problem::denied(StatusCode::CONFLICT, "drained_again", detail));
     }
     Ok(json(&json!({ "draining": false, "clients": app.clients.len() })))
 }
