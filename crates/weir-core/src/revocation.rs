@@ -137,6 +137,11 @@ impl Revocations {
         .collect()
     }
 
+    /// How many hold now.
+    pub fn count(&self, now_ms: u64) -> usize {
+        self.by_subject.values().filter(|term| now_ms < term.until_ms).count()
+    }
+
     /// How many are kept, some of which may be over.
     pub fn len(&self) -> usize {
         self.by_subject.len()
@@ -179,6 +184,7 @@ mod tests {
         }
         assert_eq!(list.in_force(8999), [revocation("ann", 5500, 9000)]);
         assert_eq!(list.in_force(9000), []);
+        assert_eq!((list.count(8999), list.count(9000)), (1, 0));
     }
 
     #[test]

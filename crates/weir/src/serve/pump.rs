@@ -26,7 +26,7 @@ pub(super) async fn run(
             () = stop.cancelled() => return reader,
         };
         let time = app.time();
-        tell(&app, &feed);
+        tell(&app, &feed).await;
         match &feed {
             Feed::Batch(entries) if entries.len() > step => {
                 for entries in entries.chunks(step) {
@@ -50,17 +50,17 @@ pub(super) async fn run(
     }
 }
 
-fn tell(app: &App, feed: &Feed) {
+async fn tell(app: &App, feed: &Feed) {
     match feed {
         Feed::Loaded(load) => {
             tracing::info!(entries = load.entries.len(), head = %load.head, "window loaded");
             count(app, &load.entries);
-            app.revoke_loaded(&load.entries);
+            app.revoke_loaded(&load.entries).await;
         }
-        Feed::Revoked(kept) => app.revoke_kept(kept.iter()),
+        Feed::Revoked(kept) => app.revoke_kept(kept.iter()).await,
         Feed::Batch(entries) => {
             count(app, entries);
-            app.revoke_live(entries);
+            app.revoke_live(entries).await;
             for entry in entries {
                 if let Content::Event(event) = &entry.content {
                     app.metrics.events.fanned_out(event.kind.as_ref());
@@ -70,9 +70,11 @@ fn tell(app: &App, feed: &Feed) {
         Feed::Lost { after, through, count } => {
             let count = count.unwrap_or(0);
             app.metrics.log.lost.inc_by(count);
+            app.revocations_lost();
             tracing::error!(%after, %through, count, "entries were trimmed before they were read: raise --maxlen");
         }
         Feed::Reset { after, through } => {
+            app.revocations_lost();
             tracing::warn!(%after, %through, "the log was emptied or replaced: clients are told reset");
         }
         // The log itself says so, with every new reason.
