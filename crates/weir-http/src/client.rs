@@ -198,6 +198,13 @@ impl Client {
         Verdict::Cut(reason)
     }
 
+    /// Its connection is cut for another client of it. Who was told to go already goes for that.
+    pub(crate) fn dragged_along(&self) {
+        if self.seat.look(Subscription::closing).is_none() {
+            self.failed();
+        }
+    }
+
     /// Its connection broke.
     pub(crate) fn failed(&self) {
         self.cut(Disconnect::Error);

@@ -197,7 +197,7 @@ impl Watched for Arc<Link> {
     }
 
     fn look(&self, app: &App, (now, stood_still): (Instant, bool)) -> Verdict {
-        let mut next = now + NOTHING_TO_DO;
+        let (mut next, mut cut) = (now + NOTHING_TO_DO, None);
         let caller = self.caller();
         let cx = Context::from_waker(&caller);
         let mut clients = self.clients.lock();
@@ -206,9 +206,12 @@ impl Watched for Arc<Link> {
             client.seat.watch(&cx);
             match client.look(app, (now, stood_still)) {
                 Verdict::Look(at) => next = next.min(at),
-                cut @ Verdict::Cut(_) => return cut,
+                Verdict::Cut(reason) => cut = cut.or(Some(reason)),
             }
         }
-        Verdict::Look(next)
+        let Some(reason) = cut else { return Verdict::Look(next) };
+        // Each that is to be cut itself has its own reason by now.
+        clients.iter().filter_map(Weak::upgrade).for_each(|client| client.dragged_along());
+        Verdict::Cut(reason)
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use weir_testkit::http2::{Http2, fields, request};
 use weir_testkit::redis::RedisServer;
 use weir_testkit::token::{claims, now_secs};
 use weir_testkit::{
@@ -349,6 +350,28 @@ async fn nothing_more_is_given_to_who_was_taken_off() -> anyhow::Result<()> {
     expect::balance(&weir).await?;
     let (events, end) = stalled.read_to_end().await?;
     assert!(end == End::Cut && events.len() < 400, "{} events, {end:?}", events.len());
+    Ok(())
+}
+
+/// On HTTP/2 who does not read is cut with its connection, and whoever else is on that did not leave.
+#[tokio::test]
+async fn who_is_dragged_along_is_counted_as_such() -> anyhow::Result<()> {
+    let secret = Secret::new();
+    let weir = Instance::start(WEIR, &["--jwt-secret-file", secret.flag()]).await?;
+    // Nothing is taken beyond the heads of the answers.
+    let mut conn = Http2::open(weir.public(), &[(4, 0)]).await?;
+    for (stream, subject) in [(1, "bob"), (3, "ann"), (5, "cid")] {
+        let bearer = format!("Bearer {}", secret.token(subject, &["*"], &[]));
+        let fields = fields("GET", "/v1/sessions/s/events", &[("authorization", &bearer)]);
+        conn.send(&request(stream, &fields, true)).await?;
+    }
+    expect::clients(&weir, 3).await?;
+    assert_eq!(disconnect(&weir, "subject=ann").await?.json()?["ended"], 1);
+    conn.ended(DEADLINE).await?;
+    expect::clients(&weir, 0).await?;
+    let metrics = weir.metrics().await?;
+    let ended = |reason| metrics.value("weir_disconnections_total", &[("reason", reason)]);
+    assert_eq!(["revoked", "error", "client"].map(ended), [Some(1.0), Some(2.0), Some(0.0)]);
     Ok(())
 }
 
