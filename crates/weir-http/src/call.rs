@@ -90,6 +90,12 @@ impl Caller {
         Some(self.token.as_ref()?.expires_secs)
     }
 
+    /// As an open stream keeps it.
+    pub(crate) fn let_in(self) -> Self {
+        let token = self.token.map(|token| Arc::new(token.without_grants()));
+        Self { token, ..self }
+    }
+
     /// Whether what it showed is good still: a body may come long after its head.
     pub(crate) fn stays(&self, app: &App) -> Result<(), Problem> {
         let Some(token) = &self.token else { return Ok(()) };

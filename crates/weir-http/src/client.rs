@@ -245,7 +245,7 @@ impl Seated {
             app.config.max_connection_age.map(|age| now + age.mul_f64(fastrand::f64().mul_add(0.2, 0.9)));
         let lease = caller.expires_secs().and_then(|secs| Lease::new(secs, time));
         let clock = Clock { beat: now, retire, lease, ended: None, patience: now, cut: None };
-        let (wire, clock) = (Wire::default(), Mutex::new(clock));
+        let (wire, clock, caller) = (Wire::default(), Mutex::new(clock), caller.let_in());
         let client = Arc::new(Client { seat, caller, transport, since: now, wire, clock });
         app.clients.insert(client.seat.id(), Arc::clone(&client));
         if client.is_revoked(app, time.ms) {

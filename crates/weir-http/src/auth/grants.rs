@@ -50,7 +50,8 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Reads a pattern for a subject. `None` where it stands for nobody's sessions: it asks for a subject, and there is none.
+    /// Reads a pattern for a subject. `None` where it stands for nobody's sessions: it asks for a subject, and there is none,
+    /// or it is longer than a name can be.
     ///
     /// What is a wildcard is decided before the subject is put in, and the subject is put in once: whoever may choose a
     /// subject can choose no wildcard, and nobody else's subject.
@@ -64,7 +65,8 @@ impl Pattern {
             None if text.contains(SUBJECT) => return None,
             None => text.to_owned(),
         };
-        Some(Self { text: text.into(), prefix })
+        // What is longer than any name is no name's beginning either.
+        (text.len() <= Session::MAX_BYTES).then(|| Self { text: text.into(), prefix })
     }
 
     fn matches(&self, session: &str) -> bool {
@@ -117,6 +119,14 @@ mod tests {
         assert!(matches("{sub}x", Some("{su"), "{sux") && !matches("{sub}b}", Some("{su"), "{su"));
         // A subject that completes another placeholder is not read again.
         assert!(matches("{{sub}}", Some("sub"), "{sub}") && !matches("{{sub}}", Some("sub"), "sub"));
+    }
+
+    #[test]
+    fn what_no_name_can_match_takes_no_room() {
+        let long = "x".repeat(Session::MAX_BYTES);
+        assert!(matches(&long, None, &long) && matches(&format!("{long}*"), None, &long));
+        assert_eq!(Pattern::new(&format!("{long}x"), None), None);
+        assert_eq!(Pattern::new("{sub}:{sub}*", Some(&long)), None);
     }
 
     #[test]
