@@ -17,6 +17,7 @@ use std::sync::Arc;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use weir_metrics::Refused;
 
 use crate::app::{App, Peer};
 use crate::audit::{Audit, Told};
@@ -69,10 +70,10 @@ async fn route(app: &App, told: Told<'_>) -> Result<Response<Body>, Problem> {
     }
     let acts = ACTS.contains(&path);
     if acts && parts.method != Method::POST {
-        return Err(Problem::method("POST"));
+        return Err(app.refuse(Refused::Method, Problem::method("POST")));
     }
     if !acts && parts.method != Method::GET && parts.method != Method::HEAD {
-        return Err(Problem::method("GET, HEAD"));
+        return Err(app.refuse(Refused::Method, Problem::method("GET, HEAD")));
     }
     match path {
         "/livez" => Ok(text("ok\n")),
@@ -82,10 +83,10 @@ async fn route(app: &App, told: Told<'_>) -> Result<Response<Body>, Problem> {
         "/drain" => acted(told, drain::drain(app)),
         "/undrain" => acted(told, drain::undrain(app).await),
         "/disconnect" => acted(told, disconnect::disconnect(app, parts).await),
-        _ => Err(Problem::not_found(
-            "unknown_path",
-            "there are /metrics, /livez, /readyz, /clients, /drain, /undrain and /disconnect",
-        )),
+        _ => {
+            let detail = "there are /metrics, /livez, /readyz, /clients, /drain, /undrain and /disconnect";
+            Err(app.refuse(Refused::Path, Problem::not_found("unknown_path", detail)))
+        }
     }
 }
 

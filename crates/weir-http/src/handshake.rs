@@ -44,6 +44,9 @@ pub(crate) async fn begin(tcp: TcpStream, tls: Option<&Arc<Tls>>, metrics: &Metr
     }
     let (protocol, sniffed) = first.ok()?.ok()?;
     let kept = agreed.is_none_or(|agreed| agreed == protocol);
+    if !kept {
+        metrics.requests.rejected.inc(Refused::Head);
+    }
     kept.then_some((line, protocol, sniffed))
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn answer(
     let peer = Peer { address: app.config.proxies.client(peer.address, &parts.headers), ..peer };
     let call = Call { app: &app, link: &link, handover: &handover, parts: &parts, peer, trace: &trace };
     let answer = match app.config.cors.preflight(&parts) {
-        Some(answer) => answer,
+        Some(answer) => answer.map_err(|problem| app.refuse(Refused::Origin, problem)),
         None => route(call, body).await,
     };
     let mut response = answer.unwrap_or_else(|problem| {

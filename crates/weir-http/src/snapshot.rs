@@ -15,14 +15,18 @@ use crate::subscribe::starting;
 pub(crate) async fn get(call: Call<'_>, session: Session) -> Result<Response<Body>, Problem> {
     let Call { app, parts, .. } = call;
     let reader = call.reader(std::slice::from_ref(&session)).await;
-    let reader = reader.map_err(|problem| app.refuse(Refused::Auth, problem))?;
+    let reader = reader.map_err(|problem| match problem.status {
+        StatusCode::SERVICE_UNAVAILABLE => app.refuse(Refused::Unavailable, problem),
+        _ => app.refuse(Refused::Auth, problem),
+    })?;
     if reader.token.is_some() && !app.broker.is_loaded() {
-        return Err(starting());
+        return Err(app.refuse(Refused::Unavailable, starting()));
     }
     let event = match app.broker.snapshot(&session, app.time().ms) {
         Some(event) => event,
         None => {
-            let found = app.log.snapshot(&session).await?;
+            let found = app.log.snapshot(&session).await;
+            let found = found.map_err(|away| app.refuse(Refused::Unavailable, away.into()))?;
             found.ok_or_else(|| Problem::not_found("no_snapshot", "this session has no snapshot"))?
         }
     };

@@ -134,6 +134,10 @@ labels! {
         Parameter = "parameter",
         /// It may not read that.
         Auth = "auth",
+        /// It is asked for a page of an origin that may not call.
+        Origin = "origin",
+        /// What it takes to answer is not there at the moment: the keys, the window or the log.
+        Unavailable = "unavailable",
     }
 
     /// How a publish ended. One call counts once, however many events it carries.

@@ -248,6 +248,9 @@ async fn only_this_machine_sees_the_clients_and_no_web_page_does() -> anyhow::Re
     let post = admin.post("/metrics").send().await?;
     expect::problem(&post, 405, "method_not_allowed")?;
     assert_eq!(post.head.header("allow"), Some("GET, HEAD"));
+    let metrics = weir.metrics().await?;
+    let refused = |reason| metrics.value("weir_requests_rejected_total", &[("reason", reason)]);
+    assert_eq!((refused("path"), refused("method")), (Some(1.0), Some(1.0)));
     // Nor does the public listener show any of it.
     for path in ["/clients", "/metrics"] {
         let public = weir.client().get(path).header("weir-admin", "1").send().await?;

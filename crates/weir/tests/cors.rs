@@ -134,6 +134,8 @@ async fn preflights_need_no_token_and_no_right_path() -> anyhow::Result<()> {
     let refused = preflight(&weir, EVENTS, OTHER).await?;
     ensure!(refused.status() == 403 && refused.problem_code()? == "unlisted_origin", "{refused:?}");
     ensure!(named(&refused.head, "access-control-").is_empty(), "{refused:?}");
+    let counted = weir.metrics().await?.value("weir_requests_rejected_total", &[("reason", "origin")]);
+    ensure!(counted == Some(1.0), "{counted:?}");
     Ok(())
 }
 

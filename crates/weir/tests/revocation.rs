@@ -235,6 +235,9 @@ async fn who_comes_before_the_list_is_known_is_taken_off_with_it() -> anyhow::Re
     for call in [client.event("s").body("x"), client.get("/v1/sessions/s/snapshot")] {
         expect::problem(&call.bearer(&token).send().await?, 503, "starting")?;
     }
+    let metrics = weir.metrics().await?;
+    let refused = |reason| metrics.value("weir_requests_rejected_total", &[("reason", reason)]);
+    assert_eq!((refused("unavailable"), refused("auth")), (Some(1.0), Some(0.0)));
     redis.restart().await;
     let (events, end) = held.read_to_end().await?;
     let names: Vec<_> = events.iter().map(|event| event.event.as_str()).collect();

@@ -109,6 +109,9 @@ async fn the_protocol_is_agreed_on_or_told_by_the_first_bytes() -> anyhow::Resul
     lying.write(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
     let (answer, closed) = lying.read_until_close(DEADLINE).await?;
     ensure!(answer.is_empty() && closed.is_some(), "{answer:?} {closed:?}");
+    let metrics = secured.weir.metrics().await?;
+    let refused = metrics.value("weir_requests_rejected_total", &[("reason", "head")]);
+    ensure!(refused == Some(1.0), "{refused:?}");
     counted(&secured, &[("ok", 10.0), ("failed", 1.0)]).await
 }
 
