@@ -115,11 +115,11 @@ impl Admission {
         self.publishes.as_ref().map_or(Ok(()), |rates| rates.pass(&publisher(caller)))
     }
 
-    /// A publish that was let begin has so many events.
-    pub(crate) fn publishes(&self, caller: &Caller, events: usize) {
-        if let Some(rates) = &self.publishes {
-            rates.charge(&publisher(caller), events.saturating_sub(1));
-        }
+    /// A publish that was let begin has so many events. Where others that began beside it left nothing, it says after which
+    /// time there may be room.
+    pub(crate) fn publishes(&self, caller: &Caller, events: usize) -> Result<(), Duration> {
+        let more = events.saturating_sub(1);
+        self.publishes.as_ref().map_or(Ok(()), |rates| rates.charge(&publisher(caller), more))
     }
 
     /// Forgets whom the rates need not remember any more.

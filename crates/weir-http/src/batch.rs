@@ -20,6 +20,9 @@ pub(crate) const MAX_BYTES: usize = 4 << 20;
 /// Most events of a batch: they are appended at once, while others wait.
 const MAX_EVENTS: usize = 1000;
 
+/// Most characters that are repeated of what was wrong with a batch.
+const MAX_SAID: usize = 200;
+
 /// How a batch is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Syntax {
@@ -104,9 +107,16 @@ fn lines(text: &str) -> Result<Vec<Object<'_>>, Problem> {
     parsed.collect()
 }
 
+/// The library repeats a field that it does not know, however long it is.
 fn not_json(error: &serde_json::Error) -> Problem {
+    let mut said = error.to_string();
+    if said.len() > MAX_SAID {
+        let (line, column) = (error.line(), error.column());
+        said = said.chars().take(MAX_SAID).collect();
+        said.push_str(&format!("… at line {line} column {column}"));
+    }
     let detail =
-        format!("a batch is a list of {{\"session\",\"data\",\"type\"?,\"key\"?,\"snapshot\"?}}: {error}");
+        format!("a batch is a list of {{\"session\",\"data\",\"type\"?,\"key\"?,\"snapshot\"?}}: {said}");
     Problem::malformed("invalid_batch", detail)
 }
 
@@ -196,6 +206,19 @@ fn text(data: &RawValue) -> Result<String, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_is_not_repeated_at_length() {
+        for syntax in [Syntax::Array, Syntax::Lines] {
+            let item = format!(r#"{{"{}":1}}"#, "ä".repeat(100_000));
+            let batch = if syntax == Syntax::Array { format!("[{item}]") } else { item };
+            let (status, detail) = refused(syntax, &batch);
+            assert!(
+                status == 400 && detail.len() < 600 && detail.contains("… at line 1 column "),
+                "{detail}"
+            );
+        }
+    }
 
     fn data(batch: &str) -> Vec<String> {
         let events = parse(Syntax::Array, batch, 64).unwrap();

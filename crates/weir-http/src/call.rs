@@ -10,7 +10,6 @@ use crate::access::Action;
 use crate::app::{App, Peer};
 use crate::audit::Told;
 use crate::auth::denial::Denial;
-use crate::auth::grants::Grants;
 use crate::auth::token::Token;
 use crate::handover::Handover;
 use crate::link::Link;
@@ -106,6 +105,12 @@ impl Caller {
         if app.revoked.refuse(token, now_ms) { Err(Problem::revoked()) } else { Ok(()) }
     }
 
+    /// Whether there is anything that the caller may do this to. What it says to do it to is only then worth reading.
+    pub(crate) fn may_some(&self, action: Action) -> Result<(), Problem> {
+        let some = self.token.as_ref().is_some_and(|token| token.grants.allow_some(action));
+        if self.open || some { Ok(()) } else { Err(self.forbidden()) }
+    }
+
     /// Whether the caller may do this to all of these sessions; one that is forbidden refuses the whole call.
     pub(crate) fn may<'s>(
         &self,
@@ -120,9 +125,11 @@ impl Caller {
         if sessions.into_iter().all(allowed) {
             return Ok(());
         }
-        Err(Problem::forbidden(match grants.is_none_or(Grants::is_empty) {
-            true => NOTHING_GRANTED,
-            false => NOT_GRANTED,
-        }))
+        Err(self.forbidden())
+    }
+
+    fn forbidden(&self) -> Problem {
+        let is_empty = self.token.as_ref().is_none_or(|token| token.grants.is_empty());
+        Problem::forbidden(if is_empty { NOTHING_GRANTED } else { NOT_GRANTED })
     }
 }

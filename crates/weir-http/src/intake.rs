@@ -19,8 +19,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// connection holds as much for the head of a request.
 const UNCOUNTED: usize = 16 * 1024;
 
-/// Most bytes of a body that is not taken that are read to be thrown away, and for how long: enough for a mistake, not
-/// for a flood.
+/// Most bytes of a body that is too large that are read to be thrown away, and for how long those of any body are: enough
+/// for a mistake, not for a flood.
 const MOST_DISCARDED: usize = 16 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -48,7 +48,7 @@ pub(crate) async fn take(
     let too_large = || Problem::too_large(format!("{what} is at most {most} bytes"));
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > most as u64) {
-        pass_over(headers, body).await;
+        pass_over(headers, body, MOST_DISCARDED).await;
         return Err(too_large());
     }
     let collected =
@@ -56,11 +56,11 @@ pub(crate) async fn take(
     match collected.map_err(|_| Problem::slow_body())? {
         Ok(taken) => Ok(taken),
         Err(NotTaken::TooLarge) => {
-            discard(body).await;
+            discard(body, MOST_DISCARDED).await;
             Err(too_large())
         }
         Err(NotTaken::UsedUp) => {
-            discard(body).await;
+            discard(body, most).await;
             Err(short_of_memory())
         }
         Err(NotTaken::Broken) => Err(Problem::malformed(
@@ -114,18 +114,18 @@ pub(crate) fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.get_all(CONTENT_ENCODING).iter().all(plain) { Ok(()) } else { Err(Problem::content_coding()) }
 }
 
-/// Reads over a body that is not taken, where it is sent without asking.
-pub(crate) async fn pass_over(headers: &HeaderMap, body: Incoming) {
+/// Reads over so many bytes of a body that is not taken, where it is sent without asking.
+pub(crate) async fn pass_over(headers: &HeaderMap, body: Incoming, most: usize) {
     if !headers.contains_key(EXPECT) {
-        discard(body).await;
+        discard(body, most).await;
     }
 }
 
 /// Reads on although nothing comes of it: whoever is still sending when the connection closes sees that break, and not
 /// the answer.
-async fn discard(mut body: Incoming) {
+async fn discard(mut body: Incoming, most: usize) {
     let read = async {
-        let mut left = MOST_DISCARDED;
+        let mut left = most;
         while let Some(Ok(frame)) = body.frame().await {
             let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
             left = rest;

@@ -48,7 +48,7 @@ async fn publish_one(call: Call<'_>, body: Incoming, session: Session) -> Result
     let Call { app, parts, .. } = call;
     let caller = call.caller(Action::Publish).await?;
     caller.may(Action::Publish, [&session])?;
-    let body = let_begin(call, &caller, body).await?;
+    let body = let_begin(call, &caller, (body, app.config.max_event_bytes)).await?;
     intake::check_coding(&parts.headers)?;
     let Labels { kind, key, snapshot } = Labels::parse(Query(parts.uri.query().unwrap_or_default()))?;
     let most = app.config.max_event_bytes;
@@ -66,7 +66,8 @@ async fn publish_one(call: Call<'_>, body: Incoming, session: Session) -> Result
 async fn publish_batch(call: Call<'_>, body: Incoming) -> Result<Appended, Problem> {
     let Call { app, parts, .. } = call;
     let caller = call.caller(Action::Publish).await?;
-    let body = let_begin(call, &caller, body).await?;
+    caller.may_some(Action::Publish)?;
+    let body = let_begin(call, &caller, (body, batch::MAX_BYTES)).await?;
     intake::check_coding(&parts.headers)?;
     let syntax = batch::Syntax::of(&parts.headers)?;
     let Taken { data, share: _share } = intake::take(call, body, (batch::MAX_BYTES, "a batch")).await?;
@@ -76,18 +77,26 @@ async fn publish_batch(call: Call<'_>, body: Incoming) -> Result<Appended, Probl
     append(app, &parts.headers, &events, &caller).await
 }
 
-/// Gives the body back where the caller may publish now.
-async fn let_begin(call: Call<'_>, caller: &Caller, body: Incoming) -> Result<Incoming, Problem> {
+/// Gives the body, which has so many bytes at most, back where the caller may publish now.
+async fn let_begin(
+    call: Call<'_>,
+    caller: &Caller,
+    (body, most): (Incoming, usize),
+) -> Result<Incoming, Problem> {
     let problem = if call.app.memory.is_short() {
         short_of_memory()
     } else if let Err(wait) = call.app.admission.publish(caller) {
-        let detail = "events are published faster from here than they may be: come back later";
-        Problem::limited("rate", detail, wait)
+        too_fast(wait)
     } else {
         return Ok(body);
     };
-    intake::pass_over(&call.parts.headers, body).await;
+    intake::pass_over(&call.parts.headers, body, most).await;
     Err(problem)
+}
+
+fn too_fast(wait: Duration) -> Problem {
+    let detail = "events are published faster from here than they may be: come back later";
+    Problem::limited("rate", detail, wait)
 }
 
 async fn append(
@@ -97,7 +106,7 @@ async fn append(
     caller: &Caller,
 ) -> Result<Appended, Problem> {
     caller.stays(app)?;
-    app.admission.publishes(caller, events.len());
+    app.admission.publishes(caller, events.len()).map_err(too_fast)?;
     let idempotency = idempotency(headers, events, caller)?;
     let appended = app.log.append(events, idempotency.as_ref()).await;
     // Whoever waits for the event waits longer than whoever sent it, so the way of a few deliveries comes before the answer.

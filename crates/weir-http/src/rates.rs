@@ -44,6 +44,8 @@ pub(crate) enum Who {
 pub(crate) struct Rates<C: Clock = MonotonicClock> {
     known: Known,
     each: Duration,
+    /// Whoever is charged looks first, and nobody else meanwhile.
+    charging: Mutex<()>,
     limiter: RateLimiter<Who, Known, C, NoOpMiddleware<C::Instant>>,
 }
 
@@ -58,7 +60,12 @@ impl<C: Clock> Rates<C> {
         let each = (rate.within / rate.count.get()).max(Duration::from_nanos(1));
         let quota = Quota::with_period(each).expect("a period is not 0").allow_burst(rate.count);
         let known = Known::default();
-        Self { known: known.clone(), each, limiter: RateLimiter::new(quota, known, clock) }
+        Self {
+            known: known.clone(),
+            each,
+            charging: Mutex::default(),
+            limiter: RateLimiter::new(quota, known, clock),
+        }
     }
 
     /// Lets it pass, or says after which time it would.
@@ -70,11 +77,23 @@ impl<C: Clock> Rates<C> {
         passed.map_err(|not_until| not_until.wait_time_from(self.limiter.clock().now()))
     }
 
-    /// What was let pass was so many more than one: whoever did it waits for these before the next.
-    pub(crate) fn charge(&self, who: &Who, more: usize) {
+    /// What was let pass is so many more than one: whoever does it waits for these before the next. Several that were let pass
+    /// side by side must not all be more than one, so it does not pass while those of another are waited for.
+    pub(crate) fn charge(&self, who: &Who, more: usize) -> Result<(), Duration> {
+        let Some(but_one) = more.checked_sub(1) else { return Ok(()) };
+        let _alone = self.charging.lock();
+        let more = match self.limiter.check_key(who) {
+            Ok(()) => but_one,
+            Err(not_until) => match not_until.wait_time_from(self.limiter.clock().now()) {
+                // It was the last that there was room for, and owes nothing yet.
+                wait if wait <= self.each => more,
+                wait => return Err(wait),
+            },
+        };
         let more = u64::try_from(more).unwrap_or(u64::MAX);
         let debt = u64::try_from(self.each.as_nanos()).unwrap_or(u64::MAX).saturating_mul(more);
         self.known.postpone(who, debt);
+        Ok(())
     }
 
     /// Forgets those who may do as much as if they had never come.
@@ -204,13 +223,25 @@ mod tests {
     fn what_was_more_than_one_is_waited_for() {
         let (clock, rates) = rates(3, MINUTE);
         assert_eq!(rates.pass(&who(1)), Ok(()));
-        rates.charge(&who(1), 9);
+        assert_eq!(rates.charge(&who(1), 9), Ok(()));
         // Ten were done and three may be: seven are to be waited for, and the next.
         assert_eq!(rates.pass(&who(1)), Err(MINUTE / 3 * 8));
         clock.advance(MINUTE / 3 * 8);
         assert_eq!(rates.pass(&who(1)), Ok(()));
-        rates.charge(&who(2), usize::MAX);
-        assert_eq!(rates.pass(&who(2)), Ok(()));
+        assert_eq!(rates.charge(&who(2), usize::MAX), Ok(()));
+    }
+
+    #[test]
+    fn of_those_who_begin_side_by_side_one_is_more_than_one() {
+        let (clock, rates) = rates(3, MINUTE);
+        assert!((0..3).all(|_| rates.pass(&who(1)).is_ok()));
+        assert_eq!(rates.charge(&who(1), 9), Ok(()));
+        assert_eq!(rates.charge(&who(1), 9), Err(MINUTE / 3 * 10));
+        assert_eq!(rates.charge(&who(1), 0), Ok(()));
+        clock.advance(MINUTE / 3 * 10);
+        assert_eq!(rates.pass(&who(1)), Ok(()));
+        assert_eq!(rates.charge(&who(1), 1), Ok(()));
+        assert_eq!(rates.pass(&who(1)), Err(MINUTE / 3 * 2));
     }
 
     #[test]

@@ -293,6 +293,32 @@ async fn a_batch_counts_its_events() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Batches that were let begin side by side are not all more than one event.
+#[tokio::test]
+async fn batches_side_by_side_count_like_one_after_the_other() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--publish-rate", "4/m"]).await?;
+    let lines = "{\"session\":\"s\",\"data\":1}\n".repeat(100);
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\
+         expect: 100-continue\r\nconnection: close\r\n\r\n",
+        lines.len()
+    );
+    let mut begun = Vec::new();
+    for _ in 0..4 {
+        let mut conn = RawConn::open(weir.public()).await?;
+        conn.write(head.as_bytes()).await?;
+        assert_eq!(conn.read_head(DEADLINE).await?.status, 100);
+        begun.push(conn);
+    }
+    let mut statuses = Vec::new();
+    for mut conn in begun {
+        conn.write(lines.as_bytes()).await?;
+        statuses.push(conn.read_head(DEADLINE).await?.status);
+    }
+    assert_eq!(statuses, [201, 429, 429, 429]);
+    Ok(())
+}
+
 /// Whoever proves who it is counts as that, wherever it comes from.
 #[tokio::test]
 async fn a_subject_has_so_many_clients_and_publishes_so_fast() -> anyhow::Result<()> {

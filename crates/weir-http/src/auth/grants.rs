@@ -26,6 +26,14 @@ impl Grants {
         patterns.iter().any(|pattern| pattern.matches(session.as_str()))
     }
 
+    /// Whether there is any session to which they allow this.
+    pub(crate) fn allow_some(&self, action: Action) -> bool {
+        match action {
+            Action::Subscribe => !self.subscribe.is_empty(),
+            Action::Publish => !self.publish.is_empty(),
+        }
+    }
+
     /// What may be subscribed to, as patterns with the subject put in.
     pub fn subscribe(&self) -> Vec<String> {
         self.subscribe.iter().map(ToString::to_string).collect()

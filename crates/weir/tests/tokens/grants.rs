@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use weir_testkit::token::claims;
-use weir_testkit::{Client, Instance, Secret, expect};
+use weir_testkit::{Client, DEADLINE, Instance, RawConn, Secret, expect};
 
 use crate::WEIR;
 
@@ -64,6 +64,21 @@ async fn one_forbidden_session_refuses_the_whole_call() -> anyhow::Result<()> {
     }
     let held = client.events("mine").bearer(&token).query("lastEventId", "earliest").query("wait", "0");
     assert_eq!(held.send().await?.json()?["events"], json!([]));
+    Ok(())
+}
+
+/// Nothing is read of a batch for whoever may publish nothing.
+#[tokio::test]
+async fn who_may_publish_nothing_is_told_so_before_a_batch() -> anyhow::Result<()> {
+    let (weir, secret) = start().await?;
+    let token = secret.token("7", &["mine"], &[]);
+    let mut conn = RawConn::open(weir.public()).await?;
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: 4000000\r\n\r\n["
+    );
+    conn.write(head.as_bytes()).await?;
+    assert_eq!(conn.read_head(DEADLINE / 5).await?.status, 403);
     Ok(())
 }
 
