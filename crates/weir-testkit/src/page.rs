@@ -38,20 +38,59 @@ pub fn rows(text: &str) -> Vec<Vec<&str>> {
     let lines: Vec<_> = text.lines().collect();
     let is_heading = |nth: usize| lines.get(nth + 1).is_some_and(|next| next.starts_with("|-"));
     let rows = (0..lines.len()).filter(|nth| lines[*nth].starts_with("| ") && !is_heading(*nth));
-    rows.map(|nth| lines[nth].trim_matches('|').split(" | ").map(str::trim).collect()).collect()
+    rows.map(|nth| cells(lines[nth])).collect()
 }
+
+/// A cell may be empty, and a `|` in one stands without a blank behind it.
+fn cells(row: &str) -> Vec<&str> {
+    let row = row.strip_prefix("| ").unwrap_or(row);
+    let row = row.strip_suffix('|').unwrap_or(row);
+    row.split("| ").map(str::trim).collect()
+}
+
+/// Files with tests that are ignored, because they run by a command of their own.
+const BY_THEMSELVES: [&str; 2] = ["weir/tests/release.rs", "weir/tests/upgrade.rs"];
 
 /// Checks that a test stands where a page says: `` `crate/tests/file.rs::name` ``, below `crates/`.
 ///
 /// # Errors
-/// There is no such file, no such function in it, or it is no test.
+/// There is no such file, no such function in it, it is no test, or one that nobody runs.
 pub fn names_a_test(name: &str) -> Result<(), String> {
     let (file, function) = name.split_once("::").ok_or_else(|| format!("{name}: not FILE::TEST"))?;
     let source = fs::read_to_string(root().join("crates").join(file));
     let source = source.map_err(|error| format!("{file}: {error}"))?;
-    let at = source.find(&format!("fn {function}(")).ok_or_else(|| format!("no {function} in {file}"))?;
-    let attributes = source[..at].rsplit("\n\n").next().unwrap_or_default();
-    if attributes.contains("test") { Ok(()) } else { Err(format!("{function} in {file} is no test")) }
+    match kind(&source, function) {
+        Kind::Test => Ok(()),
+        Kind::Ignored if BY_THEMSELVES.contains(&file) => Ok(()),
+        kind @ (Kind::Ignored | Kind::NoTest | Kind::Nothing) => {
+            Err(format!("{function} in {file}: {kind:?}"))
+        }
+    }
+}
+
+/// What a name of a source stands for.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Test,
+    Ignored,
+    NoTest,
+    Nothing,
+}
+
+fn kind(source: &str, function: &str) -> Kind {
+    let Some(at) = source.find(&format!("fn {function}(")) else { return Kind::Nothing };
+    let line = source[..at].rfind('\n').map_or(0, |end| end + 1);
+    // Its attributes, and what is said of it.
+    let above = source[..line].lines().rev().map(str::trim);
+    let above: Vec<_> = above.take_while(|line| !line.is_empty() && *line != "}").collect();
+    let begins = |with: &str| above.iter().any(|line| line.starts_with(with));
+    if !(begins("#[test]") || begins("#[tokio::test") || begins("proptest! {")) {
+        Kind::NoTest
+    } else if begins("#[ignore") {
+        Kind::Ignored
+    } else {
+        Kind::Test
+    }
 }
 
 #[cfg(test)]
@@ -65,6 +104,7 @@ mod tests {
         assert_eq!(section(PAGE, "C"), "# C\nc\n");
         assert!(section(PAGE, "B").ends_with("c\n"));
         assert_eq!(rows(PAGE), [["`x`", "y `z`"]]);
+        assert_eq!(cells("| a|b | | | c | |"), ["a|b", "", "", "c", ""]);
         assert_eq!(quoted(PAGE).collect::<Vec<_>>(), ["x", "z"]);
     }
 
@@ -74,5 +114,13 @@ mod tests {
         for wrong in ["weir-testkit/src/page.rs::rows", "weir-testkit/src/page.rs::no", "no.rs::no", "no"] {
             assert!(names_a_test(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_comment_makes_no_test() {
+        let source = "/// The latest test.\nfn helper() {}\n#[test]\nfn close() {}\n\n    #[tokio::test(flavor = \"x\")]\n    \
+                      async fn waits() {}\n\n#[test]\n#[ignore = \"slow\"]\nfn slow() {}\n";
+        let kinds = ["helper", "close", "waits", "slow", "no"].map(|name| kind(source, name));
+        assert_eq!(kinds, [Kind::NoTest, Kind::Test, Kind::Test, Kind::Ignored, Kind::Nothing]);
     }
 }

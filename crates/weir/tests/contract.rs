@@ -2,22 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
 use weir_core::notice::{GapReason, Refusal};
 use weir_testkit::Instance;
+use weir_testkit::page::{self, quoted, root, rows, section};
 use weir_testkit::redis::RedisServer;
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 fn contract() -> String {
-    fs::read_to_string(root().join("docs/contract.md")).expect("the contract is there")
+    page::read("docs/contract.md")
 }
 
 /// The source of every module below a folder, without its tests.
@@ -38,26 +34,6 @@ fn source(folder: &str) -> String {
     all
 }
 
-/// The part of the contract under a heading.
-fn section<'a>(text: &'a str, heading: &str) -> &'a str {
-    let start = text.find(&format!("# {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
-    let rest = &text[start..];
-    let level = text[..start].len() - text[..start].trim_end_matches('#').len() + 1;
-    let ends = (1..=level).filter_map(|level| rest.find(&format!("\n{} ", "#".repeat(level))));
-    &rest[..ends.min().unwrap_or(rest.len())]
-}
-
-/// What stands between backquotes.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`').skip(1).step_by(2)
-}
-
-/// The cells of every row of the tables in a text.
-fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
-    let lines = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("|-"));
-    lines.map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
-}
-
 /// The string literals that stand right behind one of these places of the source.
 fn literals_after(source: &str, places: &[&str]) -> BTreeSet<String> {
     let words: Vec<_> = source.split_whitespace().collect();
@@ -75,7 +51,7 @@ fn set<'a>(items: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
 #[test]
 fn commands() {
     let text = contract();
-    let cells = rows(section(&text, "1. Commands")).filter_map(|cells| quoted(cells[0]).next());
+    let cells = rows(section(&text, "1. Commands")).into_iter().filter_map(|cells| quoted(cells[0]).next());
     let documented = set(cells.filter_map(|call| call.strip_prefix("weir ")?.split(' ').next()));
     let help = Command::new(WEIR).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
@@ -88,7 +64,7 @@ fn commands() {
 #[test]
 fn checks_of_the_doctor() {
     let text = contract();
-    let cells = rows(section(&text, "Doctor")).filter(|cells| cells[0].starts_with('`'));
+    let cells = rows(section(&text, "Doctor")).into_iter().filter(|cells| cells[0].starts_with('`'));
     let documented = set(cells.flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>()));
     let calls = ["Finding::ok(", "Finding::warn(", "Finding::fail(", "Finding::unknown("];
     let built = literals_after(&source("crates/weir/src/commands/doctor"), &calls);
@@ -102,7 +78,8 @@ fn checks_of_the_doctor() {
 #[test]
 fn error_codes() {
     let text = contract();
-    let documented = rows(section(&text, "Errors")).filter(|cells| cells.len() == 2 && cells[0] != "status");
+    let documented =
+        rows(section(&text, "Errors")).into_iter().filter(|cells| cells.len() == 2 && cells[0] != "status");
     let documented = set(documented.flat_map(|cells| quoted(cells[1])));
     let calls = [
         "::malformed(",
@@ -135,7 +112,7 @@ fn error_codes() {
 fn parameters() {
     let text = contract();
     let subscribing = section(&text, "Subscribing");
-    let rows = rows(subscribing).flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>());
+    let rows = rows(subscribing).into_iter().flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>());
     let mut documented = set(rows.filter_map(|parameter| parameter.split_once('=')).map(|(name, _)| name));
     documented.insert("session".to_owned());
     let calls = ["query.first(", "query.all(", "query.number(", "query.raw(", "self.raw("];
@@ -149,11 +126,12 @@ fn parameters() {
 fn control_events_and_reasons() {
     let text = contract();
     let wire = section(&text, "3. Server-Sent Events on the wire");
-    let documented = rows(wire).flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>());
+    let documented = rows(wire).into_iter().flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>());
     let documented = set(documented.filter(|name| name.starts_with("weir.")));
     let built = literals_after(&source("crates/weir-core/src"), &["put_control(out,"]);
     assert_eq!(documented, built);
     let gaps = rows(section(&text, "4. Resume"))
+        .into_iter()
         .filter(|cells| !cells[0].contains(',') && cells[0].starts_with('`'));
     let gaps = set(gaps.flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>()));
     let reasons = set(GapReason::ALL.map(GapReason::as_str));
@@ -167,7 +145,8 @@ fn control_events_and_reasons() {
 async fn paths() -> anyhow::Result<()> {
     let weir = Instance::start(WEIR, &[]).await?;
     let text = contract();
-    let calls = rows(section(&text, "2. HTTP")).flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>());
+    let calls =
+        rows(section(&text, "2. HTTP")).into_iter().flat_map(|cells| quoted(cells[0]).collect::<Vec<_>>());
     let calls: Vec<_> =
         calls.filter_map(|call| call.split_once(' ')).filter(|(_, path)| path.starts_with('/')).collect();
     assert!(calls.len() >= 7, "{calls:?}");
@@ -190,6 +169,7 @@ async fn metrics() -> anyhow::Result<()> {
     let page = page.text()?;
     let text = contract();
     let documented: BTreeSet<(String, String)> = rows(section(&text, "9. Operators"))
+        .into_iter()
         .filter(|cells| cells[0].starts_with("`weir_"))
         .map(|cells| (quoted(cells[0]).next().unwrap().to_owned(), cells[1].to_owned()))
         .collect();
@@ -200,7 +180,9 @@ async fn metrics() -> anyhow::Result<()> {
         .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
         .collect();
     assert_eq!(documented, built);
-    for cells in rows(section(&text, "9. Operators")).filter(|cells| cells[0].starts_with("`weir_")) {
+    for cells in
+        rows(section(&text, "9. Operators")).into_iter().filter(|cells| cells[0].starts_with("`weir_"))
+    {
         let Some((_, labels)) = cells[2].split_once(" Labels: ") else { continue };
         let Some((label, values)) = labels.split_once(": ") else { continue };
         let (name, label) = (quoted(cells[0]).next().unwrap(), label.trim_matches('`'));
