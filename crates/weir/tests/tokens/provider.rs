@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use anyhow::ensure;
 use parking_lot::Mutex;
@@ -108,6 +109,7 @@ async fn keys_come_and_go() -> anyhow::Result<()> {
     let provider = Provider::start(keys(&[(&old, "old")])).await?;
     let url = provider.url();
     let flags = ["--jwks-url", &url, "--jwt-audience", "a", "--jwt-audience", "b"];
+    let began = Instant::now();
     let weir = Instance::start(WEIR, &flags).await?;
     let sign = |pair: &Pair, id: &str| {
         let mut claims = claims("7", &["s"], &["s"]);
@@ -118,7 +120,8 @@ async fn keys_come_and_go() -> anyhow::Result<()> {
     publish(&weir, &sign(&old, "old")).await?.event_id()?;
     expect::problem(&publish(&weir, &sign(&new, "old")).await?, 503, "keys_unavailable")?;
     expect::problem(&publish(&weir, &sign(&old, "new")).await?, 503, "keys_unavailable")?;
-    assert_eq!(provider.asked(), 1, "keys were just fetched");
+    // They were just fetched, unless the machine took ten seconds for that.
+    assert!(provider.asked() == 1 || began.elapsed() > DEADLINE, "asked {} times", provider.asked());
 
     // Keys are believed for a while. Whoever has a new one before that comes back by itself, whoever made it so.
     provider.answers(keys(&[(&new, "new")]));
@@ -128,7 +131,7 @@ async fn keys_come_and_go() -> anyhow::Result<()> {
     assert_eq!(refused, ["weir.refused"]);
     eventually(DEADLINE * 2, async || Ok(publish(&weir, &sign(&new, "new")).await?.event_id().map(drop)?))
         .await?;
-    assert_eq!(provider.asked(), 2);
+    ensure_seldom(&provider, began)?;
     expect::problem(&publish(&weir, &sign(&old, "old")).await?, 503, "keys_unavailable")?;
     assert_eq!(stream.next_data(2).await?.len(), 2);
     // Once it could have been fetched it is unknown.
@@ -136,7 +139,13 @@ async fn keys_come_and_go() -> anyhow::Result<()> {
         expect::problem(&publish(&weir, &sign(&old, "old")).await?, 401, "token_key_unknown")
     })
     .await?;
-    assert_eq!(provider.asked(), 3);
+    ensure_seldom(&provider, began)
+}
+
+/// It was asked at the start, and once in ten seconds from then on.
+fn ensure_seldom(provider: &Provider, began: Instant) -> anyhow::Result<()> {
+    let most = began.elapsed().as_secs() / 10 + 2;
+    ensure!(provider.asked() as u64 <= most, "asked {} times, not {most}", provider.asked());
     Ok(())
 }
 
@@ -146,13 +155,19 @@ async fn made_up_keys_do_not_flood_the_provider() -> anyhow::Result<()> {
     let (good, other) = (Pair::new(Kind::P256), Pair::new(Kind::P256));
     let provider = Provider::start(keys(&[(&good, "a")])).await?;
     let weir = Instance::start(WEIR, &["--jwks-url", &provider.url()]).await?;
+    let began = Instant::now();
     for nth in 0..200 {
         let forged = token(&other, &format!("made-up-{nth}"));
-        expect::problem(&publish(&weir, &forged).await?, 503, "keys_unavailable")?;
+        let answer = publish(&weir, &forged).await?;
+        // Where this takes so long that keys are fetched again, it may be said that the made-up one is not among them.
+        if answer.status() == 503 || began.elapsed() < DEADLINE {
+            expect::problem(&answer, 503, "keys_unavailable")?;
+        } else {
+            expect::problem(&answer, 401, "token_key_unknown")?;
+        }
     }
     publish(&weir, &token(&good, "a")).await?.event_id()?;
-    ensure!(provider.asked() <= 2, "asked {} times", provider.asked());
-    Ok(())
+    ensure_seldom(&provider, began)
 }
 
 /// Nothing is open until there are keys, and whoever asks for a stream comes back by itself.
@@ -221,7 +236,7 @@ async fn a_silent_provider_holds_nobody_up() -> anyhow::Result<()> {
     let provider = Provider::start(Answer::Silence).await?;
     let flags = ["--jwks-url", &provider.url(), "--jwt-secret-file", secret.flag()];
     let weir = Instance::start(WEIR, &flags).await?;
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     publish(&weir, &secret.token("7", &[], &["s"])).await?.event_id()?;
     ensure!(began.elapsed() < DEADLINE / 2, "{:?}", began.elapsed());
     let pair = Pair::new(Kind::Ed25519);
