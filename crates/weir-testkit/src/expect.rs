@@ -46,6 +46,19 @@ pub async fn clients(weir: &Instance, count: u32) -> anyhow::Result<()> {
     .await
 }
 
+/// Waits until so many connections are open, whatever goes on on them.
+///
+/// # Errors
+/// There are others after [`DEADLINE`].
+pub async fn sockets(weir: &Instance, count: u32) -> anyhow::Result<()> {
+    eventually(DEADLINE, async || {
+        let open = weir.metrics().await?.value("weir_sockets", &[]);
+        ensure!(open == Some(count.into()), "{open:?} sockets instead of {count}");
+        Ok(())
+    })
+    .await
+}
+
 /// What became of the events that entered queues.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Books {

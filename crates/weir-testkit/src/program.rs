@@ -1,5 +1,6 @@
 //! A program that a test runs beside itself.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -34,6 +35,16 @@ pub fn without_settings(command: &mut Command) -> &mut Command {
         command.env_remove(name);
     }
     command
+}
+
+/// What `.ci/setup test` installed beside the build, below `foreign` of the target directory.
+///
+/// # Panics
+/// It is not there.
+pub fn installed(path: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a file");
+    let found = test.ancestors().map(|folder| folder.join("foreign").join(path)).find(|file| file.exists());
+    found.unwrap_or_else(|| panic!("{path} is missing: run .ci/setup test"))
 }
 
 impl Program {

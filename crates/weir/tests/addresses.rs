@@ -186,7 +186,7 @@ async fn what_does_not_begin_as_agreed() -> anyhow::Result<()> {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer:?}");
         assert!(matches!(closed, Some(Closed::Eof | Closed::Reset)), "{closed:?}");
     }
-    sockets(&weir, 0.0).await
+    expect::sockets(&weir, 0).await
 }
 
 /// Health checks of HAProxy come with `LOCAL`, or `UNKNOWN`. What it has found dead comes back only by such a check.
@@ -228,16 +228,7 @@ async fn a_balancer_may_have_any_number_of_connections() -> anyhow::Result<()> {
     for _ in 0..50 {
         conns.push(open([127, 0, 0, 1]).await?);
     }
-    sockets(&weir, 50.0).await?;
+    expect::sockets(&weir, 50).await?;
     drop(conns);
-    sockets(&weir, 0.0).await
-}
-
-async fn sockets(weir: &Instance, wanted: f64) -> anyhow::Result<()> {
-    eventually(DEADLINE, async || {
-        let open = weir.metrics().await?.value("weir_sockets", &[]);
-        ensure!(open == Some(wanted), "{open:?} open");
-        Ok(())
-    })
-    .await
+    expect::sockets(&weir, 0).await
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use weir_core::EventId;
+use weir_testkit::program::installed;
 use weir_testkit::redis::RedisServer;
 use weir_testkit::sse::{Item, Parser};
 use weir_testkit::{Client, DEADLINE, Instance, Output, Program, Proxy, Signal, eventually};
@@ -221,13 +222,4 @@ fn python(script: &str, url: &str) -> Command {
 
 fn source(script: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "foreign", script].iter().collect()
-}
-
-/// # Panics
-/// Where the foreign clients are not installed.
-fn installed(path: &str) -> PathBuf {
-    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let path = target.parent().expect("the target directory").join("foreign").join(path);
-    assert!(path.exists(), "{} is missing: run .ci/setup test", path.display());
-    path
 }

@@ -1,5 +1,6 @@
 //! How many are let in, of one address and of one subject: who comes beyond that is told so, and nobody else notices.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
@@ -75,6 +76,23 @@ async fn one_address_has_so_many_clients_and_others_have_theirs() -> anyhow::Res
     Ok(())
 }
 
+/// Those who are turned away together do not come back together.
+#[tokio::test]
+async fn who_is_turned_away_comes_back_at_a_time_of_its_own() -> anyhow::Result<()> {
+    let flags = ["--max-connections-per-ip", "1", "--retry", "60s"];
+    let weir = Instance::start(WEIR, &flags).await?;
+    let client = weir.client();
+    let _held = client.subscribe("s").await?;
+    let (mut soft, mut hard) = (BTreeSet::new(), BTreeSet::new());
+    // Twenty times the same among dozens of values is no accident.
+    for _ in 0..20 {
+        soft.insert(refused_softly(client, "ip").await?);
+        hard.insert(retry_after(&client.events("s").query("wait", "0").send().await?)?);
+    }
+    assert!(soft.len() > 1 && hard.len() > 1, "{soft:?} {hard:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn load_balancers_are_told_by_a_status() -> anyhow::Result<()> {
     let weir = Instance::start(WEIR, &["--max-connections-per-ip", "1", "--refuse", "503"]).await?;
@@ -94,7 +112,7 @@ async fn one_address_cannot_take_all_connections() -> anyhow::Result<()> {
     for _ in 0..20 {
         silent.push(RawConn::open(weir.public()).await?);
     }
-    sockets(&weir, 21.0).await?;
+    expect::sockets(&weir, 21).await?;
     for _ in 0..10 {
         let mut conn = RawConn::open(weir.public()).await?;
         let (said, closed) = conn.read_until_close(DEADLINE).await?;
@@ -107,18 +125,9 @@ async fn one_address_cannot_take_all_connections() -> anyhow::Result<()> {
     weir.client().event("s").from(OTHER).body("x").send().await?.event_id()?;
     assert_eq!(beside.next_data(1).await?, ["x"]);
     drop(silent);
-    sockets(&weir, 1.0).await?;
+    expect::sockets(&weir, 1).await?;
     weir.client().subscribe("s").await?;
     Ok(())
-}
-
-async fn sockets(weir: &Instance, wanted: f64) -> anyhow::Result<()> {
-    eventually(DEADLINE, async || {
-        let open = weir.metrics().await?.value("weir_sockets", &[]);
-        ensure!(open == Some(wanted), "{open:?} open instead of {wanted}");
-        Ok(())
-    })
-    .await
 }
 
 /// However clients leave, what was theirs is free again: those that were refused, that were cut off in their request, that
@@ -149,7 +158,7 @@ async fn nothing_is_left_taken_after_a_storm() -> anyhow::Result<()> {
         join_all((0..80).map(one)).await;
         weir.client().event("s").from(Ipv4Addr::new(127, 0, 0, 9)).body("x").send().await?.event_id()?;
     }
-    sockets(&weir, 0.0).await?;
+    expect::sockets(&weir, 0).await?;
     eventually(DEADLINE, async || {
         let clients = weir.metrics().await?.sum("weir_clients", &[]);
         ensure!(clients == 0.0, "{clients} clients");
@@ -183,9 +192,9 @@ async fn streams_of_one_connection_are_clients_each() -> anyhow::Result<()> {
         Ok(())
     })
     .await?;
-    sockets(&weir, 1.0).await?;
+    expect::sockets(&weir, 1).await?;
     drop(node);
-    sockets(&weir, 0.0).await?;
+    expect::sockets(&weir, 0).await?;
     weir.client().subscribe("s").await?;
     Ok(())
 }
@@ -380,7 +389,7 @@ async fn idle_connections_end() -> anyhow::Result<()> {
         Ok(())
     })
     .await?;
-    sockets(&weir, 1.0).await?;
+    expect::sockets(&weir, 1).await?;
     // The other one has been there for as long, and is served.
     weir.client().publish("s", "still here").await?;
     eventually(DEADLINE, async || {
