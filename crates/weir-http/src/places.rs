@@ -22,6 +22,18 @@ impl Network {
             }
         })
     }
+
+    /// The most of IPv6 that anybody is given without asking for more, a /48: it has as many networks as an attacker needs
+    /// to be many.
+    pub(crate) fn site(self) -> Option<Self> {
+        match self.0 {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => {
+                let [a, b, c, ..] = v6.segments();
+                Some(Self(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into()))
+            }
+        }
+    }
 }
 
 /// See the [module](self). Whoever has no place taken takes no memory.

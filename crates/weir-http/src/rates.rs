@@ -15,9 +15,13 @@ use parking_lot::Mutex;
 
 use crate::places::Network;
 
-/// Most of those who are remembered, so that a flood of addresses cannot take the memory. Whoever comes when so many did
-/// something within the time that their bursts need to fill up again shares one burst with all others who do.
+/// Most of those who are remembered as they come. Of IPv6, whoever comes when so many did something within the time that their
+/// bursts need to fill up again shares one burst with all of its /48.
 const MOST: usize = 65_536;
+
+/// Most who are remembered at all, so that a flood of addresses cannot take the memory. Whoever comes then shares one burst with
+/// all others who do.
+const MOST_IN_ALL: usize = 2 * MOST;
 
 /// Those who have waited long enough are forgotten after so many calls at the least. Looking for them takes as long as there are
 /// many, so it is done once in about as many calls.
@@ -36,7 +40,19 @@ pub struct Rate {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Who {
     Network(Network),
+    /// All networks of one site.
+    Site(Network),
     Subject(Arc<str>),
+}
+
+impl Who {
+    /// Who that is where there are too many to tell apart.
+    fn at_large(&self) -> Self {
+        match self {
+            Self::Network(network) => network.site().map_or(Self::Network(*network), Self::Site),
+            Self::Site(_) | Self::Subject(_) => self.clone(),
+        }
+    }
 }
 
 /// See the [module](self).
@@ -116,6 +132,14 @@ struct States {
     until_sweep: usize,
 }
 
+impl States {
+    fn of(&mut self, who: &Who) -> Option<&mut Nanos> {
+        // Looked up twice, since a borrow that is handed out lasts too long to look again.
+        let who = if self.each.contains_key(who) { who.clone() } else { who.at_large() };
+        self.each.get_mut(&who)
+    }
+}
+
 impl Default for States {
     fn default() -> Self {
         Self { each: HashMap::new(), others: None, until_sweep: SWEEP }
@@ -140,7 +164,7 @@ impl Known {
     fn postpone(&self, who: &Who, nanos: u64) {
         let mut states = self.0.lock();
         let later = |until: Nanos| Nanos::from(until.as_u64().saturating_add(nanos));
-        match states.each.get_mut(who) {
+        match states.of(who) {
             Some(until) => *until = later(*until),
             None => states.others = states.others.map(later),
         }
@@ -155,14 +179,15 @@ impl StateStore for Known {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         let mut states = self.0.lock();
-        if let Some(until) = states.each.get_mut(who) {
+        if let Some(until) = states.of(who) {
             let (passed, next) = decide(Some(*until))?;
             *until = next;
             return Ok(passed);
         }
-        if states.each.len() < MOST {
+        let known = states.each.len();
+        if known < MOST_IN_ALL {
             let (passed, next) = decide(None)?;
-            states.each.insert(who.clone(), next);
+            states.each.insert(if known < MOST { who.clone() } else { who.at_large() }, next);
             return Ok(passed);
         }
         let (passed, next) = decide(states.others)?;
@@ -188,7 +213,7 @@ impl ShrinkableKeyedStateStore<Who> for Known {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use governor::clock::FakeRelativeClock;
 
@@ -247,15 +272,12 @@ mod tests {
     #[test]
     fn a_flood_of_addresses_is_neither_remembered_for_ever_nor_beyond_a_bound() {
         let (clock, rates) = rates(3, MINUTE);
-        for number in 0..2 * u32::try_from(MOST).unwrap() {
+        let most = u32::try_from(MOST_IN_ALL).unwrap();
+        for number in 0..2 * most {
             // Those who find no place share one burst.
-            assert_eq!(
-                rates.pass(&who(number)).is_ok(),
-                number < u32::try_from(MOST).unwrap() + 3,
-                "{number}"
-            );
+            assert_eq!(rates.pass(&who(number)).is_ok(), number < most + 3, "{number}");
         }
-        assert_eq!(rates.limiter.len(), MOST);
+        assert_eq!(rates.limiter.len(), MOST_IN_ALL);
         // Whoever was there before is treated as ever.
         assert!((0..2).all(|_| rates.pass(&who(7)).is_ok()));
         assert!(rates.pass(&who(7)).is_err());
@@ -264,6 +286,25 @@ mod tests {
         assert_eq!(rates.limiter.len(), 1);
         assert!(rates.known.0.lock().each.capacity() < MOST / 8);
         assert_eq!(rates.pass(&who(8)), Ok(()));
+    }
+
+    #[test]
+    fn whoever_holds_a_large_network_puts_nobody_else_out() {
+        let (_clock, rates) = rates(3, MINUTE);
+        let of = |site: u16, subnet: u16| {
+            Who::Network(Network::of(Ipv6Addr::new(0x2001, 0xdb8, site, subnet, 0, 0, 0, 1).into()))
+        };
+        assert!((0..=u16::MAX).all(|subnet| rates.pass(&of(1, subnet)).is_ok()));
+        // The same once more, by another: its networks are one from here on.
+        let passed = (0..=u16::MAX).filter(|subnet| rates.pass(&of(2, *subnet)).is_ok()).count();
+        assert_eq!(passed, 3);
+        assert_eq!(rates.charge(&of(2, 7), 5), Ok(()));
+        assert_eq!(rates.charge(&of(2, 9), 5), Err(MINUTE / 3 * 6));
+        for newcomer in [of(3, 1), of(4, 1), who(1), who(2)] {
+            assert!((0..3).all(|_| rates.pass(&newcomer).is_ok()), "{newcomer:?}");
+            assert!(rates.pass(&newcomer).is_err(), "{newcomer:?}");
+        }
+        assert_eq!(rates.limiter.len(), MOST + 5);
     }
 
     #[test]
