@@ -15,6 +15,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_metrics::{Disconnect, Refused};
@@ -122,12 +123,13 @@ struct First {
 
 async fn first(context: &Context, mut tcp: TcpStream) -> Option<First> {
     let metrics = &context.app.metrics;
-    let identified = tokio::time::timeout(HEAD_TIMEOUT, identify(context, &mut tcp)).await;
+    let until = Instant::now() + HEAD_TIMEOUT;
+    let identified = tokio::time::timeout_at(until, identify(context, &mut tcp)).await;
     if identified.is_err() {
         metrics.requests.rejected.inc(Refused::Silent);
     }
     let (peer, place) = identified.ok()?.ok()?;
-    let begun = handshake::begin(tcp, context.tls.as_ref(), metrics).await?;
+    let begun = handshake::begin(tcp, context.tls.as_ref(), until, metrics).await?;
     Some(First { peer, begun, _place: place })
 }
 

@@ -7,15 +7,15 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use weir_metrics::{Handshake, Metrics, Refused};
 
 use crate::line::Line;
 use crate::sniff::{Protocol, Sniffed, sniff};
 use crate::tls::{HTTP1, HTTP2, Tls};
 
-/// How long a proxy may take to say whom it speaks for, then a client for its handshake, then for its first bytes, and for
-/// the head of each request.
+/// How long it may take until a proxy has said whom it speaks for, a client has made its handshake and sent its first bytes,
+/// all together; and then for the head of each request.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What TLS may hold of what was written and the kernel does not take: about one record.
@@ -29,16 +29,21 @@ const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain;
 /// What a client says first.
 pub(crate) type Begun = (Line, Protocol, Sniffed);
 
-/// Takes the first steps; `None` where there is nobody to serve.
-pub(crate) async fn begin(tcp: TcpStream, tls: Option<&Arc<Tls>>, metrics: &Metrics) -> Option<Begun> {
+/// Takes the first steps until then; `None` where there is nobody to serve.
+pub(crate) async fn begin(
+    tcp: TcpStream,
+    tls: Option<&Arc<Tls>>,
+    until: Instant,
+    metrics: &Metrics,
+) -> Option<Begun> {
     let mut line = match tls {
         None => Line::Plain(tcp),
         // Boxed, so that a connection does not keep the room that the handshake needed.
-        Some(tls) => Box::pin(encrypt(tcp, tls, metrics)).await?,
+        Some(tls) => Box::pin(encrypt(tcp, tls, until, metrics)).await?,
     };
     let agreed = agreed(&line);
     let mut read = BytesMut::new();
-    let first = timeout(HEAD_TIMEOUT, sniff(&mut line, &mut read)).await;
+    let first = timeout_at(until, sniff(&mut line, &mut read)).await;
     if first.is_err() {
         metrics.requests.rejected.inc(if read.is_empty() { Refused::Silent } else { Refused::HeadTimeout });
     }
@@ -50,8 +55,8 @@ pub(crate) async fn begin(tcp: TcpStream, tls: Option<&Arc<Tls>>, metrics: &Metr
     kept.then_some((line, protocol, sniffed))
 }
 
-async fn encrypt(tcp: TcpStream, tls: &Tls, metrics: &Metrics) -> Option<Line> {
-    let (outcome, line) = match timeout(HEAD_TIMEOUT, accept(tcp, tls)).await {
+async fn encrypt(tcp: TcpStream, tls: &Tls, until: Instant, metrics: &Metrics) -> Option<Line> {
+    let (outcome, line) = match timeout_at(until, accept(tcp, tls)).await {
         Ok(Ok(line @ Some(_))) => (Handshake::Ok, line),
         Ok(Ok(None)) => (Handshake::Plain, None),
         Ok(Err(error)) => {

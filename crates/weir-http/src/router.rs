@@ -56,7 +56,8 @@ pub(crate) async fn answer(
     Ok(response)
 }
 
-/// The answer to a head that breaks a rule. It is the last of its connection: what follows it may be anything.
+/// The answer to a head that breaks a rule. Over HTTP/1.1 it is the last of its connection, since what follows may be
+/// anything; over HTTP/2 only the stream ends.
 pub(crate) fn vet(app: &App, parts: &Parts, trace: &Trace) -> Option<Response<Body>> {
     let problem = head::check(parts).err()?;
     let mut response = app.refuse(Refused::Head, problem).into_response(trace);

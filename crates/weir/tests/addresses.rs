@@ -2,6 +2,7 @@
 //! nginx and HAProxy. What is counted for an address shows which one it was.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use futures_util::future::try_join_all;
@@ -187,6 +188,21 @@ async fn what_does_not_begin_as_agreed() -> anyhow::Result<()> {
         assert!(matches!(closed, Some(Closed::Eof | Closed::Reset)), "{closed:?}");
     }
     expect::sockets(&weir, 0).await
+}
+
+/// Header and first bytes have one time together, so that who comes late with the one has less for the other.
+#[tokio::test]
+async fn one_deadline_for_all_that_comes_first() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--proxy-protocol", "--trusted-proxy", "127.0.0.1"]).await?;
+    let started = Instant::now();
+    let mut conn = RawConn::open(weir.public()).await?;
+    conn.write(b"PROXY UNKN").await?;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    conn.write(b"OWN\r\n").await?;
+    let (_, closed) = conn.read_until_close(DEADLINE).await?;
+    let took = started.elapsed().as_secs_f64();
+    ensure!(closed.is_some() && (9.0..15.0).contains(&took), "{closed:?} after {took} s");
+    Ok(())
 }
 
 /// Health checks of HAProxy come with `LOCAL`, or `UNKNOWN`. What it has found dead comes back only by such a check.
