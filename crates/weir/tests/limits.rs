@@ -84,7 +84,7 @@ async fn who_is_turned_away_comes_back_at_a_time_of_its_own() -> anyhow::Result<
     let client = weir.client();
     let _held = client.subscribe("s").await?;
     let (mut soft, mut hard) = (BTreeSet::new(), BTreeSet::new());
-    // Twenty times the same among dozens of values is no accident.
+    // Twenty times the same is no accident.
     for _ in 0..20 {
         soft.insert(refused_softly(client, "ip").await?);
         hard.insert(retry_after(&client.events("s").query("wait", "0").send().await?)?);
