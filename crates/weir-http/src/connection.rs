@@ -88,8 +88,9 @@ pub(crate) struct Context {
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(context: Context, tcp: TcpStream) {
+    // Boxed, so that a connection does not keep the room that its beginning needed.
     let first = tokio::select! {
-        first = first(&context, tcp) => first,
+        first = Box::pin(first(&context, tcp)) => first,
         () = context.closing.cancelled() => None,
     };
     let Some(First { peer, begun: (line, protocol, sniffed), _place }) = first else { return };

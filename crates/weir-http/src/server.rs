@@ -112,15 +112,6 @@ enum Place {
     Admin(admin::room::Place),
 }
 
-impl Place {
-    async fn hold(self, connection: impl Future<Output = ()>) {
-        match self {
-            Self::Public { .. } => connection.await,
-            Self::Admin(place) => place.hold(connection).await,
-        }
-    }
-}
-
 impl Server {
     /// A server without listeners.
     pub fn new(app: Arc<App>) -> Self {
@@ -181,9 +172,19 @@ impl Server {
             closing: self.closing.clone(),
             cut: self.cut.clone(),
         };
-        self.tasks.spawn(async move {
-            place.hold(connection::serve(context, tcp)).await;
-        });
+        // What is awaited is made where it is awaited: a future that is handed over takes its room twice, for as long as the
+        // connection lasts.
+        match place {
+            Place::Admin(place) => {
+                self.tasks.spawn(place.hold(Box::pin(connection::serve(context, tcp))));
+            }
+            Place::Public { .. } => {
+                self.tasks.spawn(async move {
+                    connection::serve(context, tcp).await;
+                    drop(place);
+                });
+            }
+        }
     }
 
     /// The place of a public connection.
