@@ -10,6 +10,7 @@
 //! - [`posting`]: publishes alone, and takes the time of their answers
 //! - [`storm`]: clients that come back at once beside it, and the [`commands`] that Redis ran meanwhile
 //! - [`visit`]: a client that comes and goes; [`steady`]: whether what it leaves behind adds up
+//! - [`heard`]: what comes over one stream
 //! - [`secure`]: subscribers by TLS, and the same without
 //! - [`readers`], [`xread`]: readers of a stream, and the floor of reading
 //! - [`floor`]: what the kernel alone costs
@@ -24,6 +25,7 @@ pub mod child;
 pub mod clock;
 pub mod commands;
 pub mod floor;
+pub mod heard;
 pub mod load;
 pub mod multiplex;
 pub mod plot;

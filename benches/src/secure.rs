@@ -1,7 +1,6 @@
 //! Subscribers that may speak TLS, and a publisher, one socket after the other. Where only what the server spends is of
 //! interest, the generator may take its time.
 
-use std::collections::VecDeque;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -15,7 +14,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
 use crate::clock::now_ns;
-use crate::scan::{Control, Found, Scanner};
+use crate::heard::Heard;
+use crate::scan::Found;
 use crate::stamp::Stamp;
 use crate::visit::answer;
 
@@ -101,7 +101,7 @@ impl Write for Wire {
 
 /// Subscribers of one session.
 #[derive(Default)]
-pub struct Listeners(Vec<Listener>);
+pub struct Listeners(Vec<Heard<Wire>>);
 
 /// The publisher of their session.
 pub struct Publisher {
@@ -129,12 +129,7 @@ impl Listeners {
     pub fn add(&mut self, server: SocketAddr, certificate: Option<&Certificate>) -> anyhow::Result<()> {
         let mut wire = Wire::open(server, certificate)?;
         wire.write_all(format!("GET /v1/sessions/s0/events HTTP/1.1\r\nHost: {server}\r\n\r\n").as_bytes())?;
-        let mut listener = Listener { wire, scanner: Scanner::default(), found: VecDeque::new() };
-        for first in [Found::Open, Found::Control(Control::Connected)] {
-            let found = listener.next()?;
-            ensure!(found == first, "a stream begins with {found:?}");
-        }
-        self.0.push(listener);
+        self.0.push(Heard::begin(wire)?);
         Ok(())
     }
 
@@ -144,7 +139,7 @@ impl Listeners {
     /// Somebody got none, or another.
     pub fn get(&mut self, number: u64) -> anyhow::Result<()> {
         for (nth, listener) in self.0.iter_mut().enumerate() {
-            let found = listener.next().with_context(|| format!("event {number} for listener {nth}"))?;
+            let found = listener.hear().with_context(|| format!("event {number} for listener {nth}"))?;
             let right = matches!(found, Found::Stamp(stamp) if stamp.number == number);
             ensure!(right, "not event {number} for listener {nth}: {found:?}");
         }
@@ -175,29 +170,5 @@ impl Publisher {
         answer(&mut self.wire, "201").context("publish")?;
         self.published += 1;
         Ok(number)
-    }
-}
-
-struct Listener {
-    wire: Wire,
-    scanner: Scanner,
-    found: VecDeque<Found>,
-}
-
-impl Listener {
-    fn next(&mut self) -> anyhow::Result<Found> {
-        let mut buffer = [0; 4096];
-        loop {
-            match self.found.pop_front() {
-                Some(Found::Control(Control::Other)) => {}
-                Some(found) => return Ok(found),
-                None => {
-                    let count = self.wire.read(&mut buffer).context("read a stream")?;
-                    ensure!(count > 0, "the stream was closed");
-                    let found = &mut self.found;
-                    self.scanner.feed(&buffer[..count], &mut |next| found.push_back(next))?;
-                }
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! One client that comes, listens, leaves, comes back for what it missed, and stays a little before it goes for good.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use socket2::SockRef;
 
 use crate::audience::open;
 use crate::clock::now_ns;
-use crate::scan::{Control, Found, Scanner};
+use crate::heard::Heard;
+use crate::scan::Found;
 use crate::stamp::Stamp;
 
 /// How long anything may take; what has not come by then is lost.
@@ -135,12 +136,7 @@ impl Visitor {
             write!(socket, "Last-Event-ID: {position}\r\n")?;
         }
         socket.write_all(b"\r\n")?;
-        let mut listener = Listener { socket, session, scanner: Scanner::default(), found: VecDeque::new() };
-        for first in [Found::Open, Found::Control(Control::Connected)] {
-            let found = listener.next()?;
-            ensure!(found == first, "a stream begins with {found:?}");
-        }
-        Ok(listener)
+        Ok(Listener { stream: Heard::begin(socket)?, session })
     }
 
     /// Publishes these, and says the position after the last.
@@ -164,17 +160,15 @@ impl Visitor {
 /// An open stream.
 #[derive(Debug)]
 struct Listener {
-    socket: TcpStream,
+    stream: Heard<TcpStream>,
     session: u32,
-    scanner: Scanner,
-    found: VecDeque<Found>,
 }
 
 impl Listener {
     /// These come next, and nothing else.
     fn expect(&mut self, numbers: Range<u64>) -> anyhow::Result<()> {
         for number in numbers {
-            let found = self.next().with_context(|| format!("wait for number {number}"))?;
+            let found = self.stream.hear().with_context(|| format!("wait for number {number}"))?;
             ensure!(
                 matches!(found, Found::Stamp(stamp) if (stamp.session, stamp.number) == (self.session, number)),
                 "not number {number} of session {}: {found:?}",
@@ -184,25 +178,9 @@ impl Listener {
         Ok(())
     }
 
-    fn next(&mut self) -> anyhow::Result<Found> {
-        let mut buffer = [0; 4096];
-        loop {
-            match self.found.pop_front() {
-                Some(Found::Control(Control::Other)) => {}
-                Some(found) => return Ok(found),
-                None => {
-                    let count = self.socket.read(&mut buffer).context("read a stream")?;
-                    ensure!(count > 0, "the stream was closed");
-                    let found = &mut self.found;
-                    self.scanner.feed(&buffer[..count], &mut |next| found.push_back(next))?;
-                }
-            }
-        }
-    }
-
     /// As a client does that is killed: the server gets a reset and no farewell.
     fn hang_up(&self) -> anyhow::Result<()> {
-        Ok(SockRef::from(&self.socket).set_linger(Some(Duration::ZERO))?)
+        Ok(SockRef::from(&self.stream.wire).set_linger(Some(Duration::ZERO))?)
     }
 }
 
