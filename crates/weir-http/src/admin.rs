@@ -47,13 +47,15 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let (mut parts, _) = request.into_parts();
     let trace = Trace::of(&parts.headers);
-    if let Some(refusal) = vet(&app, &parts, &trace) {
-        return Ok(refusal);
-    }
+    let vetted = vet(&app, &parts);
     settle_host(&mut parts);
     let path = ACTS.into_iter().chain(READS).find(|path| *path == parts.uri.path()).unwrap_or("other");
     let told = Told { trace: &trace, address: peer.address, parts: &parts, path };
-    let mut response = route(&app, told).await.unwrap_or_else(|problem| {
+    let answer = match vetted {
+        Ok(()) => route(&app, told).await,
+        Err(problem) => Err(problem),
+    };
+    let mut response = answer.unwrap_or_else(|problem| {
         app.audit.denied_operator(told, &problem, app.time().now);
         problem.into_response(&trace)
     });

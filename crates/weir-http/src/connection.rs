@@ -87,14 +87,14 @@ pub(crate) struct Context {
 }
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve(context: Context, tcp: TcpStream) {
+pub(crate) async fn serve(mut context: Context, tcp: TcpStream) {
     // Boxed, so that a connection does not keep the room that its beginning needed.
     let first = tokio::select! {
         first = Box::pin(first(&context, tcp)) => first,
         () = context.closing.cancelled() => None,
     };
     let Some(First { peer, begun: (line, protocol, sniffed), _place }) = first else { return };
-    let context = Context { peer, ..context };
+    context.peer = peer;
     let link = Arc::new(Link::new(protocol, line.is_tls()));
     let end = match protocol {
         // Boxed, so that a stream does not keep the room that hyper needed before it.

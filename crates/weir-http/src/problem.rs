@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Response, StatusCode};
 use serde_json::json;
 use weir_core::BadName;
@@ -25,11 +27,13 @@ pub(crate) struct Problem {
     allow: Option<&'static str>,
     /// It may be tried again, but not before so long.
     retry: Option<Duration>,
+    /// Its answer is the last of the connection.
+    closes: bool,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), allow: None, retry: None }
+        Self { status, code, detail: detail.into(), allow: None, retry: None, closes: false }
     }
 
     pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
@@ -133,6 +137,11 @@ impl Problem {
         Self { detail: format!("event {}: {}", nth + 1, self.detail), ..self }
     }
 
+    /// The same, after which the connection ends.
+    pub(crate) fn closing(self) -> Self {
+        Self { closes: true, ..self }
+    }
+
     pub(crate) fn into_response(self, trace: &Trace) -> Response<Body> {
         let title = self.status.canonical_reason().unwrap_or("Error");
         let body = json!({
@@ -146,6 +155,9 @@ impl Problem {
         let mut response = Response::new(Body::full(body.to_string()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
+        if self.closes {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(allow) = self.allow {

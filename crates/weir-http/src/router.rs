@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -32,16 +32,15 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let (mut parts, body) = request.into_parts();
     let trace = Trace::of(&parts.headers);
-    if let Some(refusal) = vet(&app, &parts, &trace) {
-        return Ok(refusal);
-    }
+    let vetted = vet(&app, &parts);
     settle_host(&mut parts);
     settle_way(&mut parts, peer.way);
     let peer = Peer { address: app.config.proxies.client(peer.address, &parts.headers), ..peer };
     let call = Call { app: &app, link: &link, handover: &handover, parts: &parts, peer, trace: &trace };
-    let answer = match app.config.cors.preflight(&parts) {
-        Some(answer) => answer.map_err(|problem| app.refuse(Refused::Origin, problem)),
-        None => route(call, body).await,
+    let answer = match (vetted, app.config.cors.preflight(&parts)) {
+        (Err(problem), _) => Err(problem),
+        (Ok(()), Some(answer)) => answer.map_err(|problem| app.refuse(Refused::Origin, problem)),
+        (Ok(()), None) => route(call, body).await,
     };
     let mut response = answer.unwrap_or_else(|problem| {
         app.audit.denied(call.told(), &problem, app.time().now);
@@ -56,18 +55,13 @@ pub(crate) async fn answer(
     Ok(response)
 }
 
-/// The answer to a head that breaks a rule. Over HTTP/1.1 it is the last of its connection, since what follows may be
-/// anything; over HTTP/2 only the stream ends.
-pub(crate) fn vet(app: &App, parts: &Parts, trace: &Trace) -> Option<Response<Body>> {
-    let problem = head::check(parts).err()?;
-    let mut response = app.refuse(Refused::Head, problem).into_response(trace);
-    trace.name(response.headers_mut());
-    headers::secure(response.headers_mut());
-    app.config.cors.open(&parts.headers, response.headers_mut());
-    if parts.version < Version::HTTP_2 {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    Some(response)
+/// Whether a head keeps the rules. Over HTTP/1.1 the answer to one that does not is the last of its connection, since what
+/// follows may be anything; over HTTP/2 only the stream ends.
+pub(crate) fn vet(app: &App, parts: &Parts) -> Result<(), Problem> {
+    head::check(parts).map_err(|problem| {
+        let problem = app.refuse(Refused::Head, problem);
+        if parts.version < Version::HTTP_2 { problem.closing() } else { problem }
+    })
 }
 
 async fn route(call: Call<'_>, body: Incoming) -> Result<Response<Body>, Problem> {
