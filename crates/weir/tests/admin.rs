@@ -1,4 +1,5 @@
 //! What operators see: health, metrics, clients.
+// sizes: each call of operators by itself, all on one kind of instance
 
 use std::collections::BTreeSet;
 

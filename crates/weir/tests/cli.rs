@@ -1,5 +1,6 @@
 //! The binary from outside: flags, environment, file, output and exit status.
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+// sizes: one table of flags after the other, all told by the same runner
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

@@ -1,5 +1,6 @@
 //! What HTTP/1.1 lets a peer say to a server: heads beyond all bounds, bodies that lie about themselves, targets in disguise,
 //! peers that take their time. Each gets its status or its close and is counted under its reason, and nothing of it stays.
+// sizes: one thing after the other that a peer may say, all judged by the same counts
 
 use std::time::{Duration, Instant};
 

@@ -3,6 +3,7 @@
 //!
 //! Everything that somebody is told is searched for what belongs to others. A run prints its seed; `WEIR_ISOLATION_SEED` repeats
 //! it.
+// sizes: one case and everything that may show in it
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

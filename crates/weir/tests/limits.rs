@@ -1,4 +1,5 @@
 //! How many are let in, of one address and of one subject: who comes beyond that is told so, and nobody else notices.
+// sizes: one limit after the other, all told by the same few helpers
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

@@ -1,4 +1,5 @@
 //! Taking a subject off: its streams end on every instance, and its tokens are refused for as long as asked.
+// sizes: one way around a revocation after the other, all from the same few helpers
 
 use std::time::{Duration, Instant};
 
@@ -19,13 +20,6 @@ const KEPT: &str = "{weir:events}:revoked";
 
 async fn disconnect(weir: &Instance, query: &str) -> anyhow::Result<Response> {
     weir.admin_client().post(&format!("/disconnect?{query}")).header("weir-admin", "1").send().await
-}
-
-/// Takes a subject off, which may be the first thing that is done with an instance.
-async fn take_off(weir: &Instance, subject: &str) -> anyhow::Result<()> {
-    let answer = disconnect(weir, &format!("subject={subject}&revoke=300")).await?;
-    ensure!(answer.status() == 200, "{answer:?}");
-    Ok(())
 }
 
 async fn subscribe(weir: &Instance, token: &str) -> anyhow::Result<SseStream> {
@@ -220,7 +214,7 @@ async fn who_comes_before_the_list_is_known_is_taken_off_with_it() -> anyhow::Re
     let flags = ["--redis", &url, "--jwt-secret-file", secret.flag()];
     let token = secret.token("ann", &["*"], &["*"]);
     let weir = Instance::start(WEIR, &flags).await?;
-    take_off(&weir, "ann").await?;
+    assert_eq!(disconnect(&weir, "subject=ann&revoke=300").await?.status(), 200);
     weir.client().event("s").bearer(&newer(&secret, "ann").await?).body("secret").send().await?.event_id()?;
     redis.cli(&["CONFIG", "SET", "save", "1 1"]).await;
     redis.cli(&["SAVE"]).await;

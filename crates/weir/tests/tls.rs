@@ -1,4 +1,5 @@
 //! TLS on the public listener: what is agreed on, what is refused, and that a client by TLS is a client like any other.
+// sizes: one thing after the other that TLS may go wrong in, all on the same certificates
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

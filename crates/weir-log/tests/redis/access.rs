@@ -3,14 +3,14 @@
 use std::net::{Ipv6Addr, TcpListener};
 use std::path::Path;
 
-use weir_core::log::Feed;
+use weir_core::log::{EventLog, Feed};
 use weir_log::{RedisConfig, RedisTls};
 use weir_testkit::log_suite::Limits;
-use weir_testkit::log_suite::follow::{events, loaded, next_news, numbers, write_numbers};
+use weir_testkit::log_suite::follow::{events, loaded, next_news, numbers, plain, write_numbers};
 use weir_testkit::redis::{Authority, Options, Pair, RedisServer};
 
 use crate::SOFTWARE;
-use crate::server::{Joined, config_of, open, ready};
+use crate::server::{Joined, Shared, config, config_of, open, ready};
 
 fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).expect("a file that the test made")
@@ -103,4 +103,12 @@ async fn a_unix_socket() {
     works(config.clone()).await;
     drop(server);
     fails(config, &["Connection refused"]).await;
+}
+
+/// The reader has a connection of its own, and is often there first: whoever may read may publish.
+#[tokio::test]
+async fn the_first_publish_waits_for_its_connection() {
+    let shared = Shared::new().await;
+    let joined = open(config(&shared.server, Limits::default()));
+    joined.log.append(&[plain(0)], None).await.expect("it waits for the connection");
 }

@@ -1,4 +1,5 @@
 //! What happens to connections, groups and servers.
+// sizes: one fault after the other, all on the same log
 
 use std::time::Duration;
 
@@ -30,14 +31,6 @@ async fn a_destroyed_group_is_made_anew() {
     assert_eq!(joined.metrics.redis().group_recreated.get(), 1);
     assert_eq!(joined.metrics.redis().reader_errors.get(ReaderError::NoGroup), 1);
     assert_eq!(shared.groups().await.len(), 1);
-}
-
-/// The reader has a connection of its own, and is often there first: whoever may read may publish.
-#[tokio::test]
-async fn the_first_publish_waits_for_its_connection() {
-    let shared = Shared::new().await;
-    let joined = open(config(&shared.server, Limits::default()));
-    joined.log.append(&[plain(0)], None).await.expect("it waits for the connection");
 }
 
 /// Connections killed again and again while entries are added: nothing is lost, doubled or out of order.
