@@ -163,7 +163,11 @@ impl<'a> Follow<'a> {
         let announced = self.gaps.iter().any(|gap| gap.reason == GapReason::UnknownId);
         match self.settled {
             // The greeting of a connection that begins at the beginning, which is no entry's place.
-            None if resume == Resume::Earliest && id == EventId::ZERO => self.told = Some(id),
+            None if id == EventId::ZERO
+                && matches!(resume, Resume::Earliest | Resume::After(EventId::ZERO)) =>
+            {
+                self.told = Some(id);
+            }
             None => self.settle(id),
             Some(_) if self.told == Some(id) && self.gaps.is_empty() => {}
             Some(settled) if id >= settled => {

@@ -340,6 +340,22 @@ fn a_reset_is_over_where_the_new_log_begins() {
 }
 
 #[test]
+fn the_beginning_of_an_emptied_log_owes_nothing_of_the_one_before() {
+    let reset = vec![gap(GapReason::Reset, None, Some(3), None), Fact::Position(EventId::ZERO)];
+    let mut history = one(ten(), [got(0..3), reset].concat());
+    history.resets = vec![at(6)];
+    let sessions = Arc::clone(&history.clients[0].connections[0].sessions);
+    // It leaves with the greeting of the empty log, and is greeted with the same where it comes back.
+    let mut again = connection(&sessions, Resume::After(EventId::ZERO), EventId::ZERO);
+    again.seen.extend(got(6..10).into_iter().map(|fact| Seen { at: 1, fact }));
+    history.clients[0].connections.push(again);
+    verdict(&history, &[]);
+    // From its first event on it is owed everything.
+    history.clients[0].connections[1].seen.remove(2);
+    verdict(&history, &[Invariant::I2]);
+}
+
+#[test]
 fn a_client_that_was_ahead_may_hear_things_again_if_that_was_said() {
     let back = |told: Vec<Fact>| one(ten(), [got(0..6), told, got(4..10)].concat());
     let said = vec![gap(GapReason::UnknownId, None, Some(6), None), Fact::Position(at(4))];
