@@ -8,6 +8,7 @@
 //! - [`revocation`]: whose streams are ended, and whose tokens are refused
 //! - [`frame`]: the bytes of Server-Sent Events
 //! - [`log`]: the port that every log backend implements
+//! - [`durable`]: named logs of their own, beside the sessions
 //! - [`window`]: the in-memory mirror of the log, and what a resume can be given of it
 //! - [`snapshots`]: the newest snapshot of each session
 //! - [`filter`]: which of a session's events a client wants
@@ -20,6 +21,7 @@
 //! - [`view`]: what a subscription sees of its instance
 
 pub mod broker;
+pub mod durable;
 pub mod entry;
 pub mod event;
 pub mod filter;
