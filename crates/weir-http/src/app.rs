@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
+use weir_core::durable::StreamStore;
 use weir_core::log::EventLog;
 use weir_core::mailbox::Overflow;
 use weir_core::{Broker, Time};
@@ -94,6 +95,8 @@ pub struct App {
     pub broker: Broker,
     /// The log that publishes go to.
     pub log: Arc<dyn EventLog>,
+    /// The durable streams, where the backend has them.
+    pub streams: Option<Arc<dyn StreamStore>>,
     /// Every series.
     pub metrics: Arc<Metrics>,
     /// The settings.
@@ -116,11 +119,18 @@ pub struct App {
 
 impl App {
     /// An instance that has loaded nothing yet.
-    pub fn new(broker: Broker, log: Arc<dyn EventLog>, metrics: Arc<Metrics>, config: HttpConfig) -> Self {
+    pub fn new(
+        broker: Broker,
+        log: Arc<dyn EventLog>,
+        streams: Option<Arc<dyn StreamStore>>,
+        metrics: Arc<Metrics>,
+        config: HttpConfig,
+    ) -> Self {
         metrics.clients.max.set(i64::try_from(config.limits.clients).unwrap_or(i64::MAX));
         Self {
             broker,
             log,
+            streams,
             metrics,
             gate: Gate {
                 anonymous: config.anonymous,

@@ -2,6 +2,11 @@
 
 use percent_encoding::percent_decode_str;
 use weir_core::Session;
+use weir_core::durable::StreamName;
+use weir_core::durable::name::BadStreamName;
+
+/// Where the paths of streams begin.
+const STREAMS: &str = "/v1/stream/";
 
 /// A public path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +17,9 @@ pub(crate) enum Route {
     Snapshot(Session),
     /// `/v1/events`
     Events,
+    /// `/v1/stream/{name}`, where the name is all that follows, `/` and what is empty between two of them included: no path
+    /// means the same as another that is written otherwise, except by percent-encoding, which is decoded once.
+    Stream(StreamName),
     /// `/livez`
     Live,
     /// `/readyz`
@@ -27,6 +35,22 @@ pub(crate) enum NoRoute {
     Unknown,
     /// The session in it is none.
     Session(BadSession),
+    /// The stream in it is none.
+    Stream(BadStream),
+}
+
+/// Why the stream in a path is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadStream {
+    /// A `%` that is not followed by two hexadecimal digits.
+    #[error("a % in a stream's name is written %25: each % needs two hexadecimal digits")]
+    Escape,
+    /// Not UTF-8 once decoded.
+    #[error("a stream's name is UTF-8, percent-encoded once")]
+    Utf8,
+    /// Empty, too long, or with a control character.
+    #[error(transparent)]
+    Name(#[from] BadStreamName),
 }
 
 /// Why the session in a path or a query is none.
@@ -50,6 +74,7 @@ impl Route {
             Self::SessionEvents(_) => "/v1/sessions/{session}/events",
             Self::Snapshot(_) => "/v1/sessions/{session}/snapshot",
             Self::Events => "/v1/events",
+            Self::Stream(_) => "/v1/stream/{name}",
             Self::Live => "/livez",
             Self::Ready => "/readyz",
             Self::Description => "/openapi.json",
@@ -57,6 +82,9 @@ impl Route {
     }
 
     pub(crate) fn parse(path: &str) -> Result<Self, NoRoute> {
+        if let Some(raw) = path.strip_prefix(STREAMS) {
+            return decode_stream(raw).map(Self::Stream).map_err(NoRoute::Stream);
+        }
         let segments: Vec<_> = path.split('/').skip(1).take(6).collect();
         match *segments.as_slice() {
             ["livez"] => Ok(Self::Live),
@@ -80,6 +108,18 @@ fn session(raw: &str) -> Result<Session, NoRoute> {
 /// [`BadSession`] says what to change.
 pub fn decode_session(raw: &str) -> Result<Session, BadSession> {
     Ok(Session::parse(&decode(raw)?)?)
+}
+
+/// The stream of all that follows `/v1/stream/`, percent-decoded once.
+///
+/// # Errors
+/// [`BadStream`] says what to change.
+pub(crate) fn decode_stream(raw: &str) -> Result<StreamName, BadStream> {
+    let text = decode(raw).map_err(|bad| match bad {
+        BadSession::Escape => BadStream::Escape,
+        BadSession::Utf8 | BadSession::Name(_) => BadStream::Utf8,
+    })?;
+    Ok(StreamName::parse(&text)?)
 }
 
 /// Percent-decodes once, strictly: what is not an escape is an error and never passed on as it is.
@@ -108,10 +148,43 @@ mod tests {
         assert_eq!(parse("/v1/sessions/../snapshot"), Ok(Route::Snapshot(name(".."))));
         assert_eq!(parse("/v1/sessions/%C3%BC/events"), Ok(Route::SessionEvents(name("ü"))));
         assert_eq!(parse("/v1/events"), Ok(Route::Events));
-        for unknown in
-            ["", "/", "/v1", "/v1/events/", "/v1/sessions/a", "/v1/sessions/a/b/events", "//v1/events"]
-        {
+        for unknown in [
+            "",
+            "/",
+            "/v1/stream",
+            "/v1/streams/a",
+            "/v1",
+            "/v1/events/",
+            "/v1/sessions/a",
+            "/v1/sessions/a/b/events",
+            "//v1/events",
+        ] {
             assert_eq!(parse(unknown), Err(NoRoute::Unknown), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_all_that_follows() {
+        let parse = |raw: &str| decode_stream(raw).map(|name| name.to_string());
+        let route = Route::parse("/v1/stream/a/b");
+        assert_eq!(route, Ok(Route::Stream(StreamName::parse("a/b").unwrap())));
+        for (raw, name) in [
+            ("a", "a"),
+            ("a%2Fb", "a/b"),
+            ("a/", "a/"),
+            ("/a//b", "/a//b"),
+            ("../a/./b", "../a/./b"),
+            ("a%252Fb", "a%2Fb"),
+            ("a+b", "a+b"),
+            ("a/sessions/b/events", "a/sessions/b/events"),
+            ("%C3%BC", "ü"),
+        ] {
+            assert_eq!(parse(raw).as_deref(), Ok(name), "{raw}");
+        }
+        assert_eq!(parse("%zz"), Err(BadStream::Escape));
+        assert_eq!(parse("%FF"), Err(BadStream::Utf8));
+        for raw in ["", "%00", "a%0Ab", &"x".repeat(513)] {
+            assert_eq!(parse(raw), Err(BadStream::Name(BadStreamName)), "{raw}");
         }
     }
 

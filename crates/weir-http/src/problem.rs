@@ -12,7 +12,7 @@ use weir_core::log::{AppendError, LogUnavailable};
 
 use crate::auth::denial::Denial;
 use crate::body::Body;
-use crate::path::BadSession;
+use crate::path::{BadSession, BadStream};
 use crate::trace::Trace;
 
 /// Seconds after which a call that was turned away may be tried again, jittered between these, once there may be room.
@@ -87,6 +87,10 @@ impl Problem {
     pub(crate) fn method(allow: &'static str) -> Self {
         let detail = format!("this path answers to {allow}");
         Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail) }
+    }
+
+    pub(crate) fn not_built() -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "not_built", "this is not built yet")
     }
 
     pub(crate) fn too_large(detail: impl Into<String>) -> Self {
@@ -212,6 +216,12 @@ impl From<BadName> for Problem {
 impl From<BadSession> for Problem {
     fn from(bad: BadSession) -> Self {
         Self::malformed("invalid_session", bad.to_string())
+    }
+}
+
+impl From<BadStream> for Problem {
+    fn from(bad: BadStream) -> Self {
+        Self::malformed("invalid_stream", bad.to_string())
     }
 }
 

@@ -36,6 +36,16 @@ impl<'a> Query<'a> {
         self.raw(name).next().map(|raw| text(name, raw)).transpose()
     }
 
+    /// The value of a parameter that may not be given twice.
+    pub(crate) fn once(self, name: &'a str) -> Result<Option<String>, Problem> {
+        let mut given = self.raw(name);
+        match (given.next(), given.next()) {
+            (None, _) => Ok(None),
+            (Some(raw), None) => text(name, raw).map(Some),
+            (Some(_), Some(_)) => Err(invalid(name, "given once")),
+        }
+    }
+
     fn all(self, name: &'a str) -> Result<Vec<String>, Problem> {
         let values: Vec<_> = self.raw(name).map(|raw| text(name, raw)).collect::<Result<_, _>>()?;
         if values.len() > MAX_FILTER {
@@ -195,7 +205,7 @@ fn text(name: &str, raw: &str) -> Result<String, Problem> {
     })
 }
 
-fn invalid(name: &str, right: &str) -> Problem {
+pub(crate) fn invalid(name: &str, right: &str) -> Problem {
     Problem::malformed("invalid_parameter", format!("{name}= is {right}"))
 }
 

@@ -21,7 +21,7 @@ use crate::local::{is_local, settle_host};
 use crate::path::{NoRoute, Route};
 use crate::problem::Problem;
 use crate::trace::Trace;
-use crate::{description, head, headers, publish, snapshot, subscribe};
+use crate::{description, head, headers, publish, snapshot, streams, subscribe};
 
 /// Answers a call on the public listener.
 pub(crate) async fn answer(
@@ -78,6 +78,7 @@ async fn route(call: Call<'_>, body: Incoming) -> Result<Response<Body>, Problem
             _ => Err(no_method(app, "GET, POST")),
         },
         Route::Snapshot(session) => snapshot_of(call, session).await,
+        Route::Stream(name) => streams::answer(call, body, name).await,
         Route::Live => reading(call, || probe(true)),
         Route::Ready => reading(call, || probe(health::readiness(app).ready)),
         Route::Description => reading(call, || description::get(parts)),
@@ -111,7 +112,7 @@ fn probe(well: bool) -> Response<Body> {
     response
 }
 
-fn no_method(app: &App, allow: &'static str) -> Problem {
+pub(crate) fn no_method(app: &App, allow: &'static str) -> Problem {
     app.refuse(Refused::Method, Problem::method(allow))
 }
 
@@ -119,9 +120,12 @@ fn no_route(app: &App, parts: &Parts, no: NoRoute) -> Problem {
     match no {
         NoRoute::Session(bad) if parts.method == Method::POST => publish::refuse(app, bad.into()),
         NoRoute::Session(bad) => app.refuse(Refused::Parameter, bad.into()),
-        NoRoute::Unknown => {
-            let detail = "there is no such path; events are at /v1/sessions/{session}/events and /v1/events";
-            app.refuse(Refused::Path, Problem::not_found("unknown_path", detail))
-        }
+        NoRoute::Stream(bad) if app.streams.is_some() => app.refuse(Refused::Parameter, bad.into()),
+        NoRoute::Stream(_) | NoRoute::Unknown => no_path(app),
     }
+}
+
+pub(crate) fn no_path(app: &App) -> Problem {
+    let detail = "there is no such path; events are at /v1/sessions/{session}/events and /v1/events";
+    app.refuse(Refused::Path, Problem::not_found("unknown_path", detail))
 }

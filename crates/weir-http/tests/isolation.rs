@@ -86,7 +86,7 @@ impl Front {
             ready_grace: Duration::from_secs(60),
             reader_patience: Duration::from_secs(10),
         };
-        let app = Arc::new(App::new(broker, Arc::new(Broken), metrics, config));
+        let app = Arc::new(App::new(broker, Arc::new(Broken), None, metrics, config));
         let load = Load { entries: Vec::new(), floor: EventId::ZERO, head: EventId::ZERO };
         app.broker.apply(&Feed::Loaded(load), app.time());
         app.reader_returned(app.time());

@@ -66,7 +66,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     metrics.log.maxlen.set(i64::try_from(config.maxlen).unwrap_or(i64::MAX));
     let Backend { log, reader, redis } = Backend::open(&config, &metrics)?;
-    let app = Arc::new(App::new(broker(&config), log, metrics, http(&config)));
+    let app = Arc::new(App::new(broker(&config), log, None, metrics, http(&config)));
     announce(&config, &public, &admin)?;
     if let Some(tls) = &tls {
         certificate::look(tls, &app);

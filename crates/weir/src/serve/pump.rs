@@ -171,7 +171,7 @@ mod tests {
             ready_grace: second,
             reader_patience: second,
         };
-        App::new(broker, log, metrics, config)
+        App::new(broker, log, None, metrics, config)
     }
 
     /// Asking for more acknowledges what came before, so it must have passed the hub, also where it goes through in parts.
