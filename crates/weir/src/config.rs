@@ -1,11 +1,13 @@
 //! What an instance is told, as plain values.
 //!
 //! - [`cgroup`]: how much memory it may have
+//! - [`data_dir`]: where what outlives it is kept
 //! - [`fd_limit`]: how many files this process may open, and how many clients that allows
 //! - [`redis`]: where Redis is, without showing its passwords
 //! - [`tokens`]: what tokens are checked with
 
 pub(crate) mod cgroup;
+pub(crate) mod data_dir;
 pub(crate) mod fd_limit;
 pub(crate) mod redis;
 pub(crate) mod tokens;
@@ -45,6 +47,7 @@ pub(crate) struct ServeConfig {
     pub(crate) admin_token_file: Option<PathBuf>,
     pub(crate) redis: Option<RedisAccess>,
     pub(crate) stream: String,
+    pub(crate) data_dir: Option<PathBuf>,
     pub(crate) maxlen: usize,
     pub(crate) max_age: Option<Duration>,
     pub(crate) window_bytes: usize,
@@ -118,6 +121,12 @@ pub(crate) enum ConfigError {
     /// A certificate without its key, or the other way round.
     #[error("--tls-cert and --tls-key belong together, and {0} is missing")]
     HalfTls(&'static str),
+    /// There would be two places for the same.
+    #[error(
+        "--data-dir and --redis exclude each other: with --redis the data is kept in Redis, and nothing would be in the directory; \
+         give one of them"
+    )]
+    KeptTwice,
     /// See [`BadRedis`].
     #[error(transparent)]
     Redis(#[from] BadRedis),
@@ -153,6 +162,9 @@ impl ServeConfig {
         let tokens = TokenConfig::new(&args.tokens)?;
         check_listeners(&args, tokens.has_keys())?;
         let redis = redis::access(&args.shared)?;
+        if redis.is_some() && args.data_dir.is_some() {
+            return Err(ConfigError::KeptTwice);
+        }
         let admin_token = args.admin_token_file.as_deref().map(admin_token).transpose()?;
         Ok(Self {
             limits: limits(&args, files),
@@ -172,6 +184,7 @@ impl ServeConfig {
             listen: args.listen,
             admin_listen: args.admin_listen,
             stream: args.shared.stream,
+            data_dir: args.data_dir,
             maxlen: args.maxlen,
             window_bytes: args.window_bytes,
             read_count: args.read_count,

@@ -21,7 +21,7 @@ use weir_http::server::{Listener, Role, Server};
 use weir_http::tls::Tls;
 use weir_metrics::{BuildInfo, Metrics};
 
-use crate::config::{ServeConfig, admin_token};
+use crate::config::{ServeConfig, admin_token, data_dir};
 use crate::version::{REVISION, VERSION};
 
 mod backend;
@@ -60,6 +60,7 @@ pub(crate) fn run(config: ServeConfig) -> anyhow::Result<()> {
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("listen for signals")?;
     let tls = config.tls.clone().map(certificate::open).transpose()?;
+    config.data_dir.as_deref().map(data_dir::prepare).transpose()?;
     let public = bind(&config.listen, Role::Public)?;
     let admin = bind(&[config.admin_listen], Role::Admin)?;
     let metrics = Arc::new(Metrics::new(build_info(), &config.metric_types));

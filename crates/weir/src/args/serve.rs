@@ -38,6 +38,9 @@ pub(crate) struct ServeArgs {
     /// Where the shared log is
     #[command(flatten)]
     pub(crate) shared: RedisArgs,
+    /// Directory for what outlives this instance, where Redis does not keep it
+    #[arg(long, env = "WEIR_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
     /// Most entries of the stream and of the window
     #[arg(long, env = "WEIR_MAXLEN", value_name = "N", default_value = "5000", value_parser = value::count)]
     pub(crate) maxlen: usize,
