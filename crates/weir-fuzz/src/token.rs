@@ -52,6 +52,7 @@ pub fn token(input: &[u8]) {
     assert_eq!(claims["sub"].as_str(), token.subject.as_deref());
     if claims["weir"].is_null() {
         assert!(token.grants.subscribe().is_empty() && token.grants.publish().is_empty());
+        assert!(token.grants.streams().iter().all(Vec::is_empty));
     }
 }
 

@@ -20,6 +20,22 @@ use crate::query::Query;
 pub(crate) enum Action {
     Subscribe,
     Publish,
+    /// Of a stream.
+    Read,
+    /// To a stream.
+    Append,
+    /// Make and delete a stream.
+    Manage,
+}
+
+impl Action {
+    /// Whether it changes nothing, so that nobody is harmed who is made to do it.
+    pub(crate) fn only_reads(self) -> bool {
+        match self {
+            Self::Subscribe | Self::Read => true,
+            Self::Publish | Self::Append | Self::Manage => false,
+        }
+    }
 }
 
 /// Who gets in: with a token that is good, and without one by [`AnonymousAccess`].
@@ -49,7 +65,7 @@ impl Gate {
             None => Err(Problem::unauthorized()),
             Some((carrier, text)) => {
                 let token = self.tokens.check(&text, now_secs).await?;
-                if action == Action::Publish && carrier != Carrier::Header {
+                if !action.only_reads() && carrier != Carrier::Header {
                     return match open {
                         true => self.anonymous(action, parts),
                         false => Err(Problem::cannot_publish()),
@@ -64,7 +80,7 @@ impl Gate {
     /// page itself does not, and needs to be asked for nothing to send a `POST`.
     fn anonymous(&self, action: Action, parts: &Parts) -> Result<Pass, Problem> {
         let headers = &parts.headers;
-        if action == Action::Publish && is_of_other_site(headers) && !self.cors.lists(headers) {
+        if !action.only_reads() && is_of_other_site(headers) && !self.cors.lists(headers) {
             return Err(Problem::cross_site());
         }
         Ok(Pass { token: None, open: true })
@@ -76,8 +92,8 @@ impl Gate {
             // HTTP/1.1, names this machine and adds nothing cannot be told from a client.
             AnonymousAccess::Local => parts.version > Version::HTTP_10 && is_local(&parts.headers),
             AnonymousAccess::None => false,
-            AnonymousAccess::Subscribe => action == Action::Subscribe,
-            AnonymousAccess::Publish => action == Action::Publish,
+            AnonymousAccess::Subscribe => action.only_reads(),
+            AnonymousAccess::Publish => matches!(action, Action::Publish | Action::Append),
             AnonymousAccess::All => true,
         }
     }
@@ -109,5 +125,12 @@ mod tests {
         assert!(!passes(AnonymousAccess::Subscribe, Action::Publish));
         assert!(passes(AnonymousAccess::Publish, Action::Publish));
         assert!(passes(AnonymousAccess::All, Action::Publish));
+        assert!(passes(AnonymousAccess::Subscribe, Action::Read));
+        assert!(!passes(AnonymousAccess::Subscribe, Action::Append));
+        assert!(passes(AnonymousAccess::Publish, Action::Append));
+        for beyond in [Action::Read, Action::Manage] {
+            assert!(!passes(AnonymousAccess::Publish, beyond) && passes(AnonymousAccess::All, beyond));
+        }
+        assert!(!passes(AnonymousAccess::Subscribe, Action::Manage));
     }
 }

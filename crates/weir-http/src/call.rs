@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use weir_core::Session;
+use weir_core::durable::StreamName;
 
 use crate::access::Action;
 use crate::app::{App, Peer};
@@ -21,6 +22,8 @@ use crate::trace::Trace;
 /// Which of several sessions is forbidden is not told, so that nobody can sound out what others have.
 const NOT_GRANTED: &str = "the token does not allow this for every session of the call: ask for sessions that its claim \
                            `weir` lists, or for a token that lists these";
+const NO_STREAM_GRANTED: &str = "the token does not allow this for this stream, or does not allow to read the one that it is to begin \
+                                 as: ask for a token whose claim `weir.streams` lists them";
 const NOTHING_GRANTED: &str = "the token allows nothing here: have it say what its holder may do, as in the claim \
                                \"weir\":{\"subscribe\":[\"user:{sub}\"],\"publish\":[]}";
 
@@ -52,8 +55,8 @@ impl Call<'_> {
             if app.revoked.refuse(token, now_ms) {
                 return Err(Problem::revoked());
             }
-            // A stream is held until it is known whose tokens are refused. What is answered at once cannot be.
-            if action == Action::Publish && !app.broker.is_loaded() {
+            // A subscribe is held until it is known whose tokens are refused. What is answered at once cannot be.
+            if action != Action::Subscribe && !app.broker.is_loaded() {
                 return Err(starting());
             }
         }
@@ -128,8 +131,21 @@ impl Caller {
         Err(self.forbidden())
     }
 
+    /// Whether the caller may do this to a stream. Whether there is such a stream must not have been asked before.
+    pub(crate) fn may_with(&self, action: Action, stream: &StreamName) -> Result<(), Problem> {
+        let grants = self.token.as_ref().map(|token| &token.grants);
+        if self.open || grants.is_some_and(|grants| grants.allow_with(action, stream)) {
+            return Ok(());
+        }
+        Err(self.forbidden_for(NO_STREAM_GRANTED))
+    }
+
     fn forbidden(&self) -> Problem {
+        self.forbidden_for(NOT_GRANTED)
+    }
+
+    fn forbidden_for(&self, what: &str) -> Problem {
         let is_empty = self.token.as_ref().is_none_or(|token| token.grants.is_empty());
-        Problem::forbidden(if is_empty { NOTHING_GRANTED } else { NOT_GRANTED })
+        Problem::forbidden(if is_empty { NOTHING_GRANTED } else { what })
     }
 }

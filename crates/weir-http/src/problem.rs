@@ -41,21 +41,21 @@ impl Problem {
     }
 
     pub(crate) fn unauthorized() -> Self {
-        let detail = "this call needs a token, in the header Authorization: Bearer or, to subscribe, in the cookie or in \
-                      ?token=; without one only whom the operator lets in with --anonymous may make it, or whoever calls \
+        let detail = "this call needs a token, in the header Authorization: Bearer or, to subscribe or to read, in the cookie \
+                      or in ?token=; without one only whom the operator lets in with --anonymous may make it, or whoever calls \
                       a loopback address directly";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
     pub(crate) fn cross_site() -> Self {
-        let detail = "a page of another origin may not publish without a token: send one in the header Authorization: \
+        let detail = "a page of another origin may not change anything without a token: send one in the header Authorization: \
                       Bearer, or have the operator list the origin with --cors-origin";
         Self::new(StatusCode::FORBIDDEN, "cross_site", detail)
     }
 
     pub(crate) fn cannot_publish() -> Self {
-        let detail = "a token in a cookie or in the query only allows to subscribe: to publish, send it in the header \
-                      Authorization: Bearer";
+        let detail = "a token in a cookie or in the query only allows to subscribe and to read: for anything else, send it in \
+                      the header Authorization: Bearer";
         Self::new(StatusCode::FORBIDDEN, "token_cannot_publish", detail)
     }
 

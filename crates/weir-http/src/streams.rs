@@ -10,6 +10,7 @@ use http::{Method, Response};
 use hyper::body::Incoming;
 use weir_core::durable::{StreamName, StreamStore};
 
+use crate::access::Action;
 use crate::body::Body;
 use crate::call::Call;
 use crate::problem::Problem;
@@ -25,8 +26,8 @@ const METHODS: &str = "GET, HEAD, PUT, POST, DELETE";
 
 /// One stream, as a call names it.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "what asks it comes next")]
 pub(crate) struct Named {
+    #[expect(dead_code, reason = "what asks it comes next")]
     pub(crate) store: Arc<dyn StreamStore>,
     pub(crate) name: StreamName,
 }
@@ -46,7 +47,8 @@ pub(crate) async fn answer(
 }
 
 async fn get(call: Call<'_>, stream: Named) -> Result<Response<Body>, Problem> {
-    let caller = call.caller(crate::access::Action::Subscribe).await?;
+    let caller = call.caller(Action::Read).await?;
+    caller.may_with(Action::Read, &stream.name)?;
     let asked = Asked::parse(call.parts)?;
     match asked.mode {
         Mode::CatchUp => Err(Problem::not_built()),

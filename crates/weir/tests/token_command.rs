@@ -38,8 +38,9 @@ fn mint(args: &[&str]) -> String {
 fn what_is_minted_is_good() {
     let secret = Secret::of(b"a secret that ends with the end of its line\n");
     let pairs = [Kind::Rsa, Kind::P256, Kind::Ed25519].map(Pair::new);
-    let says =
-        ["--sub", "7", "--subscribe", "user:{sub}", "--subscribe", "news:*", "--publish", "user:{sub}"];
+    let sessions = ["--subscribe", "user:{sub}", "--subscribe", "news:*", "--publish", "user:{sub}"];
+    let streams = ["--stream-read", "{sub}/*", "--stream-append", "{sub}/log", "--stream-append", "all"];
+    let says = [&["--sub", "7"][..], &sessions, &streams].concat();
     let rules = ["--audience", "a", "--audience", "b", "--issuer", "i", "--kid", "k", "--expires-in", "2m"];
     let mut keys = vec![(["--jwt-secret-file", secret.flag()], ["--jwt-secret-file", secret.flag()])];
     for pair in &pairs {
@@ -57,7 +58,8 @@ fn what_is_minted_is_good() {
         let secs: u32 =
             lines[2].strip_prefix("good for   ").unwrap().strip_suffix('s').unwrap().parse().unwrap();
         assert!((100..=120).contains(&secs), "{out}");
-        assert_eq!(lines[3..], ["subject    7", "subscribe  user:7  news:*", "publish    user:7"]);
+        let streams = "streams    read: 7/*, append: 7/log  all, manage: nothing";
+        assert_eq!(lines[3..], ["subject    7", "subscribe  user:7  news:*", "publish    user:7", streams]);
     }
 }
 

@@ -3,10 +3,12 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use weir_core::Session;
+use weir_core::durable::StreamName;
 use weir_core::revocation::AHEAD_SECS;
 
 use super::denial::Denial;
-use super::grants::{Grants, Pattern};
+use super::grants::{Grants, Pattern, StreamGrants};
 use super::token::Token;
 use super::tokens::Rules;
 
@@ -34,6 +36,17 @@ struct Weir {
     subscribe: Vec<String>,
     #[serde(default)]
     publish: Vec<String>,
+    streams: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Streams {
+    #[serde(default)]
+    read: Vec<String>,
+    #[serde(default)]
+    append: Vec<String>,
+    #[serde(default)]
+    manage: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -125,12 +138,23 @@ fn subject(json: Option<&RawValue>) -> Result<Option<Box<str>>, Denial> {
 }
 
 fn grants(json: Option<&RawValue>, subject: Option<&str>) -> Result<Grants, Denial> {
-    let right = "an object with the lists `subscribe` and `publish` of session patterns";
+    let right = "an object with the lists `subscribe` and `publish` of session patterns, and with `streams`, an object with \
+                 the lists `read`, `append` and `manage` of stream patterns";
     let invalid = Denial::Invalid { claim: "weir", right };
     let Some(json) = json else { return Ok(Grants::default()) };
-    let Weir { subscribe, publish } = object(json).ok_or(invalid)?;
-    let patterns = |templates: &[String]| {
-        templates.iter().filter_map(|template| Pattern::new(template, subject)).collect()
+    let Weir { subscribe, publish, streams } = object(json).ok_or(invalid)?;
+    let patterns = |templates: &[String], longest| {
+        templates.iter().filter_map(|template| Pattern::new(template, subject, longest)).collect()
     };
-    Ok(Grants { subscribe: patterns(&subscribe), publish: patterns(&publish) })
+    let streams = match streams {
+        None => None,
+        Some(json) => {
+            let Streams { read, append, manage } = object(&json).ok_or(invalid)?;
+            let [read, append, manage] =
+                [read, append, manage].map(|templates| patterns(&templates, StreamName::MAX_BYTES));
+            Some(Box::new(StreamGrants { read, append, manage }))
+        }
+    };
+    let sessions = |templates| patterns(templates, Session::MAX_BYTES);
+    Ok(Grants { subscribe: sessions(&subscribe), publish: sessions(&publish), streams })
 }

@@ -1,8 +1,9 @@
-//! Which sessions a token is good for.
+//! Which sessions and streams a token is good for.
 
 use std::fmt;
 
 use weir_core::Session;
+use weir_core::durable::StreamName;
 
 use crate::access::Action;
 
@@ -14,43 +15,72 @@ const SUBJECT: &str = "{sub}";
 pub struct Grants {
     pub(super) subscribe: Box<[Pattern]>,
     pub(super) publish: Box<[Pattern]>,
+    /// Most tokens say nothing of streams.
+    pub(super) streams: Option<Box<StreamGrants>>,
+}
+
+/// What the holder of a token may do with durable streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamGrants {
+    pub(super) read: Box<[Pattern]>,
+    pub(super) append: Box<[Pattern]>,
+    pub(super) manage: Box<[Pattern]>,
 }
 
 impl Grants {
     /// Whether they allow this.
     pub(crate) fn allow(&self, action: Action, session: &Session) -> bool {
-        let patterns = match action {
-            Action::Subscribe => &self.subscribe,
-            Action::Publish => &self.publish,
-        };
-        patterns.iter().any(|pattern| pattern.matches(session.as_str()))
+        self.patterns(action).iter().any(|pattern| pattern.matches(session.as_str()))
     }
 
-    /// Whether there is any session to which they allow this.
+    /// Whether they allow this with a stream.
+    pub(crate) fn allow_with(&self, action: Action, stream: &StreamName) -> bool {
+        self.patterns(action).iter().any(|pattern| pattern.matches(stream.as_str()))
+    }
+
+    /// Whether there is anything to which they allow this.
     pub(crate) fn allow_some(&self, action: Action) -> bool {
-        match action {
-            Action::Subscribe => !self.subscribe.is_empty(),
-            Action::Publish => !self.publish.is_empty(),
-        }
+        !self.patterns(action).is_empty()
     }
 
     /// What may be subscribed to, as patterns with the subject put in.
     pub fn subscribe(&self) -> Vec<String> {
-        self.subscribe.iter().map(ToString::to_string).collect()
+        texts(&self.subscribe)
     }
 
     /// What may be published to, as patterns with the subject put in.
     pub fn publish(&self) -> Vec<String> {
-        self.publish.iter().map(ToString::to_string).collect()
+        texts(&self.publish)
+    }
+
+    /// Which streams may be read, appended to, and made and deleted, as patterns with the subject put in.
+    pub fn streams(&self) -> [Vec<String>; 3] {
+        [Action::Read, Action::Append, Action::Manage].map(|action| texts(self.patterns(action)))
     }
 
     /// Whether they allow nothing at all.
     pub(crate) fn is_empty(&self) -> bool {
-        self.subscribe.is_empty() && self.publish.is_empty()
+        let nothing = [Action::Subscribe, Action::Publish, Action::Read, Action::Append, Action::Manage];
+        !nothing.into_iter().any(|action| self.allow_some(action))
+    }
+
+    fn patterns(&self, action: Action) -> &[Pattern] {
+        let streams = self.streams.as_deref();
+        match action {
+            Action::Subscribe => &self.subscribe,
+            Action::Publish => &self.publish,
+            Action::Read => streams.map_or(&[], |streams| &streams.read),
+            Action::Append => streams.map_or(&[], |streams| &streams.append),
+            Action::Manage => streams.map_or(&[], |streams| &streams.manage),
+        }
     }
 }
 
-/// A session, or all that begin alike.
+fn texts(patterns: &[Pattern]) -> Vec<String> {
+    patterns.iter().map(ToString::to_string).collect()
+}
+
+/// A name, or all that begin alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: Box<str>,
@@ -58,12 +88,12 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Reads a pattern for a subject. `None` where it stands for nobody's sessions: it asks for a subject, and there is none,
-    /// or it is longer than a name can be.
+    /// Reads a pattern for a subject. `None` where it stands for nothing: it asks for a subject, and there is none, or it is
+    /// longer than a name can be.
     ///
     /// What is a wildcard is decided before the subject is put in, and the subject is put in once: whoever may choose a
     /// subject can choose no wildcard, and nobody else's subject.
-    pub(super) fn new(template: &str, subject: Option<&str>) -> Option<Self> {
+    pub(super) fn new(template: &str, subject: Option<&str>, longest: usize) -> Option<Self> {
         let (text, prefix) = match template.strip_suffix('*') {
             Some(start) => (start, true),
             None => (template, false),
@@ -74,11 +104,11 @@ impl Pattern {
             None => text.to_owned(),
         };
         // What is longer than any name is no name's beginning either.
-        (text.len() <= Session::MAX_BYTES).then(|| Self { text: text.into(), prefix })
+        (text.len() <= longest).then(|| Self { text: text.into(), prefix })
     }
 
-    fn matches(&self, session: &str) -> bool {
-        if self.prefix { session.starts_with(&*self.text) } else { *self.text == *session }
+    fn matches(&self, name: &str) -> bool {
+        if self.prefix { name.starts_with(&*self.text) } else { *self.text == *name }
     }
 }
 
@@ -96,7 +126,7 @@ mod tests {
     use proptest::{collection, prelude::*, sample};
 
     fn matches(template: &str, subject: Option<&str>, session: &str) -> bool {
-        Pattern::new(template, subject).is_some_and(|pattern| pattern.matches(session))
+        Pattern::new(template, subject, Session::MAX_BYTES).is_some_and(|pattern| pattern.matches(session))
     }
 
     #[test]
@@ -133,8 +163,37 @@ mod tests {
     fn what_no_name_can_match_takes_no_room() {
         let long = "x".repeat(Session::MAX_BYTES);
         assert!(matches(&long, None, &long) && matches(&format!("{long}*"), None, &long));
-        assert_eq!(Pattern::new(&format!("{long}x"), None), None);
-        assert_eq!(Pattern::new("{sub}:{sub}*", Some(&long)), None);
+        assert_eq!(Pattern::new(&format!("{long}x"), None, Session::MAX_BYTES), None);
+        assert_eq!(Pattern::new("{sub}:{sub}*", Some(&long), Session::MAX_BYTES), None);
+    }
+
+    #[test]
+    fn what_is_granted_of_streams_is_granted_of_nothing_else() {
+        let some = |text| Pattern::new(text, None, StreamName::MAX_BYTES).into_iter().collect();
+        let streams = StreamGrants { read: some("a/*"), append: some("a/b"), manage: some("c") };
+        let grants = Grants { streams: Some(Box::new(streams)), ..Grants::default() };
+        let stream = |name| StreamName::parse(name).unwrap();
+        assert!(
+            grants.allow_with(Action::Read, &stream("a/b"))
+                && grants.allow_with(Action::Append, &stream("a/b"))
+        );
+        assert!(
+            !grants.allow_with(Action::Manage, &stream("a/b"))
+                && !grants.allow_with(Action::Read, &stream("c"))
+        );
+        assert!(!grants.allow_with(Action::Append, &stream("a/c")));
+        for action in [Action::Subscribe, Action::Publish] {
+            assert!(!grants.allow_some(action) && !grants.allow(action, &Session::parse("a/b").unwrap()));
+        }
+        assert!(!grants.is_empty());
+        let sessions = Grants { subscribe: some("*"), publish: some("*"), streams: None };
+        for action in [Action::Read, Action::Append, Action::Manage] {
+            assert!(!sessions.allow_with(action, &stream("a")) && !sessions.allow_some(action));
+        }
+        let long = "x".repeat(StreamName::MAX_BYTES);
+        assert!(
+            Pattern::new(&long, None, StreamName::MAX_BYTES).is_some_and(|pattern| pattern.matches(&long))
+        );
     }
 
     #[test]

@@ -23,6 +23,12 @@ pub struct Order {
     pub subscribe: Vec<String>,
     /// `weir.publish`
     pub publish: Vec<String>,
+    /// `weir.streams.read`
+    pub read: Vec<String>,
+    /// `weir.streams.append`
+    pub append: Vec<String>,
+    /// `weir.streams.manage`
+    pub manage: Vec<String>,
     /// For how long it is good.
     pub lifetime_secs: u64,
     /// `aud`
@@ -109,6 +115,10 @@ impl Order {
             "exp": now_secs.saturating_add(self.lifetime_secs),
             "weir": { "subscribe": self.subscribe, "publish": self.publish },
         });
+        let streams = [("read", &self.read), ("append", &self.append), ("manage", &self.manage)];
+        for (name, patterns) in streams.into_iter().filter(|(_, patterns)| !patterns.is_empty()) {
+            claims["weir"]["streams"][name] = json!(patterns);
+        }
         let audience = match &*self.audience {
             [] => None,
             [one] => Some(json!(one)),

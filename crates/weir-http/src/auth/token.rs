@@ -30,7 +30,8 @@ mod tests {
 
     #[test]
     fn what_a_stream_keeps_tells_who_and_until_when() {
-        let grants = Grants { subscribe: Pattern::new("*", None).into_iter().collect(), ..Grants::default() };
+        let grants =
+            Grants { subscribe: Pattern::new("*", None, 1).into_iter().collect(), ..Grants::default() };
         let token = Token { subject: Some("ann".into()), issued_secs: Some(1), expires_secs: 2, grants };
         let kept = token.without_grants();
         assert_eq!((kept.subject.as_deref(), kept.issued_secs, kept.expires_secs), (Some("ann"), Some(1), 2));

@@ -13,7 +13,7 @@ use super::value;
 #[command(disable_help_subcommand = true)]
 pub(crate) enum TokenCommand {
     /// Make a token, for development and tests, and print it
-    Mint(MintArgs),
+    Mint(Box<MintArgs>),
     /// Show what a token says, and what is right and wrong with it for an instance with these settings
     Inspect(Box<InspectArgs>),
 }
@@ -37,6 +37,15 @@ pub(crate) struct MintArgs {
     /// The same for publishing (repeatable)
     #[arg(long, value_name = "PATTERN")]
     pub(crate) publish: Vec<String>,
+    /// Stream, or beginning of streams with a * behind it, that it may read (repeatable); {sub} is the subject
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) stream_read: Vec<String>,
+    /// The same for appending (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) stream_append: Vec<String>,
+    /// The same for making and deleting (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) stream_manage: Vec<String>,
     /// For how long it is good
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = value::positive)]
     pub(crate) expires_in: Duration,

@@ -25,7 +25,7 @@ const MAX_INPUT: u64 = 64 * 1024;
 /// A key is of no use, or the token is not good.
 pub(crate) fn run(command: TokenCommand) -> anyhow::Result<()> {
     match command {
-        TokenCommand::Mint(args) => mint(args),
+        TokenCommand::Mint(args) => mint(*args),
         TokenCommand::Inspect(args) => inspect(&args),
     }
 }
@@ -46,6 +46,9 @@ fn mint(args: MintArgs) -> anyhow::Result<()> {
         subject: args.sub,
         subscribe: args.subscribe,
         publish: args.publish,
+        read: args.stream_read,
+        append: args.stream_append,
+        manage: args.stream_manage,
         lifetime_secs: args.expires_in.as_secs(),
         audience: args.audience,
         issuer: args.issuer,
@@ -98,8 +101,10 @@ async fn fetch(document: Document, tokens: &Tokens) -> anyhow::Result<()> {
 fn describe(token: &Token) -> String {
     let left = Duration::from_secs(token.expires_secs.saturating_sub(now_secs()));
     let (subscribe, publish) = (token.grants.subscribe(), token.grants.publish());
+    let [read, append, manage] = token.grants.streams().map(|patterns| list(&patterns));
     format!(
-        "good for   {left:?}\nsubject    {}\nsubscribe  {}\npublish    {}",
+        "good for   {left:?}\nsubject    {}\nsubscribe  {}\npublish    {}\n\
+         streams    read: {read}, append: {append}, manage: {manage}",
         token.subject.as_deref().map_or_else(|| "none".to_owned(), printable),
         list(&subscribe),
         list(&publish)
