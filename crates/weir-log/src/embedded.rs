@@ -6,6 +6,7 @@ mod reader;
 mod repeats;
 mod snapshots;
 mod store;
+mod streams;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use reader::EmbeddedReader;
 use repeats::Repeats;
 use snapshots::Snapshots;
 use store::Store;
+pub use streams::{EmbeddedStreams, EmbeddedWakes, StreamLimits};
 
 /// The bounds of an embedded log.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 //! - [`redis`]: a private redis-server for one test, and several that are a cluster or watched by Sentinels
 //! - [`certificates`]: an authority for one test
 //! - [`mod@log_suite`]: what every backend of the event log must pass
+//! - [`mod@stream_suite`]: what every backend of durable streams must pass
 //! - [`sse`]: what a stream said, and what a clean server never says
 //! - [`deadline`]: waiting that ends
 //! - [`client`]: requests and answers, and [`stream`]: subscriptions; with the [`head`] and the [`body`] of an answer
@@ -25,6 +26,7 @@ pub mod certificates;
 pub mod log_suite;
 pub mod redis;
 pub mod sse;
+pub mod stream_suite;
 
 pub mod deadline;
 

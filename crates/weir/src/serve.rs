@@ -66,8 +66,8 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(build_info(), &config.metric_types));
     let tasks = TaskTracker::new();
     metrics.log.maxlen.set(i64::try_from(config.maxlen).unwrap_or(i64::MAX));
-    let Backend { log, reader, redis } = Backend::open(&config, &metrics)?;
-    let app = Arc::new(App::new(broker(&config), log, None, metrics, http(&config)));
+    let Backend { log, reader, streams, redis } = Backend::open(&config, &metrics)?;
+    let app = Arc::new(App::new(broker(&config), log, streams, metrics, http(&config)));
     announce(&config, &public, &admin)?;
     if let Some(tls) = &tls {
         certificate::look(tls, &app);

@@ -3,11 +3,18 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use weir_core::durable::StreamStore;
 use weir_core::log::{EventLog, LogReader};
-use weir_log::{EmbeddedConfig, EmbeddedLog, Pace, RedisAccess, RedisConfig, RedisLog};
+use weir_log::{
+    EmbeddedConfig, EmbeddedLog, EmbeddedStreams, Engine, Pace, Place, RedisAccess, RedisConfig, RedisLog,
+    StreamLimits,
+};
 use weir_metrics::Metrics;
 
 use crate::config::ServeConfig;
+
+/// What the durable streams may take up.
+const STREAM_LIMITS: StreamLimits = StreamLimits { maxlen: None, max_bytes: None };
 
 /// A log that is open.
 pub(super) struct Backend {
@@ -15,6 +22,8 @@ pub(super) struct Backend {
     pub(super) log: Arc<dyn EventLog>,
     /// The instance's reader.
     pub(super) reader: Box<dyn LogReader>,
+    /// The durable streams, where it has them.
+    pub(super) streams: Option<Arc<dyn StreamStore>>,
     /// What has to be closed, where it is Redis.
     pub(super) redis: Option<Arc<RedisLog>>,
 }
@@ -24,11 +33,13 @@ impl Backend {
     pub(super) fn open(config: &ServeConfig, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         match &config.redis {
             Some(access) => Self::redis(config, access, metrics),
-            None => Ok(Self::embedded(config)),
+            None => Self::embedded(config),
         }
     }
 
-    fn embedded(config: &ServeConfig) -> Self {
+    fn embedded(config: &ServeConfig) -> anyhow::Result<Self> {
+        let place = config.data_dir.clone().map_or(Place::Memory, Place::Directory);
+        let engine = Engine::open(place).context("--data-dir")?;
         let log = EmbeddedLog::open(EmbeddedConfig {
             maxlen: config.maxlen,
             max_age: config.max_age,
@@ -37,7 +48,8 @@ impl Backend {
             read_block: config.read_block,
         });
         let reader = Box::new(log.reader());
-        Self { log, reader, redis: None }
+        let streams = EmbeddedStreams::open(engine, STREAM_LIMITS).context("open the durable streams")?;
+        Ok(Self { log, reader, streams: Some(streams), redis: None })
     }
 
     fn redis(config: &ServeConfig, access: &RedisAccess, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
@@ -54,7 +66,8 @@ impl Backend {
             pace: Pace::default(),
         };
         let (log, reader) = RedisLog::open(settings, Arc::clone(metrics)).context("--redis")?;
-        Ok(Self { log: Arc::clone(&log) as Arc<dyn EventLog>, reader: Box::new(reader), redis: Some(log) })
+        let events = Arc::clone(&log) as Arc<dyn EventLog>;
+        Ok(Self { log: events, reader: Box::new(reader), streams: None, redis: Some(log) })
     }
 }
 

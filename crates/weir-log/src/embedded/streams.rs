@@ -1,0 +1,222 @@
+//! Durable streams in the database of one process.
+
+mod append;
+mod create;
+mod ledger;
+mod lineage;
+mod read;
+mod record;
+mod remove;
+mod tables;
+mod wake;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use weir_core::durable::{
+    Append, AppendError, Appended, Create, CreateError, Created, DeleteError, From, Head, Look, Page,
+    ReadError, StreamName, StreamStore,
+};
+use weir_core::log::BoxFuture;
+
+use crate::clock::WallClock;
+use crate::engine::{Engine, Refusal};
+use ledger::Ledger;
+pub use wake::EmbeddedWakes;
+use wake::Wakes;
+
+/// The bounds of all streams together, and of each.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StreamLimits {
+    /// Most chunks that a stream keeps of its own; its oldest go.
+    pub maxlen: Option<u64>,
+    /// Most bytes that all of them take up in memory, about. Beyond it nothing is taken any more.
+    pub max_bytes: Option<u64>,
+}
+
+/// All durable streams of this process. What they keep lasts as long as the [`Engine`]'s database.
+pub struct EmbeddedStreams {
+    engine: Arc<Engine>,
+    facts: Arc<Facts>,
+}
+
+/// What holds for all streams.
+struct Facts {
+    limits: StreamLimits,
+    clock: WallClock,
+    /// The epoch of this opening of the database: what is appended now is told from what an earlier one may have lost.
+    life: u64,
+    /// What all streams take up, about.
+    used: AtomicU64,
+    wakes: Wakes,
+}
+
+impl EmbeddedStreams {
+    /// The streams in a database, by the clock of the system.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub fn open(engine: Arc<Engine>, limits: StreamLimits) -> Result<Arc<Self>, Refusal> {
+        Self::with_clock(engine, limits, WallClock::system())
+    }
+
+    /// The streams in a database, by another clock.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub fn with_clock(
+        engine: Arc<Engine>,
+        limits: StreamLimits,
+        clock: WallClock,
+    ) -> Result<Arc<Self>, Refusal> {
+        let life = engine.write_now(|writing| tables::begin(writing, clock.now_ms()))?;
+        let facts = Arc::new(Facts { limits, clock, life, used: AtomicU64::new(0), wakes: Wakes::new() });
+        let its = Arc::clone(&facts);
+        engine.upkeep(move |writing| Ledger::open(writing, &its)?.sweep());
+        Ok(Arc::new(Self { engine, facts }))
+    }
+
+    /// Tells what changes from now on. Everybody who asks for one hears of everything.
+    pub fn wakes(&self) -> EmbeddedWakes {
+        self.facts.wakes.reader()
+    }
+
+    /// What all streams take up, about.
+    pub fn used_bytes(&self) -> u64 {
+        self.facts.used.load(Ordering::Relaxed)
+    }
+
+    /// Has the writer do something to the streams.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Ledger<'_>) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let facts = Arc::clone(&self.facts);
+        let write = move |writing: &mut crate::engine::Writing<'_>| {
+            let mut ledger = Ledger::open(writing, &facts)?;
+            let done = work(&mut ledger)?;
+            let changed = ledger.changed();
+            if !changed.is_empty() {
+                let facts = Arc::clone(&facts);
+                writing.after(move || facts.wakes.tell(changed));
+            }
+            Ok(done)
+        };
+        self.engine.submit(write).await
+    }
+
+    async fn read_page(&self, name: &StreamName, from: From, max_bytes: usize) -> Result<Page, ReadError> {
+        let now = self.facts.clock.now_ms();
+        let its = name.clone();
+        let read = self.engine.read(move |txn| read::page(txn, &its, from, max_bytes, now)).await;
+        let (page, is_renewal_due) = read.map_err(unreadable)??;
+        if is_renewal_due {
+            self.renew(vec![name.clone()]).await;
+        }
+        Ok(page)
+    }
+
+    async fn look_at(&self, names: &[StreamName]) -> Result<Vec<Look>, ReadError> {
+        let now = self.facts.clock.now_ms();
+        let its = names.to_vec();
+        let looked = self.engine.read(move |txn| read::look(txn, &its, now)).await;
+        let (looks, due) = looked.map_err(unreadable)?;
+        if !due.is_empty() {
+            self.renew(due).await;
+        }
+        Ok(looks)
+    }
+
+    /// Writes down that streams are in use. Where that fails they are read all the same.
+    async fn renew(&self, names: Vec<StreamName>) {
+        let renewed = self.write(move |ledger| names.iter().try_for_each(|name| ledger.renew(name))).await;
+        if let Err(refusal) = renewed {
+            tracing::debug!(error = %refusal, "the use of streams was not written down");
+        }
+    }
+}
+
+impl StreamStore for EmbeddedStreams {
+    fn create<'a>(
+        &'a self,
+        name: &'a StreamName,
+        create: &'a Create,
+    ) -> BoxFuture<'a, Result<Created, CreateError>> {
+        Box::pin(async move {
+            let (name, create) = (name.clone(), create.clone());
+            self.write(move |ledger| ledger.create(&name, &create)).await.map_err(
+                |refusal| match refusal {
+                    Refusal::Full(why) => CreateError::Full(why),
+                    Refusal::Unavailable(why) => CreateError::Unavailable(why),
+                    Refusal::OutcomeUnknown(why) => CreateError::OutcomeUnknown(why),
+                },
+            )?
+        })
+    }
+
+    fn append<'a>(
+        &'a self,
+        name: &'a StreamName,
+        append: &'a Append,
+    ) -> BoxFuture<'a, Result<Appended, AppendError>> {
+        Box::pin(async move {
+            let (name, append) = (name.clone(), append.clone());
+            self.write(move |ledger| ledger.append(&name, &append)).await.map_err(
+                |refusal| match refusal {
+                    Refusal::Full(why) => AppendError::Full(why),
+                    Refusal::Unavailable(why) => AppendError::Unavailable(why),
+                    Refusal::OutcomeUnknown(why) => AppendError::OutcomeUnknown(why),
+                },
+            )?
+        })
+    }
+
+    fn read<'a>(
+        &'a self,
+        name: &'a StreamName,
+        from: From,
+        max_bytes: usize,
+    ) -> BoxFuture<'a, Result<Page, ReadError>> {
+        Box::pin(self.read_page(name, from, max_bytes))
+    }
+
+    fn head<'a>(&'a self, name: &'a StreamName) -> BoxFuture<'a, Result<Head, ReadError>> {
+        Box::pin(async move {
+            let (name, now) = (name.clone(), self.facts.clock.now_ms());
+            self.engine.read(move |txn| read::head(txn, &name, now)).await.map_err(unreadable)?
+        })
+    }
+
+    fn look<'a>(&'a self, names: &'a [StreamName]) -> BoxFuture<'a, Result<Vec<Look>, ReadError>> {
+        Box::pin(self.look_at(names))
+    }
+
+    fn delete<'a>(&'a self, name: &'a StreamName) -> BoxFuture<'a, Result<(), DeleteError>> {
+        Box::pin(async move {
+            let name = name.clone();
+            self.write(move |ledger| ledger.delete(&name)).await.map_err(|refusal| match refusal {
+                Refusal::Full(why) | Refusal::Unavailable(why) => DeleteError::Unavailable(why),
+                Refusal::OutcomeUnknown(why) => DeleteError::OutcomeUnknown(why),
+            })?
+        })
+    }
+
+    fn lasts(&self) -> bool {
+        self.engine.lasts()
+    }
+}
+
+fn unreadable(refusal: Refusal) -> ReadError {
+    match refusal {
+        Refusal::Full(why) | Refusal::Unavailable(why) | Refusal::OutcomeUnknown(why) => {
+            ReadError::Unavailable(why)
+        }
+    }
+}
+
+impl fmt::Debug for EmbeddedStreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedStreams").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,123 @@
+//! Reading streams.
+
+use bytes::Bytes;
+use redb::{ReadTransaction, ReadableTable};
+use weir_core::durable::{Chunk, From, Head, Look, Page, ReadError, Standing, StreamName};
+
+use super::record::Record;
+use super::tables::{CHUNKS, STREAMS};
+
+/// A page, and whether it is to be written down that the stream is in use.
+pub(super) type Read = Result<(Page, bool), ReadError>;
+
+pub(super) fn page(
+    txn: &ReadTransaction,
+    name: &StreamName,
+    from: From,
+    max_bytes: usize,
+    now_ms: u64,
+) -> Result<Read, redb::Error> {
+    let record = match find(txn, name, now_ms)? {
+        Ok(record) => record,
+        Err(error) => return Ok(Err(error)),
+    };
+    let chunks = txn.open_table(CHUNKS)?;
+    let trimmed = match from {
+        From::Begin if !record.lineage.is_empty() => record.floor(&chunks)?,
+        From::Begin | From::After(_) | From::End => record.state.trimmed,
+    };
+    let after = match record.state.branches.begin(from, trimmed) {
+        Ok(after) => after,
+        Err(error) => return Ok(Err(error)),
+    };
+    let state = &record.state;
+    let read = gather(&chunks, &record, after, max_bytes)?;
+    if read.is_empty() && after < state.branches.tail().n() {
+        return Ok(Err(ReadError::OffsetGone));
+    }
+    let next = read.last().map_or_else(|| state.branches.at(after), |chunk| chunk.end);
+    Ok(Ok((Page { head: state.head(), chunks: read, next }, state.is_renewal_due(now_ms))))
+}
+
+/// The chunks behind the `after`-th, up to where one is missing or there are enough. They share one allocation.
+fn gather(
+    chunks: &impl ReadableTable<(u64, u64), &'static [u8]>,
+    record: &Record,
+    after: u64,
+    max_bytes: usize,
+) -> Result<Vec<Chunk>, redb::Error> {
+    let mut bytes = Vec::new();
+    let mut ends = Vec::new();
+    let mut last = after;
+    'runs: for run in record.runs().filter(|run| run.last > after) {
+        for chunk in chunks.range((run.number, last + 1)..=(run.number, run.last))? {
+            let (key, value) = chunk?;
+            let (n, value) = (key.value().1, value.value());
+            if n != last + 1 || (n > after + 1 && bytes.len() + value.len() > max_bytes) {
+                break 'runs;
+            }
+            bytes.extend_from_slice(value);
+            ends.push(bytes.len());
+            last = n;
+        }
+        if last < run.last {
+            break;
+        }
+    }
+    let mut bytes = Bytes::from(bytes);
+    let mut start = 0;
+    let numbered = (after + 1..).zip(ends);
+    let cut = numbered.map(|(n, end)| {
+        let chunk = bytes.split_to(end - start);
+        start = end;
+        Chunk { end: record.state.branches.at(n), bytes: chunk }
+    });
+    Ok(cut.collect())
+}
+
+/// A stream that is there.
+fn find(
+    txn: &ReadTransaction,
+    name: &StreamName,
+    now_ms: u64,
+) -> Result<Result<Record, ReadError>, redb::Error> {
+    let Some(stored) = txn.open_table(STREAMS)?.get(name.as_str())? else {
+        return Ok(Err(ReadError::Missing));
+    };
+    let record = Record::decode(stored.value())?;
+    Ok(match record.state.standing(now_ms) {
+        Standing::Here => Ok(record),
+        Standing::Deleted => Err(ReadError::Deleted),
+        Standing::Expired => Err(ReadError::Missing),
+    })
+}
+
+pub(super) fn head(
+    txn: &ReadTransaction,
+    name: &StreamName,
+    now_ms: u64,
+) -> Result<Result<Head, ReadError>, redb::Error> {
+    Ok(find(txn, name, now_ms)?.map(|record| record.state.head()))
+}
+
+/// Where streams end, and which of them are to be written down as in use.
+pub(super) fn look(
+    txn: &ReadTransaction,
+    names: &[StreamName],
+    now_ms: u64,
+) -> Result<(Vec<Look>, Vec<StreamName>), redb::Error> {
+    let mut looks = Vec::with_capacity(names.len());
+    let mut due = Vec::new();
+    for name in names {
+        looks.push(match find(txn, name, now_ms)? {
+            Ok(record) => {
+                if record.state.is_renewal_due(now_ms) {
+                    due.push(name.clone());
+                }
+                Look::At { tail: record.state.branches.tail(), closed: record.state.closed }
+            }
+            Err(_) => Look::Missing,
+        });
+    }
+    Ok((looks, due))
+}

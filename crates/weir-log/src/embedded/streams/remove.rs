@@ -1,0 +1,135 @@
+//! Deleting streams, and clearing away what is left of them.
+
+use redb::{ReadableTable, ReadableTableMetadata};
+use weir_core::durable::{DeleteError, Standing, StreamName};
+
+use super::ledger::{Ledger, PRODUCER_COST, STREAM_COST, cost};
+use crate::engine::More;
+
+/// Most streams that expire in one transaction of the upkeep.
+const EXPIRED_AT_ONCE: usize = 256;
+/// Most chunks and most producers cleared away at once, so that nobody waits long for it.
+const CLEARED_AT_ONCE: usize = 2048;
+
+impl Ledger<'_> {
+    /// Deletes a stream. What forks have of it stays.
+    pub(super) fn delete(&mut self, name: &StreamName) -> Result<Result<(), DeleteError>, redb::Error> {
+        let Some(record) = self.find(name)? else { return Ok(Err(DeleteError::Missing)) };
+        match record.state.standing(self.now) {
+            Standing::Here => {}
+            Standing::Deleted => return Ok(Err(DeleteError::Deleted)),
+            Standing::Expired => return Ok(Err(DeleteError::Missing)),
+        }
+        self.end(name)?;
+        self.clear()?;
+        Ok(Ok(()))
+    }
+
+    /// A stream is there no more.
+    fn end(&mut self, name: &StreamName) -> Result<(), redb::Error> {
+        let Some(mut record) = self.find(name)? else { return Ok(()) };
+        self.announce(name);
+        if record.state.forks == 0 {
+            return self.remove(name);
+        }
+        if let Some(due_ms) = record.due_ms.take() {
+            self.expiry.remove((due_ms, record.number))?;
+        }
+        record.state.deleted = true;
+        self.keep(name, &record)
+    }
+
+    /// Removes a stream without forks, and those it was the last fork of where they wait for that.
+    pub(super) fn remove(&mut self, name: &StreamName) -> Result<(), redb::Error> {
+        let mut next = Some(name.clone());
+        while let Some(name) = next.take() {
+            let Some(record) = self.find(&name)? else { return Ok(()) };
+            self.streams.remove(name.as_str())?;
+            self.give(STREAM_COST);
+            if let Some(due_ms) = record.due_ms {
+                self.expiry.remove((due_ms, record.number))?;
+            }
+            self.rubbish.insert(record.number, ())?;
+            let Some(source) = record.state.fork.map(|fork| fork.source) else { return Ok(()) };
+            let Some(mut record) = self.find(&source)? else { return Ok(()) };
+            record.state.forks = record.state.forks.saturating_sub(1);
+            let is_over = record.state.standing(self.now) == Standing::Expired;
+            self.keep(&source, &record)?;
+            next = is_over.then_some(source);
+        }
+        Ok(())
+    }
+
+    /// A piece of the upkeep: lets streams expire, and clears away what is left of those that are gone.
+    pub(super) fn sweep(&mut self) -> Result<More, redb::Error> {
+        let expired = self.expire()?;
+        let cleared = self.clear()?;
+        Ok(match (expired, cleared) {
+            (More::ToDo, _) | (_, More::ToDo) => More::ToDo,
+            (More::Nothing, More::Nothing) => More::Nothing,
+            (More::Done | More::Nothing, More::Done | More::Nothing) => More::Done,
+        })
+    }
+
+    fn expire(&mut self) -> Result<More, redb::Error> {
+        let mut due = Vec::new();
+        for entry in self.expiry.range(..=(self.now, u64::MAX))?.take(EXPIRED_AT_ONCE) {
+            let (key, name) = entry?;
+            due.push((key.value(), name.value().to_owned()));
+        }
+        let more = match due.len() {
+            0 => More::Nothing,
+            EXPIRED_AT_ONCE => More::ToDo,
+            _ => More::Done,
+        };
+        for ((due_ms, number), name) in due {
+            let Ok(name) = StreamName::parse(&name) else { continue };
+            self.expire_one(&name, (due_ms, number))?;
+        }
+        Ok(more)
+    }
+
+    /// Lets a stream expire, unless it was used since it was entered.
+    fn expire_one(&mut self, name: &StreamName, due: (u64, u64)) -> Result<(), redb::Error> {
+        self.expiry.remove(due)?;
+        let Some(mut record) = self.find(name)?.filter(|record| record.number == due.1) else {
+            return Ok(());
+        };
+        if record.state.standing(self.now) != Standing::Here {
+            return self.end(name);
+        }
+        record.due_ms = record.state.expires_ms();
+        if let Some(due_ms) = record.due_ms {
+            self.expiry.insert((due_ms, record.number), name.as_str())?;
+        }
+        self.keep(name, &record)
+    }
+
+    /// Clears away some of what is left of streams that are gone.
+    fn clear(&mut self) -> Result<More, redb::Error> {
+        let Some(number) = self.rubbish.first()?.map(|(number, _)| number.value()) else {
+            return Ok(More::Nothing);
+        };
+        let mut cleared = 0;
+        let mut freed = 0;
+        let chunks = (number, 0)..=(number, u64::MAX);
+        for chunk in self.chunks.extract_from_if(chunks, |_, _| true)?.take(CLEARED_AT_ONCE) {
+            freed += cost(chunk?.1.value().len());
+            cleared += 1;
+        }
+        let producers = (number, "")..(number + 1, "");
+        for producer in
+            self.producers.extract_from_if(producers, |_, _| true)?.take(CLEARED_AT_ONCE - cleared)
+        {
+            drop(producer?);
+            freed += PRODUCER_COST;
+            cleared += 1;
+        }
+        self.give(freed);
+        if cleared == CLEARED_AT_ONCE {
+            return Ok(More::ToDo);
+        }
+        self.rubbish.remove(number)?;
+        Ok(if self.rubbish.is_empty()? { More::Done } else { More::ToDo })
+    }
+}

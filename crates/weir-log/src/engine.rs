@@ -1,0 +1,137 @@
+//! The database of an instance without Redis: one file, or memory that is laid out the same way.
+//!
+//! One thread writes. It carries out everything that has queued up in one transaction and answers when that is committed,
+//! which of a file means that it was synced: what was answered outlives the process, the machine's power included. So the
+//! cost of syncing is shared by all who wait for it. Reads see what was committed last and never wait for the writer.
+
+mod place;
+mod refusal;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use parking_lot::{Mutex, RwLock};
+use redb::{Database, ReadTransaction};
+use tokio::sync::oneshot;
+
+pub use place::{OpenError, Place};
+pub use refusal::Refusal;
+use writer::{Job, Task, Upkeep};
+pub(crate) use writer::{More, Writing};
+
+/// Most operations that wait for the writer. It bounds what they hold; at some thousand a second it is a wait of less than a
+/// second, beyond which a caller had better be told.
+const QUEUE: usize = 4096;
+
+/// The database. Its tables belong to those who use it: the streams and the log of the fan-out, each under names of its own.
+pub struct Engine {
+    shared: Arc<Shared>,
+    queue: Option<SyncSender<Box<dyn Job>>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the writer and the readers share.
+struct Shared {
+    place: Place,
+    /// `None` while it is opened again.
+    database: RwLock<Option<Database>>,
+    upkeep: Mutex<Vec<Upkeep>>,
+}
+
+impl Engine {
+    /// Opens the database, or makes it where there is none.
+    ///
+    /// # Errors
+    /// It cannot be opened; the text says what to do.
+    pub fn open(place: Place) -> Result<Arc<Self>, OpenError> {
+        let database = place.open()?;
+        let shared =
+            Arc::new(Shared { place, database: RwLock::new(Some(database)), upkeep: Mutex::default() });
+        let (queue, jobs) = sync_channel(QUEUE);
+        let its = Arc::clone(&shared);
+        let writer = std::thread::Builder::new()
+            .name("weir-writer".into())
+            .spawn(move || writer::run(&its, &jobs))
+            .map_err(OpenError::Thread)?;
+        Ok(Arc::new(Self { shared, queue: Some(queue), writer: Some(writer) }))
+    }
+
+    /// Whether what it keeps outlives the process.
+    pub fn lasts(&self) -> bool {
+        matches!(self.shared.place, Place::Directory(_))
+    }
+
+    /// Has the writer do some work, and returns when it is committed. It is done also where nobody waits for the answer any
+    /// more. Work that refuses must not have written before: only a failing database undoes what it did.
+    pub(crate) async fn submit<T, F>(&self, work: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writing<'_>) -> Result<T, redb::Error> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or(Refusal::CLOSED)?;
+        queue.try_send(Box::new(Task::new(work, answer))).map_err(|error| match error {
+            TrySendError::Full(_) => Refusal::Unavailable("too much waits to be written".into()),
+            TrySendError::Disconnected(_) => Refusal::CLOSED,
+        })?;
+        answered.await.unwrap_or(Err(Refusal::OutcomeUnknown("the writer has stopped".into())))
+    }
+
+    /// Reads what was committed last: at once where it is in memory, else on a thread that may wait for the disk.
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(&ReadTransaction) -> Result<T, redb::Error> + Send + 'static,
+    {
+        if !self.lasts() {
+            return self.shared.read(work);
+        }
+        let shared = Arc::clone(&self.shared);
+        let read = tokio::task::spawn_blocking(move || shared.read(work));
+        read.await.unwrap_or_else(|error| Err(Refusal::Unavailable(error.to_string())))
+    }
+
+    /// Writes, and waits on this thread, as before there is a runtime.
+    pub(crate) fn write_now<T>(
+        &self,
+        work: impl FnOnce(&mut Writing<'_>) -> Result<T, redb::Error>,
+    ) -> Result<T, Refusal> {
+        writer::write(&self.shared, work)
+    }
+
+    /// Work that the writer does every now and then in a transaction of its own, a little at a time.
+    pub(crate) fn upkeep(
+        &self,
+        work: impl FnMut(&mut Writing<'_>) -> Result<More, redb::Error> + Send + 'static,
+    ) {
+        self.shared.upkeep.lock().push(Box::new(work));
+    }
+}
+
+impl Shared {
+    fn read<T>(&self, work: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T, Refusal> {
+        let database = self.database.read();
+        let database = database.as_ref().ok_or(Refusal::CLOSED)?;
+        let read = || work(&redb::ReadableDatabase::begin_read(database)?);
+        read().map_err(|error| Refusal::of(&error))
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("place", &self.shared.place).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Engine {
+    /// Waits for what is queued, so that the file is closed well.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Where the database is.
+
+use std::io;
+use std::path::PathBuf;
+
+use redb::backends::InMemoryBackend;
+use redb::{Builder, Database, ReadableDatabase, TableDefinition, TableError};
+
+/// What a directory's database is called.
+const FILE: &str = "weir.redb";
+
+/// What the layout of the tables is called. A version that cannot read another's tables counts on.
+const FORMAT: u64 = 1;
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("weir");
+const FORMAT_KEY: &str = "format";
+
+/// Memory for the pages of a file that were read lately. What the system caches of the file comes on top, and is given back
+/// when it is needed.
+const FILE_CACHE: usize = 64 << 20;
+/// Of what is in memory there is nothing to cache: enough for what one transaction changes.
+const MEMORY_CACHE: usize = 8 << 20;
+
+/// Where the database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the memory of this process, and gone with it.
+    Memory,
+    /// In a file in this directory, which is made where there is none.
+    Directory(PathBuf),
+}
+
+/// Why the database was not opened. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be used.
+    #[error("cannot use the directory {}: it must exist or be creatable, and be writable", .0.display())]
+    Directory(PathBuf, #[source] io::Error),
+    /// Somebody else has it open.
+    #[error("{} is in use by another process: give each instance a directory of its own", .0.display())]
+    InUse(PathBuf),
+    /// It was written by a newer version.
+    #[error("{} has format {format}, and this version knows formats up to {FORMAT}: use the newer weir that wrote it", file.display())]
+    Newer {
+        /// Which file.
+        file: PathBuf,
+        /// Its format.
+        format: u64,
+    },
+    /// It is no database, or a damaged one.
+    #[error("{} cannot be read: restore it from a backup, or move it away to begin with an empty one", .0.display())]
+    Damaged(PathBuf, #[source] Box<redb::Error>),
+    /// The writer's thread did not start.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+impl Place {
+    /// Opens the database, or makes it.
+    pub(super) fn open(&self) -> Result<Database, OpenError> {
+        match self {
+            Self::Memory => {
+                let opened =
+                    Builder::new().set_cache_size(MEMORY_CACHE).create_with_backend(InMemoryBackend::new());
+                opened.map_err(|error| self.refused(error.into()))
+            }
+            Self::Directory(dir) => {
+                std::fs::create_dir_all(dir).map_err(|error| OpenError::Directory(dir.clone(), error))?;
+                let opened = Builder::new().set_cache_size(FILE_CACHE).create(self.file());
+                let database = opened.map_err(|error| self.refused(error.into()))?;
+                self.check_format(&database)?;
+                Ok(database)
+            }
+        }
+    }
+
+    fn check_format(&self, database: &Database) -> Result<(), OpenError> {
+        match format(database).map_err(|error| self.refused(error))? {
+            Some(1..=FORMAT) => Ok(()),
+            Some(format) => Err(OpenError::Newer { file: self.file(), format }),
+            None => set_format(database).map_err(|error| self.refused(error)),
+        }
+    }
+
+    fn refused(&self, error: redb::Error) -> OpenError {
+        if matches!(error, redb::Error::DatabaseAlreadyOpen) {
+            return OpenError::InUse(self.file());
+        }
+        if let redb::Error::Io(error) = error {
+            return if error.kind() == io::ErrorKind::InvalidData {
+                OpenError::Damaged(self.file(), Box::new(error.into()))
+            } else {
+                OpenError::Directory(self.directory(), error)
+            };
+        }
+        OpenError::Damaged(self.file(), Box::new(error))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory().join(FILE)
+    }
+
+    fn directory(&self) -> PathBuf {
+        match self {
+            Self::Memory => PathBuf::from("memory"),
+            Self::Directory(dir) => dir.clone(),
+        }
+    }
+}
+
+/// `None` where the file is new.
+fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
+    match database.begin_read()?.open_table(META) {
+        Ok(table) => Ok(table.get(FORMAT_KEY)?.map(|format| format.value())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn set_format(database: &Database) -> Result<(), redb::Error> {
+    let txn = database.begin_write()?;
+    txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
+    Ok(txn.commit()?)
+}

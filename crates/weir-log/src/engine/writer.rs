@@ -1,0 +1,159 @@
+//! The thread that writes.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
+use tokio::sync::oneshot;
+
+use super::refusal::Refusal;
+use super::{Place, Shared};
+
+/// Most operations in one transaction. It bounds how long the first of them waits for the others.
+const BATCH: usize = 512;
+
+/// How often the writer looks what else there is to do.
+const UPKEEP: Duration = Duration::from_millis(500);
+/// And how soon where there was more than a piece.
+const UPKEEP_SOON: Duration = Duration::from_millis(5);
+
+/// Something to be done in a transaction.
+pub(super) trait Job: Send {
+    fn work(&mut self, writing: &mut Writing<'_>) -> Result<(), redb::Error>;
+    fn answer(self: Box<Self>, outcome: Result<(), Refusal>);
+}
+
+/// A [`Job`] that somebody waits for.
+pub(super) struct Task<T, F> {
+    work: Option<F>,
+    value: Option<T>,
+    answer: oneshot::Sender<Result<T, Refusal>>,
+}
+
+impl<T, F> Task<T, F> {
+    pub(super) fn new(work: F, answer: oneshot::Sender<Result<T, Refusal>>) -> Self {
+        Self { work: Some(work), value: None, answer }
+    }
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Writing<'_>) -> Result<T, redb::Error> + Send,
+{
+    fn work(&mut self, writing: &mut Writing<'_>) -> Result<(), redb::Error> {
+        if let Some(work) = self.work.take() {
+            self.value = Some(work(writing)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Refusal>) {
+        let answer = match (outcome, self.value) {
+            (Ok(()), Some(value)) => Ok(value),
+            (Ok(()), None) => Err(Refusal::CLOSED),
+            (Err(refusal), _) => Err(refusal),
+        };
+        // Whoever asked may have left.
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// Done every now and then.
+pub(super) type Upkeep = Box<dyn FnMut(&mut Writing<'_>) -> Result<More, redb::Error> + Send>;
+
+/// What is left after a piece of upkeep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum More {
+    /// There was nothing to do, and nothing was written.
+    Nothing,
+    /// It is done for now.
+    Done,
+    /// There is more.
+    ToDo,
+}
+
+/// A transaction that is being written.
+pub(crate) struct Writing<'t> {
+    txn: &'t WriteTransaction,
+    after: &'t mut Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl<'t> Writing<'t> {
+    /// A table, which is made where there is none. Each can be open once.
+    pub(crate) fn table<K: Key + 'static, V: Value + 'static>(
+        &self,
+        definition: TableDefinition<'_, K, V>,
+    ) -> Result<Table<'t, K, V>, redb::Error> {
+        Ok(self.txn.open_table(definition)?)
+    }
+
+    /// Something to do when the transaction is committed, before anybody is answered; not at all where it is not.
+    pub(crate) fn after(&mut self, then: impl FnOnce() + Send + 'static) {
+        self.after.push(Box::new(then));
+    }
+}
+
+/// Writes until nobody can ask any more.
+pub(super) fn run(shared: &Shared, jobs: &Receiver<Box<dyn Job>>) {
+    let mut due = Instant::now() + UPKEEP;
+    loop {
+        match jobs.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            Ok(first) => carry_out(shared, first, jobs),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if due <= Instant::now() {
+            due = Instant::now() + keep_up(shared);
+        }
+    }
+}
+
+fn carry_out(shared: &Shared, first: Box<dyn Job>, jobs: &Receiver<Box<dyn Job>>) {
+    let mut batch = vec![first];
+    batch.extend(jobs.try_iter().take(BATCH - 1));
+    let outcome = write(shared, |writing| batch.iter_mut().try_for_each(|job| job.work(writing)));
+    for job in batch {
+        job.answer(outcome.clone());
+    }
+}
+
+/// Does a piece of the upkeep, and tells when the next is due.
+fn keep_up(shared: &Shared) -> Duration {
+    let mut wait = UPKEEP;
+    for work in &mut *shared.upkeep.lock() {
+        match write_if(shared, |writing| work(writing), |more| *more != More::Nothing) {
+            Ok(More::ToDo) => wait = UPKEEP_SOON,
+            Ok(More::Nothing | More::Done) => {}
+            Err(refusal) => tracing::warn!(error = %refusal, "the upkeep of the database has failed"),
+        }
+    }
+    wait
+}
+
+/// Writes in one transaction.
+pub(super) fn write<T>(
+    shared: &Shared,
+    work: impl FnOnce(&mut Writing<'_>) -> Result<T, redb::Error>,
+) -> Result<T, Refusal> {
+    write_if(shared, work, |_| true)
+}
+
+/// Writes in one transaction, unless there turns out to be nothing to write.
+fn write_if<T>(
+    shared: &Shared,
+    work: impl FnOnce(&mut Writing<'_>) -> Result<T, redb::Error>,
+    is_worth_it: impl FnOnce(&T) -> bool,
+) -> Result<T, Refusal> {
+    let database = shared.database.read();
+    let database = database.as_ref().ok_or(Refusal::CLOSED)?;
+    let mut after = Vec::new();
+    let mut txn = database.begin_write().map_err(|error| Refusal::of(&error.into()))?;
+    txn.set_quick_repair(matches!(shared.place, Place::Directory(_)));
+    let value = work(&mut Writing { txn: &txn, after: &mut after }).map_err(|error| Refusal::of(&error))?;
+    if is_worth_it(&value) {
+        txn.commit().map_err(|error| Refusal::OutcomeUnknown(redb::Error::from(error).to_string()))?;
+        after.into_iter().for_each(|then| then());
+    }
+    Ok(value)
+}
