@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use crate::event::Event;
 use crate::filter::Filter;
 use crate::id::{EventId, Position};
-use crate::mailbox::{Mailbox, MailboxBounds, Overflow, Parcel};
+use crate::mailbox::{Mailbox, MailboxBounds, Overflow};
 use crate::name::Session;
 use crate::notice::{Notice, Refusal};
 use crate::tally::Tally;
@@ -22,9 +22,11 @@ use crate::window::{Mark, Scope, Seq};
 
 mod begin;
 mod offer;
+mod out;
 mod pull;
 
 pub use offer::Offer;
+pub use out::{Out, Part};
 pub(crate) use pull::{hole_gap, oversize_gap};
 
 /// How long a subscribe waits for the first window load before it is refused.
@@ -52,6 +54,9 @@ pub enum Intake {
     /// A long-poll: a live event only wakes it, and it reads the window, so that nothing is left in a queue when the
     /// answer ends.
     Window,
+    /// A follower of a durable stream, which has no sessions: weir's notices are all that it takes, and what it follows comes
+    /// to it by another way. It has no position, so it is never told one.
+    Elsewhere,
 }
 
 /// What a client asked for.
@@ -92,6 +97,8 @@ pub enum End {
     Expired,
     /// An operator took it off.
     Revoked,
+    /// The durable stream that it follows was closed or deleted, or has lost what comes next.
+    Over,
 }
 
 impl End {
@@ -99,20 +106,11 @@ impl End {
     /// the first one stands.
     fn weight(self) -> u8 {
         match self {
-            Self::Shutdown | Self::Overflow | Self::MaxAge | Self::Refused(_) => 0,
+            Self::Shutdown | Self::Overflow | Self::MaxAge | Self::Refused(_) | Self::Over => 0,
             Self::Expired => 1,
             Self::Revoked => 2,
         }
     }
-}
-
-/// One thing for the connection to write.
-#[derive(Clone, Debug)]
-pub enum Out {
-    /// An event.
-    Event(Parcel),
-    /// A notice.
-    Notice(Notice),
 }
 
 /// What a pull gives.

@@ -189,7 +189,7 @@ impl<'a> Client<'a> {
                     self.at = Some(*id);
                 }
                 Out::Notice(Notice::Comment) => {}
-                Out::Notice(notice) => panic!("{notice:?}"),
+                other @ (Out::Notice(_) | Out::Part(_)) => panic!("{other:?}"),
             }
         }
     }

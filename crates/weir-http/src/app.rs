@@ -26,6 +26,7 @@ use crate::refusals::Refusals;
 use crate::revoked::Revoked;
 use crate::seldom::Seldom;
 use crate::stage::Stages;
+use crate::tails::Tails;
 
 /// How a subscribe that cannot be served now is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub enum AnonymousAccess {
 /// The settings of the front.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
+    /// Longest wait of a durable stream's long-poll.
+    pub long_poll_timeout: Duration,
     /// Longest silence of a stream.
     pub heartbeat: Duration,
     /// Mean reconnection time told to clients.
@@ -113,6 +116,8 @@ pub struct App {
     progress: Mutex<Instant>,
     /// Whether clients are welcome.
     pub(crate) stages: Stages,
+    /// Which durable streams are followed.
+    pub(crate) tails: Tails,
     /// Whose tokens are refused although they are good.
     pub(crate) revoked: Revoked,
 }
@@ -126,6 +131,7 @@ impl App {
         metrics: Arc<Metrics>,
         config: HttpConfig,
     ) -> Self {
+        let tails = Tails::new(Arc::clone(&metrics));
         metrics.clients.max.set(i64::try_from(config.limits.clients).unwrap_or(i64::MAX));
         Self {
             broker,
@@ -146,6 +152,7 @@ impl App {
             exhausted: Seldom::default(),
             progress: Mutex::new(Instant::now()),
             stages: Stages::default(),
+            tails,
             revoked: Revoked::default(),
         }
     }

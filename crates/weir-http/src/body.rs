@@ -33,7 +33,7 @@ impl Body {
     }
 
     pub(crate) fn stream(stream: Stream) -> Self {
-        Self::Stream(Box::new(Streamed { stream, rest: Bytes::new() }))
+        Self::Stream(Box::new(Streamed { stream, rest: Bytes::new(), then: Bytes::new() }))
     }
 }
 
@@ -56,7 +56,9 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(bytes) => bytes.is_none(),
-            Self::Stream(streamed) => streamed.stream.is_done() && streamed.rest.is_empty(),
+            Self::Stream(streamed) => {
+                streamed.stream.is_done() && streamed.rest.is_empty() && streamed.then.is_empty()
+            }
             Self::Left => false,
         }
     }
@@ -74,35 +76,40 @@ impl HttpBody for Body {
 pub(crate) struct Streamed {
     stream: Stream,
     rest: Bytes,
+    /// What comes behind that.
+    then: Bytes,
 }
 
 impl Streamed {
-    fn poll_slice(&mut self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_slice(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let client = &self.stream.seated.client;
+        if self.rest.is_empty() {
+            self.rest = std::mem::take(&mut self.then);
+        }
         if self.rest.is_empty() {
             // hyper asks for more, so what it had has left, but for a slice that HTTP/2's flow control may hold.
             client.wire.left();
-            if self.stream.is_open() && client.seat.poll_quiet(cx) {
+            if self.stream.poll_quiet(cx) {
                 return Poll::Pending;
             }
             let Some(due) = std::task::ready!(self.stream.poll_due(cx)) else { return Poll::Ready(None) };
-            self.rest = self.encode(&due);
+            [self.rest, self.then] = self.encode(&due);
             // Notices wait like events: behind a slice that is held, the next heartbeat is what shows that nothing leaves.
             self.stream.seated.client.wire.waits(Some(due.oldest().unwrap_or(due.time.now)));
         }
         Poll::Ready(Some(self.rest.split_to(self.rest.len().min(SLICE))))
     }
 
-    fn encode(&mut self, due: &Due) -> Bytes {
+    fn encode(&mut self, due: &Due) -> [Bytes; 2] {
         // A single event is passed on as it is, shared by all who get it.
-        if let Some(frame) = due.single()
+        if let Some([one, two]) = due.single()
             && self.stream.is_open()
         {
-            self.stream.wrote(due, frame.len());
-            return frame.clone();
+            self.stream.wrote(due, one.len() + two.len());
+            return if one.is_empty() { [two.clone(), Bytes::new()] } else { [one.clone(), two.clone()] };
         }
         let mut chunk = BytesMut::new();
         self.stream.put(due, &mut chunk);
-        chunk.freeze()
+        [chunk.freeze(), Bytes::new()]
     }
 }

@@ -152,13 +152,17 @@ impl Client {
     fn look_at_end(&self, app: &App, end: End, now: Instant) -> Verdict {
         let (grace, reason) = match end {
             End::Overflow => (OVERFLOW_GRACE, Disconnect::Overflow),
-            End::Shutdown | End::MaxAge | End::Refused(_) => (app.config.stall_timeout, Disconnect::Stalled),
+            End::Shutdown | End::MaxAge | End::Refused(_) | End::Over => {
+                (app.config.stall_timeout, Disconnect::Stalled)
+            }
             End::Expired => (DENIED_GRACE, Disconnect::Expired),
             End::Revoked => (DENIED_GRACE, Disconnect::Revoked),
         };
         // A goodbye that drags on lasts no longer than the token.
         let lease = match end {
-            End::Shutdown | End::Overflow | End::MaxAge | End::Refused(_) => self.look_at_lease(now),
+            End::Shutdown | End::Overflow | End::MaxAge | End::Refused(_) | End::Over => {
+                self.look_at_lease(now)
+            }
             End::Expired | End::Revoked => None,
         };
         let mut clock = self.clock.lock();
@@ -285,6 +289,7 @@ impl Seated {
             (None, Some(End::MaxAge)) => Disconnect::MaxAge,
             (None, Some(End::Expired)) => Disconnect::Expired,
             (None, Some(End::Revoked)) => Disconnect::Revoked,
+            (None, Some(End::Over)) => Disconnect::Ended,
         }
     }
 }
@@ -316,7 +321,7 @@ pub(crate) fn rejected(why: Refusal) -> Rejected {
 
 fn discarded(reason: Disconnect) -> Discarded {
     match reason {
-        Disconnect::Client | Disconnect::Error | Disconnect::MaxAge => Discarded::Client,
+        Disconnect::Client | Disconnect::Error | Disconnect::MaxAge | Disconnect::Ended => Discarded::Client,
         Disconnect::Stalled => Discarded::Stalled,
         Disconnect::Overflow => Discarded::Disconnect,
         Disconnect::Shutdown => Discarded::Shutdown,

@@ -16,7 +16,7 @@
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
 //! - `publish`, `intake`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not, said `seldom`
-//! - `streams`: durable streams, by the Durable Streams protocol
+//! - `streams`: durable streams, by the Durable Streams protocol; [`tails`]: who follows them
 //! - `description`: all of this for programs, by OpenAPI; `etag`: who has an answer already
 //! - [`turn`]: who goes first
 //! - [`admin`], [`health`]: what operators see and do
@@ -78,5 +78,6 @@ mod stream;
 mod streams;
 mod subscribe;
 mod supervisor;
+pub mod tails;
 mod trace;
 mod writer;

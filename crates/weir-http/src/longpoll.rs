@@ -167,7 +167,8 @@ impl Answer {
                     | Notice::Expiring(_)
                     | Notice::Expired
                     | Notice::Revoked,
-                ) => {}
+                )
+                | Out::Part(_) => {}
             }
         }
     }

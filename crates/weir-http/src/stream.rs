@@ -8,18 +8,23 @@ use smallvec::smallvec;
 use weir_core::Time;
 use weir_core::frame;
 use weir_core::notice::{Notice, NoticeFacts};
-use weir_core::subscription::{Budget, Out, Pulled};
+use weir_core::subscription::{Budget, Out, Part, Pulled};
 
 use crate::app::App;
 use crate::client::Seated;
+use crate::tails::events::Events;
 
 /// One chunk holds about so much: enough to save writes, little enough not to matter per client.
 const CHUNK: Budget = Budget { events: 64, bytes: 16 * 1024 };
+
+static NOTHING: Bytes = Bytes::new();
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) seated: Seated,
+    /// What the client follows beside its seat.
+    events: Option<Box<Events>>,
     opened: bool,
     done: bool,
 }
@@ -33,7 +38,12 @@ pub(crate) struct Due {
 
 impl Stream {
     pub(crate) fn new(seated: Seated) -> Self {
-        Self { seated, opened: false, done: false }
+        Self { seated, events: None, opened: false, done: false }
+    }
+
+    /// That of a client that follows a durable stream.
+    pub(crate) fn following(seated: Seated, events: Events) -> Self {
+        Self { events: Some(Box::new(events)), ..Self::new(seated) }
     }
 
     /// Whether its first bytes were put.
@@ -47,12 +57,16 @@ impl Stream {
     }
 
     /// What is to be written now; nothing after the end.
-    pub(crate) fn poll_due(&mut self, cx: &Context<'_>) -> Poll<Option<Due>> {
+    pub(crate) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Option<Due>> {
         while !self.done {
             let time = self.seated.app.time();
             let view = self.seated.app.broker.view(time);
             let pulled = match self.seated.seat.poll_pull(cx, &view, CHUNK) {
-                Poll::Ready(pulled) => pulled,
+                Poll::Ready(mut pulled) => {
+                    pulled.drained &= self.events.is_none();
+                    pulled
+                }
+                Poll::Pending if let Poll::Ready(pulled) = self.poll_events(cx, time) => pulled,
                 // The first bytes go out at once, so that the client knows that it is served.
                 Poll::Pending if !self.opened => sign_of_life(),
                 Poll::Pending => return Poll::Pending,
@@ -66,6 +80,19 @@ impl Stream {
         Poll::Ready(None)
     }
 
+    /// What comes by another way than the seat, which goes first: whoever is told to go gets nothing more.
+    fn poll_events(&mut self, cx: &mut Context<'_>, time: Time) -> Poll<Pulled> {
+        match &mut self.events {
+            Some(events) => events.poll_pulled(cx, time.ms),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Whether nothing comes for now; then the task is woken when something does. It costs less than [`Self::poll_due`].
+    pub(crate) fn poll_quiet(&self, cx: &Context<'_>) -> bool {
+        self.opened && self.events.is_none() && self.seated.seat.poll_quiet(cx)
+    }
+
     /// Appends the text of it, and counts it as written.
     pub(crate) fn put(&mut self, due: &Due, out: &mut BytesMut) {
         let (app, before) = (&self.seated.app, out.len());
@@ -77,6 +104,10 @@ impl Stream {
             match item {
                 Out::Event(parcel) => out.extend_from_slice(parcel.frame()),
                 Out::Notice(notice) => notice.put(out, facts(app, due.time)),
+                Out::Part(Part { shared, own }) => {
+                    out.extend_from_slice(shared);
+                    out.extend_from_slice(own);
+                }
             }
         }
         self.wrote(due, out.len() - before);
@@ -102,14 +133,15 @@ impl Stream {
 impl Due {
     /// Since when the oldest event in it has been waiting.
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        let has_event = self.pulled.items.iter().any(|item| matches!(item, Out::Event(_)));
+        let has_event = self.pulled.items.iter().any(|item| matches!(item, Out::Event(_) | Out::Part(_)));
         self.pulled.oldest.or_else(|| has_event.then_some(self.time.now))
     }
 
-    /// The frame of the event that it is, where it is one event and nothing else.
-    pub(crate) fn single(&self) -> Option<&Bytes> {
+    /// All of it, where it is one event, or one part of a durable stream, and nothing else. The second may be empty.
+    pub(crate) fn single(&self) -> Option<[&Bytes; 2]> {
         match self.pulled.items.as_slice() {
-            [Out::Event(parcel)] => Some(parcel.frame()),
+            [Out::Event(parcel)] => Some([parcel.frame(), &NOTHING]),
+            [Out::Part(part)] => Some([&part.shared, &part.own]),
             _ => None,
         }
     }

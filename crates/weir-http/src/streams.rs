@@ -3,6 +3,7 @@
 //! In reading order:
 //! - [`asked`]: what a `GET` asks for
 //! - [`live`]: a `GET` that stays for what is appended next
+//! - [`unread`]: why there is no answer to one
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::router::{no_method, no_path};
 
 mod asked;
 mod live;
+mod unread;
 
 use asked::{Asked, Mode};
 
@@ -27,7 +29,6 @@ const METHODS: &str = "GET, HEAD, PUT, POST, DELETE";
 /// One stream, as a call names it.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
-    #[expect(dead_code, reason = "what asks it comes next")]
     pub(crate) store: Arc<dyn StreamStore>,
     pub(crate) name: StreamName,
 }

@@ -93,9 +93,12 @@ fn denied(app: &App, query: Query<'_>, problem: Problem) -> Result<Response<Body
 }
 
 fn stream(call: Call<'_>, wants: Wants, who: (Caller, Admitted)) -> Response<Body> {
-    let seated = Seated::join(call.app, wants, Transport::Sse, who);
-    call.link.watch(&seated.client);
-    let stream = Stream::new(seated);
+    begin(call, Stream::new(Seated::join(call.app, wants, Transport::Sse, who)))
+}
+
+/// Answers with a stream, which is looked after from now on.
+pub(crate) fn begin(call: Call<'_>, stream: Stream) -> Response<Body> {
+    call.link.watch(&stream.seated.client);
     match call.link.protocol {
         Protocol::Http1 => {
             call.handover.leave(stream, call.parts.version);
@@ -128,7 +131,7 @@ async fn fetch_snapshots(app: &App, wants: &Wants) {
     }
 }
 
-fn admit(app: &App, caller: &Caller) -> Result<Admitted, TurnedAway> {
+pub(crate) fn admit(app: &App, caller: &Caller) -> Result<Admitted, TurnedAway> {
     if app.stages.is_refusing() {
         return Err(Refusal::Draining.into());
     }

@@ -95,10 +95,11 @@ impl Writer {
 
     /// Writes what the kernel takes at once, and keeps the rest.
     fn begin(&mut self, cx: &mut Context<'_>, due: &Due) -> io::Result<()> {
-        match due.single().filter(|frame| frame.len() >= SHARED && self.stream.is_open()) {
-            Some(frame) => {
-                self.stream.wrote(due, frame.len());
-                self.share(frame);
+        match due.single().filter(|[one, two]| one.len() + two.len() >= SHARED && self.stream.is_open()) {
+            Some(frames) => {
+                let length = frames.iter().map(|frame| frame.len()).sum();
+                self.stream.wrote(due, length);
+                self.share(frames, length);
             }
             None => CHUNK.with_borrow_mut(|chunk| self.copy(cx, due, chunk))?,
         }
@@ -113,13 +114,15 @@ impl Writer {
         self.rest.is_empty() && !self.line.holds()
     }
 
-    fn share(&mut self, frame: &Bytes) {
+    fn share(&mut self, frames: [&Bytes; 2], length: usize) {
+        let frames = frames.into_iter().filter(|frame| !frame.is_empty()).cloned();
         match self.framing {
             Framing::Chunked => {
-                let size = Bytes::from(format!("{:x}\r\n", frame.len()));
-                self.rest.extend([size, frame.clone(), Bytes::from_static(b"\r\n")]);
+                self.rest.push_back(Bytes::from(format!("{length:x}\r\n")));
+                self.rest.extend(frames);
+                self.rest.push_back(Bytes::from_static(b"\r\n"));
             }
-            Framing::UntilClose => self.rest.push_back(frame.clone()),
+            Framing::UntilClose => self.rest.extend(frames),
         }
     }
 

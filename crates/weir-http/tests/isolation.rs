@@ -69,6 +69,7 @@ impl Front {
         });
         let metrics = Arc::new(Metrics::new(BuildInfo { version: "test", revision: "test" }, &[]));
         let config = HttpConfig {
+            long_poll_timeout: Duration::from_secs(1),
             heartbeat: Duration::from_secs(15),
             retry: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(30),

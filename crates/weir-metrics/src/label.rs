@@ -60,6 +60,18 @@ labels! {
         Sse = "sse",
         /// One request per answer.
         LongPoll = "long-poll",
+        /// Either, of a durable stream.
+        Durable = "durable",
+    }
+
+    /// Who found that a followed durable stream may have more.
+    WokenBy("source") {
+        /// A call to this instance that changed it.
+        Call = "call",
+        /// An announcement of whoever changed it.
+        Announcement = "announcement",
+        /// The look at all that are followed, which finds what no announcement told.
+        Look = "look",
     }
 
     /// How a TLS handshake ended.
@@ -90,6 +102,8 @@ labels! {
         Shutdown = "shutdown",
         /// It reached `--max-connection-age`.
         MaxAge = "max-age",
+        /// The durable stream that it followed was closed or deleted, or had lost what came next.
+        Ended = "ended",
         /// Anything else, such as a broken transport.
         Error = "error",
     }
@@ -274,6 +288,7 @@ mod tests {
     #[test]
     fn every_value_stands_at_its_index() {
         check::<Transport>();
+        check::<WokenBy>();
         check::<Disconnect>();
         check::<Rejected>();
         check::<Refused>();

@@ -18,6 +18,7 @@ use crate::redis::Redis;
 use crate::registrar::Registrar;
 use crate::requests::Requests;
 use crate::resume::Resume;
+use crate::tails::Tails;
 use crate::tls::Tls;
 
 /// Every series of one instance. Shared as an `Arc`; all methods take `&self`.
@@ -37,6 +38,8 @@ pub struct Metrics {
     pub resume: Resume,
     /// The log and the window.
     pub log: Log,
+    /// Durable streams that are followed.
+    pub tails: Tails,
     /// TLS on the public listeners.
     pub tls: Tls,
     redis: OnceLock<Redis>,
@@ -68,6 +71,7 @@ impl Metrics {
             events: Events::new(make, types),
             resume: Resume::new(make),
             log: Log::new(make),
+            tails: Tails::new(make),
             tls: Tls::new(make),
             redis: OnceLock::new(),
             registry,

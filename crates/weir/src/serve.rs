@@ -156,6 +156,7 @@ fn broker(config: &ServeConfig) -> Broker {
 
 fn http(config: &ServeConfig) -> HttpConfig {
     HttpConfig {
+        long_poll_timeout: config.long_poll_timeout,
         heartbeat: config.heartbeat,
         retry: config.retry,
         stall_timeout: config.stall_timeout,

@@ -98,6 +98,7 @@ fn error_codes() {
         "UNAUTHORIZED,",
         "FORBIDDEN,",
         "CONFLICT,",
+        "GONE,",
     ];
     built.append(&mut literals_after(&source, &status));
     let denials = fs::read_to_string(root().join("crates/weir-http/src/auth/denial.rs")).unwrap();

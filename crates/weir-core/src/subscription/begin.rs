@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{AHEAD_WAIT, Behind, End, Mode, Pulled, ResumeResult, Subscription, Waiting, Why, scope};
+use super::{AHEAD_WAIT, Behind, End, Intake, Mode, Pulled, ResumeResult, Subscription, Waiting, Why, scope};
 use crate::event::Event;
 use crate::id::{EventId, Position};
 use crate::notice::{Gap, GapReason, Notice, Refusal};
@@ -26,6 +26,10 @@ impl Subscription {
             return;
         }
         let window = view.window.read();
+        if self.wants.intake == Intake::Elsewhere {
+            self.go_live(&window);
+            return;
+        }
         match self.wants.from {
             None if self.wants.snapshot => self.begin_with_snapshots(&window, view, out),
             None => {

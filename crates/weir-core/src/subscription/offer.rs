@@ -61,6 +61,7 @@ impl Subscription {
                 let entered = match self.wants.intake {
                     Intake::Queue => self.mailbox.offer(offer.parcel(self.wants.format), tally),
                     Intake::Window => Err(Full),
+                    Intake::Elsewhere => return Wake::None,
                 };
                 self.dropped += tally.dropped.total() - before.total();
                 self.entered(entered, was_empty, mark, 1)
@@ -85,6 +86,7 @@ impl Subscription {
                 let entered = match self.wants.intake {
                     Intake::Queue => self.mailbox.announce(seq, gap.clone(), tally),
                     Intake::Window => Err(Full),
+                    Intake::Elsewhere => return Wake::None,
                 };
                 self.dropped += tally.dropped.total() - before.total();
                 self.entered(entered, was_empty, Mark { seq, id: gap.then }, owed)
@@ -109,11 +111,15 @@ impl Subscription {
                 self.fall_behind(mark, owed, Why::Resume);
                 Wake::Puller
             }
-            (Err(Full), Intake::Queue, Overflow::Disconnect) => {
+            (Err(Full), Intake::Queue | Intake::Elsewhere, Overflow::Disconnect) => {
                 self.close(End::Overflow);
                 Wake::Supervisor
             }
-            (Err(Full), Intake::Queue, Overflow::CatchUp | Overflow::DropOldest | Overflow::Latest) => {
+            (
+                Err(Full),
+                Intake::Queue | Intake::Elsewhere,
+                Overflow::CatchUp | Overflow::DropOldest | Overflow::Latest,
+            ) => {
                 self.fall_behind(mark, owed, Why::Overflow);
                 Wake::Puller
             }

@@ -265,7 +265,8 @@ impl Subscription {
         let drained = self.mailbox.is_empty() && matches!(self.mode, Mode::Live) && self.closing.is_none();
         let fanned = view.fanned();
         let ahead = fanned.seq > self.at.seq || (fanned.seq == self.at.seq && fanned.id > self.told);
-        let position = if drained && ahead { fanned.id } else { self.told };
+        let has_position = self.wants.intake != Intake::Elsewhere;
+        let position = if has_position && drained && ahead { fanned.id } else { self.told };
         let visible = greeted && self.wants.visible_beat;
         if visible || position != self.told {
             self.told = position;
@@ -284,7 +285,7 @@ impl Subscription {
             End::Expired => out.notice(Notice::Expired),
             End::Revoked => out.notice(Notice::Revoked),
             End::Refused(why) => out.notice(Notice::Refused(why)),
-            End::Overflow => {}
+            End::Overflow | End::Over => {}
         }
         out.end = Some(end);
     }
@@ -305,7 +306,7 @@ fn conflate(out: &mut Pulled, from: usize) {
     for item in out.items.drain(from..).rev() {
         let fresh = match &item {
             Out::Event(parcel) => seen.insert((parcel.event.session.clone(), parcel.event.key.clone())),
-            Out::Notice(_) => true,
+            Out::Notice(_) | Out::Part(_) => true,
         };
         if fresh {
             kept.push(item);

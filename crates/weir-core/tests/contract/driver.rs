@@ -122,6 +122,7 @@ fn lines(pulled: &Pulled) -> Vec<String> {
         Out::Notice(Notice::Comment) => ":".to_owned(),
         Out::Notice(Notice::Gap(gap)) => gap_line(gap),
         Out::Notice(notice) => format!("{notice:?}"),
+        Out::Part(part) => format!("{part:?}"),
     };
     pulled.items.iter().map(line).collect()
 }

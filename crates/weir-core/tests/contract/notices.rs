@@ -1,9 +1,9 @@
 //! Section 3: signs of life, the state of the log, and the end.
 
 use weir_core::log::Feed;
-use weir_core::subscription::{End, Wants};
+use weir_core::subscription::{End, Intake, Wants};
 
-use crate::contract::driver::{Instance, event, from, oversize, skipped, typed, wants};
+use crate::contract::driver::{Instance, event, from, id, oversize, skipped, typed, wants};
 
 #[test]
 fn a_beat_is_a_comment_where_the_position_stands() {
@@ -63,6 +63,23 @@ fn a_replay_that_gave_nothing_moves_the_position_at_the_next_beat() {
     assert_eq!(instance.pull(&seat), ["connected 4-0"]);
     seat.beat();
     assert_eq!(instance.pull(&seat), ["ping 5-0"]);
+}
+
+#[test]
+fn who_follows_a_durable_stream_gets_notices_without_positions() {
+    let instance = Instance::at("4-0", 10, 10);
+    let seat = instance.join(Wants { intake: Intake::Elsewhere, ..Wants::default() });
+    assert!(instance.pull(&seat).is_empty());
+    instance.batch([event("5-0", "room", "a"), skipped("6-0")]);
+    instance.apply(&Feed::Lost { after: id("6-0"), through: id("7-0"), count: None });
+    assert!(instance.pull(&seat).is_empty());
+    seat.beat();
+    assert_eq!(instance.pull(&seat), [":"]);
+    seat.warn(7000);
+    instance.apply(&Feed::Down(String::new()));
+    assert_eq!(instance.pull(&seat), ["Degraded(1000)", "Expiring(7000)"]);
+    seat.close(End::MaxAge);
+    assert_eq!(instance.pull(&seat), ["Shutdown", "end MaxAge"]);
 }
 
 #[test]

@@ -115,6 +115,7 @@ impl Viewer {
                     pings += 1;
                 }
                 Out::Notice(notice) => self.notice(notice, pulled, at),
+                Out::Part(part) => panic!("{part:?}"),
             }
         }
         if std::mem::take(&mut self.beating) {

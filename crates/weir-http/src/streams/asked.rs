@@ -53,7 +53,7 @@ impl Asked {
     }
 }
 
-fn position(text: &str) -> Result<From, Problem> {
+pub(super) fn position(text: &str) -> Result<From, Problem> {
     match text {
         "-1" => Ok(From::Begin),
         "now" => Ok(From::End),

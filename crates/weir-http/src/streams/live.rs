@@ -1,31 +1,115 @@
 //! A `GET` of a stream that stays for what is appended next.
 
-use http::Response;
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use weir_core::durable::{From, Media, Page};
+use weir_core::subscription::{Intake, Wants};
+use weir_metrics::Transport;
 
 use super::Named;
-use super::asked::Asked;
+use super::asked::{Asked, position};
+use crate::admission::Admitted;
 use crate::body::Body;
 use crate::call::{Call, Caller};
+use crate::client::{Seated, rejected};
 use crate::problem::Problem;
+use crate::stream::Stream;
+use crate::subscribe;
+use crate::tails::cursor;
+use crate::tails::events::Events;
+use crate::tails::follow::Follow;
+use crate::tails::read::Found;
 
-/// Answers once: with what is there, or with what comes next.
-#[expect(clippy::unused_async, reason = "it will wait")]
-pub(crate) async fn long_poll(
-    _call: Call<'_>,
-    _stream: Named,
-    _asked: Asked,
-    _who: Caller,
-) -> Result<Response<Body>, Problem> {
-    Err(Problem::not_built())
-}
+mod long_poll;
+
+pub(crate) use long_poll::long_poll;
+
+const NEXT_OFFSET: HeaderName = HeaderName::from_static("stream-next-offset");
+const UP_TO_DATE: HeaderName = HeaderName::from_static("stream-up-to-date");
+const CLOSED: HeaderName = HeaderName::from_static("stream-closed");
+const CURSOR: HeaderName = HeaderName::from_static("stream-cursor");
+const DATA_ENCODING: HeaderName = HeaderName::from_static("stream-sse-data-encoding");
 
 /// Answers with all that comes, as Server-Sent Events.
-#[expect(clippy::unused_async, reason = "it will wait")]
 pub(crate) async fn sse(
-    _call: Call<'_>,
-    _stream: Named,
-    _asked: Asked,
-    _who: Caller,
+    call: Call<'_>,
+    stream: Named,
+    asked: Asked,
+    who: Caller,
 ) -> Result<Response<Body>, Problem> {
-    Err(Problem::not_built())
+    let app = call.app;
+    let place = admit(call, &who)?;
+    let came_back = last_event_id(&call.parts.headers)?;
+    let (mut follow, found) = first(call, stream, came_back.unwrap_or(asked.from)).await;
+    let page = found.page.as_ref().map_err(|error| Problem::from(error.clone()))?;
+    if came_back.is_some() && page.chunks.is_empty() && page.head.closed && page.is_up_to_date() {
+        // Nothing else keeps a native `EventSource` from coming back for ever.
+        return Ok(nothing(page));
+    }
+    let cursor = cursor::next(asked.cursor.as_deref(), app.time().ms);
+    let seated = Seated::join(app, wants(), Transport::Durable, (who, place));
+    follow.sit(&seated.seat);
+    let events = Events::new(follow, (&found, page), cursor);
+    let mut response = subscribe::begin(call, Stream::following(seated, events));
+    if page.head.media.media() == Media::Bytes {
+        response.headers_mut().insert(DATA_ENCODING, HeaderValue::from_static("base64"));
+    }
+    Ok(response)
+}
+
+/// A place for somebody who stays. Nobody is held until it is known whose tokens are refused, which the window tells.
+fn admit(call: Call<'_>, who: &Caller) -> Result<Admitted, Problem> {
+    let app = call.app;
+    let away = if app.broker.is_loaded() {
+        match subscribe::admit(app, who) {
+            Ok(place) => return Ok(place),
+            Err(away) => away,
+        }
+    } else {
+        weir_core::notice::Refusal::Starting.into()
+    };
+    app.metrics.clients.rejected.inc(rejected(away.why));
+    Err(subscribe::refused(away))
+}
+
+/// Where a native `EventSource` was, which asks for the same address again. It wins.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<From>, Problem> {
+    let Some(id) = headers.get("last-event-id").filter(|id| !id.is_empty()) else { return Ok(None) };
+    position(id.to_str().unwrap_or_default()).map(Some)
+}
+
+/// What is there to begin with. Nothing that comes after it is missed.
+async fn first(call: Call<'_>, Named { store, name }: Named, from: From) -> (Follow, Arc<Found>) {
+    let mut follow = Follow::new(call.app, (store, &name), from);
+    let found = poll_fn(|cx| follow.poll_found(cx)).await;
+    (follow, found)
+}
+
+/// What weir itself has to say is all that comes by the seat.
+fn wants() -> Wants {
+    Wants { intake: Intake::Elsewhere, ..Wants::default() }
+}
+
+/// There is nothing behind that place.
+fn nothing(page: &Page) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    tell(page, response.headers_mut());
+    response
+}
+
+/// Where a page ends.
+fn tell(page: &Page, headers: &mut HeaderMap) {
+    let next = page.next.to_string();
+    headers.insert(NEXT_OFFSET, HeaderValue::try_from(next).expect("an offset is digits"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if page.is_up_to_date() {
+        headers.insert(UP_TO_DATE, HeaderValue::from_static("true"));
+        if page.head.closed {
+            headers.insert(CLOSED, HeaderValue::from_static("true"));
+        }
+    }
 }

@@ -68,6 +68,9 @@ pub(crate) struct ServeArgs {
     /// What a full queue does
     #[arg(long, env = "WEIR_OVERFLOW", value_name = "POLICY", default_value = "catch-up", value_enum)]
     pub(crate) overflow: OverflowChoice,
+    /// Longest wait of a durable stream's long-poll
+    #[arg(long, env = "WEIR_LONG_POLL_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = value::positive)]
+    pub(crate) long_poll_timeout: Duration,
     /// Longest silence of a stream
     #[arg(long, env = "WEIR_HEARTBEAT", value_name = "DURATION", default_value = "15s", value_parser = value::positive)]
     pub(crate) heartbeat: Duration,

@@ -154,6 +154,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new(BuildInfo { version: "test", revision: "test" }, &[]));
         let second = Duration::from_secs(1);
         let config = HttpConfig {
+            long_poll_timeout: second,
             heartbeat: second,
             retry: second,
             stall_timeout: second,
