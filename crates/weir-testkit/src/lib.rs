@@ -17,6 +17,7 @@
 //! - [`usage`]: what a process uses and does; [`ticker`]: what a busy machine takes from it
 //! - [`checker`]: what every client was owed, against what it got
 //! - [`balancer`]: a real load balancer in front of instances, whose addresses ([`loopback`]) outlive them
+//! - [`browser`]: pages in Chromium
 //! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]
 //! - [`chaos`]: a network that fails on command, and an address that outlives the server behind it
 //! - [`workload`]: producers and clients that write down what they do; [`mod@stall`]: a client that does not read
@@ -43,6 +44,7 @@ mod lines;
 pub mod assault;
 pub mod balancer;
 pub mod beset;
+pub mod browser;
 pub mod chaos;
 pub mod checker;
 pub mod event_source;

@@ -4,27 +4,17 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use weir_testkit::browser::{browse, step};
 use weir_testkit::certificates::Authority;
-use weir_testkit::program::installed;
-use weir_testkit::{Instance, Output, Program, Secret};
+use weir_testkit::{Instance, Secret};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
-
-/// How long Chromium may take for all pages of a test.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// The names of the tests are on this machine, and there are no others.
-const NAMES: &str =
-    "--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1";
 
 /// A server of pages that say nothing, for every path.
 struct Pages {
@@ -57,35 +47,6 @@ async fn answer(mut tcp: TcpStream) -> io::Result<()> {
     let page = "<!doctype html><title>a page</title>";
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n";
     tcp.write_all(format!("{head}content-length: {}\r\n\r\n{page}", page.len()).as_bytes()).await
-}
-
-/// A page, and what it does.
-fn step(page: impl Into<String>, script: &str) -> Value {
-    json!({ "page": page.into(), "script": script })
-}
-
-/// What the scripts of the pages returned.
-async fn browse(steps: &[Value]) -> anyhow::Result<Vec<Value>> {
-    let flags = json!([NAMES]).to_string();
-    let mut command = Command::new("node");
-    command.env("NODE_PATH", installed("node_modules"));
-    command.arg([env!("CARGO_MANIFEST_DIR"), "tests", "foreign", "browser.cjs"].iter().collect::<PathBuf>());
-    command.arg(chromium()).arg(flags).arg(serde_json::to_string(steps)?);
-    let mut driver = Program::start(command, Output::Stdout)?;
-    let ended = driver.wait_exit(PATIENCE).await?;
-    ensure!(ended.success(), "{ended}: {}", driver.tail());
-    let results: Vec<Value> =
-        driver.lines().iter().map(|line| serde_json::from_str(line)).collect::<Result<_, _>>()?;
-    ensure!(results.len() == steps.len(), "{results:?}");
-    Ok(results)
-}
-
-/// # Panics
-/// Where it is not installed.
-fn chromium() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join("chromium")).find(|file| file.exists());
-    found.expect("chromium is missing: run .ci/setup test")
 }
 
 /// Where pages find weir, under a name of the same site as the pages of `app.shop.example`.

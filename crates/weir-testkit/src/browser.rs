@@ -1,0 +1,51 @@
+//! Pages in Chromium, which `.ci/setup test` installs, with what drives it beside the build.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+
+use crate::program::{Output, Program, installed};
+
+/// How long Chromium may take for all pages of a test.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The names of the tests are on this machine, and there are no others.
+const NAMES: &str =
+    "--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.*";
+
+/// A page, and what it does.
+pub fn step(page: impl Into<String>, script: &str) -> Value {
+    json!({ "page": page.into(), "script": script })
+}
+
+/// What the scripts of the pages returned.
+///
+/// # Errors
+/// A page cannot be opened, a script fails, or all of it takes too long.
+///
+/// # Panics
+/// Where Chromium is not installed.
+pub async fn browse(steps: &[Value]) -> anyhow::Result<Vec<Value>> {
+    let flags = json!([NAMES]).to_string();
+    let driver = [env!("CARGO_MANIFEST_DIR"), "..", "weir", "tests", "foreign", "browser.cjs"];
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", installed("node_modules"));
+    command.arg(driver.iter().collect::<PathBuf>());
+    command.arg(chromium()).arg(flags).arg(serde_json::to_string(steps)?);
+    let mut driver = Program::start(command, Output::Stdout)?;
+    let ended = driver.wait_exit(PATIENCE).await?;
+    ensure!(ended.success(), "{ended}: {}", driver.tail());
+    let results: Vec<Value> =
+        driver.lines().iter().map(|line| serde_json::from_str(line)).collect::<Result<_, _>>()?;
+    ensure!(results.len() == steps.len(), "{results:?}");
+    Ok(results)
+}
+
+fn chromium() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join("chromium")).find(|file| file.exists());
+    found.expect("chromium is missing: run .ci/setup test")
+}
