@@ -25,7 +25,7 @@ CROWD ?= 3000
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run release test upgrade-test check fmt fmt-check lint doc deny sizes soak crowd bench churn fuzz clean
+.PHONY: help run release test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd bench churn fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,12 @@ deny: ## fences between crates, licences, sources and advisories of dependencies
 
 sizes: ## the budget of lines per file; clippy holds that of functions
 	@.ci/sizes
+
+# What it prints last is one line for each set-up. Each run takes half a minute.
+conformance: ## the public suite of Durable Streams: one instance, one on Redis, three behind HAProxy, the same with kills
+	@.ci/setup conformance
+	cargo build --locked -p weir -p weir-testkit --bins
+	cargo run --locked --quiet -p weir-testkit --bin weir-conformance
 
 soak: ## three instances under every fault for SOAK_SECONDS (600), SOAK_SEED repeats a run; then fuzz for SOAK_FUZZ_SECONDS (300) each
 	@.ci/setup soak
