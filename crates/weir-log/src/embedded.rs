@@ -1,9 +1,13 @@
 //! The log in the memory of one process: the default, so that `weir serve` alone works on a fresh machine.
 //!
-//! It gives the same guarantees as the shared log within one process, and keeps nothing beyond its life.
+//! It gives the same guarantees as the shared log within one process. In a database it goes on where it was when
+//! the process starts again; without one it keeps nothing beyond its life.
 
+mod kept;
+mod load;
 mod reader;
 mod repeats;
+mod rows;
 mod snapshots;
 mod store;
 mod streams;
@@ -13,20 +17,24 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use weir_core::entry::{Content, Entry};
 use weir_core::event::Event;
 use weir_core::id::EventId;
 use weir_core::log::{
     AppendError, Appended, BoxFuture, EventLog, Idempotency, LogFacts, LogUnavailable, NewEvent, RevokeError,
 };
 use weir_core::name::Session;
-use weir_core::revocation::{Revocation, Revocations};
+use weir_core::revocation::{Full, Revocation, Revocations};
 
 use crate::clock::WallClock;
+use crate::engine::Engine;
 use crate::idempotency::fingerprint;
+use kept::{Kept, Unsettled};
+pub use load::LoadError;
 pub use reader::EmbeddedReader;
 use repeats::Repeats;
 use snapshots::Snapshots;
-use store::Store;
+use store::{Cap, Store};
 pub use streams::{EmbeddedStreams, EmbeddedWakes, StreamLimits};
 
 /// The bounds of an embedded log.
@@ -49,6 +57,13 @@ pub struct EmbeddedConfig {
 pub struct EmbeddedLog {
     config: EmbeddedConfig,
     clock: WallClock,
+    seen: Arc<Seen>,
+    kept: Option<Kept>,
+}
+
+/// What readers and requests see.
+#[derive(Debug)]
+struct Seen {
     state: Mutex<State>,
     appended: Notify,
 }
@@ -60,6 +75,7 @@ struct State {
     snapshots: Snapshots,
     revocations: Revocations,
     reading: Reading,
+    unsettled: Unsettled,
 }
 
 /// How far the instance's reader is, for [`LogFacts`].
@@ -83,18 +99,34 @@ impl EmbeddedLog {
 
     /// An empty log by another clock.
     pub fn with_clock(config: EmbeddedConfig, clock: WallClock) -> Arc<Self> {
-        let state = State {
-            store: Store::new(store::Cap {
-                len: config.maxlen.max(1),
-                bytes: config.max_bytes,
-                age_ms: config.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-            }),
-            repeats: Repeats::default(),
-            snapshots: Snapshots::default(),
-            revocations: Revocations::default(),
-            reading: Reading::default(),
-        };
-        Arc::new(Self { config, clock, state: Mutex::new(state), appended: Notify::new() })
+        let state = State::new(Store::new(config.cap()));
+        Self::new(config, clock, state, None)
+    }
+
+    /// The log that is in a database, by the clock of the system.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn open_in(engine: Arc<Engine>, config: EmbeddedConfig) -> Result<Arc<Self>, LoadError> {
+        Self::open_in_with_clock(engine, config, WallClock::system())
+    }
+
+    /// The log that is in a database, by another clock.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn open_in_with_clock(
+        engine: Arc<Engine>,
+        config: EmbeddedConfig,
+        clock: WallClock,
+    ) -> Result<Arc<Self>, LoadError> {
+        let state = load::load(&engine, config.cap(), clock.now_ms())?;
+        Ok(Self::new(config, clock, state, Some(Kept::new(engine))))
+    }
+
+    fn new(config: EmbeddedConfig, clock: WallClock, state: State, kept: Option<Kept>) -> Arc<Self> {
+        let seen = Arc::new(Seen { state: Mutex::new(state), appended: Notify::new() });
+        Arc::new(Self { config, clock, seen, kept })
     }
 
     /// A reader that begins with the window load. Every reader gets every entry; [`EventLog::facts`] tells of the one
@@ -109,7 +141,7 @@ impl EmbeddedLog {
         idempotency: Option<&Idempotency>,
     ) -> Result<Appended, AppendError> {
         let now = self.clock.now_ms();
-        let mut state = self.state.lock();
+        let mut state = self.seen.state.lock();
         if let Some(idempotency) = idempotency
             && let Some(ids) = state.repeats.find(now, fingerprint(idempotency), idempotency.digest)?
         {
@@ -117,22 +149,53 @@ impl EmbeddedLog {
         }
         let ids: Vec<_> = events.iter().map(|event| state.add(now, event)).collect();
         if let Some(idempotency) = idempotency {
-            state.repeats.remember(now, fingerprint(idempotency), idempotency.digest, &ids);
+            let expires = repeats::expiry(now);
+            state.repeats.remember(expires, fingerprint(idempotency), idempotency.digest, ids.clone());
         }
         drop(state);
-        self.appended.notify_waiters();
+        self.seen.appended.notify_waiters();
         Ok(Appended::Written(ids))
     }
 }
 
 impl State {
+    fn new(store: Store) -> Self {
+        Self {
+            store,
+            repeats: Repeats::default(),
+            snapshots: Snapshots::default(),
+            revocations: Revocations::default(),
+            reading: Reading::default(),
+            unsettled: Unsettled::default(),
+        }
+    }
+
     fn add(&mut self, now: u64, new: &NewEvent) -> EventId {
-        let event = self.store.add(now, new);
+        let event = self.store.event(now, new);
         let id = event.id;
+        self.store.push(now, Entry { id, content: Content::Event(Arc::clone(&event)) });
         if let Some(secs) = new.snapshot.filter(|secs| *secs > 0) {
-            self.snapshots.keep(now, secs, event);
+            self.snapshots.keep(now, snapshots::expiry(now, secs), event);
         }
         id
+    }
+
+    fn revoke(&mut self, now: u64, revocation: &Revocation) -> Result<EventId, Full> {
+        self.revocations.add(revocation, now)?;
+        let told = self.store.told(now, revocation);
+        let id = told.id;
+        self.store.push(now, told);
+        Ok(id)
+    }
+}
+
+impl EmbeddedConfig {
+    fn cap(&self) -> Cap {
+        Cap {
+            len: self.maxlen.max(1),
+            bytes: self.max_bytes,
+            age_ms: self.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        }
     }
 }
 
@@ -142,35 +205,37 @@ impl EventLog for EmbeddedLog {
         events: &'a [NewEvent],
         idempotency: Option<&'a Idempotency>,
     ) -> BoxFuture<'a, Result<Appended, AppendError>> {
-        Box::pin(async move { self.append_now(events, idempotency) })
+        match &self.kept {
+            Some(kept) => Box::pin(self.append_kept(kept, events, idempotency)),
+            None => Box::pin(async move { self.append_now(events, idempotency) }),
+        }
     }
 
     fn revoke<'a>(&'a self, revocation: &'a Revocation) -> BoxFuture<'a, Result<EventId, RevokeError>> {
         Box::pin(async move {
-            let now = self.clock.now_ms();
-            let mut state = self.state.lock();
-            state.revocations.add(revocation, now)?;
-            let id = state.store.tell(now, revocation);
-            drop(state);
-            self.appended.notify_waiters();
+            if let Some(kept) = &self.kept {
+                return self.revoke_kept(kept, revocation).await;
+            }
+            let id = self.seen.state.lock().revoke(self.clock.now_ms(), revocation)?;
+            self.seen.appended.notify_waiters();
             Ok(id)
         })
     }
 
     fn lasts(&self) -> bool {
-        false
+        self.kept.is_some()
     }
 
     fn snapshot<'a>(
         &'a self,
         session: &'a Session,
     ) -> BoxFuture<'a, Result<Option<Arc<Event>>, LogUnavailable>> {
-        Box::pin(async move { Ok(self.state.lock().snapshots.get(self.clock.now_ms(), session)) })
+        Box::pin(async move { Ok(self.seen.state.lock().snapshots.get(self.clock.now_ms(), session)) })
     }
 
     fn facts(&self) -> LogFacts {
         let now = self.clock.now_ms();
-        let mut state = self.state.lock();
+        let mut state = self.seen.state.lock();
         state.store.trim(now);
         let State { store, reading, .. } = &*state;
         LogFacts {

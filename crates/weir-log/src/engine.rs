@@ -71,13 +71,24 @@ impl Engine {
         T: Send + 'static,
         F: FnOnce(&mut Writing<'_>) -> Result<T, redb::Error> + Send + 'static,
     {
+        let answered = self.order(work)?;
+        answered.await.unwrap_or(Err(Refusal::OutcomeUnknown("the writer has stopped".into())))
+    }
+
+    /// Has the writer do some work, and returns at once: what is ordered first is done first. The answer comes when it is
+    /// committed.
+    pub(crate) fn order<T, F>(&self, work: F) -> Result<oneshot::Receiver<Result<T, Refusal>>, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Writing<'_>) -> Result<T, redb::Error> + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or(Refusal::CLOSED)?;
         queue.try_send(Box::new(Task::new(work, answer))).map_err(|error| match error {
             TrySendError::Full(_) => Refusal::Unavailable("too much waits to be written".into()),
             TrySendError::Disconnected(_) => Refusal::CLOSED,
         })?;
-        answered.await.unwrap_or(Err(Refusal::OutcomeUnknown("the writer has stopped".into())))
+        Ok(answered)
     }
 
     /// Reads what was committed last: at once where it is in memory, else on a thread that may wait for the disk.
@@ -92,6 +103,14 @@ impl Engine {
         let shared = Arc::clone(&self.shared);
         let read = tokio::task::spawn_blocking(move || shared.read(work));
         read.await.unwrap_or_else(|error| Err(Refusal::Unavailable(error.to_string())))
+    }
+
+    /// Reads on this thread, as before there is a runtime.
+    pub(crate) fn read_now<T>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, Refusal> {
+        self.shared.read(work)
     }
 
     /// Writes, and waits on this thread, as before there is a runtime.

@@ -21,7 +21,7 @@ use weir_http::server::{Listener, Role, Server};
 use weir_http::tls::Tls;
 use weir_metrics::{BuildInfo, Metrics};
 
-use crate::config::{ServeConfig, admin_token, data_dir};
+use crate::config::{ServeConfig, admin_token};
 use crate::version::{REVISION, VERSION};
 
 mod backend;
@@ -60,13 +60,12 @@ pub(crate) fn run(config: ServeConfig) -> anyhow::Result<()> {
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("listen for signals")?;
     let tls = config.tls.clone().map(certificate::open).transpose()?;
-    config.data_dir.as_deref().map(data_dir::prepare).transpose()?;
-    let public = bind(&config.listen, Role::Public)?;
-    let admin = bind(&[config.admin_listen], Role::Admin)?;
     let metrics = Arc::new(Metrics::new(build_info(), &config.metric_types));
-    let tasks = TaskTracker::new();
     metrics.log.maxlen.set(i64::try_from(config.maxlen).unwrap_or(i64::MAX));
     let Backend { log, reader, streams, redis } = Backend::open(&config, &metrics)?;
+    let public = bind(&config.listen, Role::Public)?;
+    let admin = bind(&[config.admin_listen], Role::Admin)?;
+    let tasks = TaskTracker::new();
     let app = Arc::new(App::new(broker(&config), log, streams, metrics, http(&config)));
     announce(&config, &public, &admin)?;
     if let Some(tls) = &tls {
@@ -209,12 +208,7 @@ fn announce(config: &ServeConfig, public: &[Listener], admin: &[Listener]) -> an
         log = if config.redis.is_some() { "redis" } else { "embedded" },
         "listening"
     );
-    if config.redis.is_none() {
-        tracing::warn!(
-            "no --redis: this instance stands alone and keeps nothing beyond its life; to share a log, start every \
-             instance with --redis redis://HOST:6379"
-        );
-    }
+    alone(config);
     if config.anonymous == AnonymousAccess::Local {
         tracing::warn!(
             "no keys for tokens: everybody on this machine may do everything, and so may those for whom a proxy on this \
@@ -226,6 +220,21 @@ fn announce(config: &ServeConfig, public: &[Listener], admin: &[Listener]) -> an
         banner((scheme, &public[0]), &admin[0]).context("write the banner")?;
     }
     Ok(())
+}
+
+/// Says what becomes of the log of an instance that shares none.
+fn alone(config: &ServeConfig) {
+    match (&config.redis, &config.data_dir) {
+        (Some(_), _) => {}
+        (None, Some(dir)) => tracing::info!(
+            dir = %dir.display(),
+            "no --redis: this instance stands alone, and what it keeps is in --data-dir"
+        ),
+        (None, None) => tracing::warn!(
+            "no --redis: this instance stands alone and keeps nothing beyond its life; to keep the log, give --data-dir DIR, \
+             and to share one, start every instance with --redis redis://HOST:6379"
+        ),
+    }
 }
 
 fn banner((scheme, public): (&str, &str), admin: &str) -> std::io::Result<()> {

@@ -33,7 +33,7 @@ impl EmbeddedReader {
         let log = Arc::clone(&self.log);
         loop {
             // Made before the look, so that an append between look and wait still wakes it.
-            let appended = log.appended.notified();
+            let appended = log.seen.appended.notified();
             if let Some(feed) = self.look() {
                 return feed;
             }
@@ -49,7 +49,7 @@ impl EmbeddedReader {
         if let Some(due) = self.due.take() {
             return Some(due);
         }
-        let state = &mut *self.log.state.lock();
+        let state = &mut *self.log.seen.state.lock();
         state.reading.pending = 0;
         state.store.trim(now);
         let (cursor, feed) = match self.cursor {
@@ -84,7 +84,7 @@ fn load(state: &State) -> (Cursor, Feed) {
     let store = &state.store;
     let entries: Vec<_> = store.range(store.first(), store.len()).cloned().collect();
     let head = store.last();
-    let floor = entries.first().map_or(head, |oldest| oldest.id.prev());
+    let floor = store.floor();
     (Cursor { index: store.added(), id: head }, Feed::Loaded(Load { entries, floor, head }))
 }
 
@@ -109,7 +109,7 @@ impl LogReader for EmbeddedReader {
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
-        self.log.state.lock().reading.pending = 0;
+        self.log.seen.state.lock().reading.pending = 0;
         Box::pin(std::future::ready(()))
     }
 }

@@ -17,6 +17,14 @@ pub(super) struct Cap {
     pub(super) age_ms: Option<u64>,
 }
 
+impl Cap {
+    /// Whether an entry stays while it and what is newer are so many and cost so much. The newest one leaves by age only.
+    pub(super) fn allows(&self, (len, bytes): (usize, usize), id: EventId, now: u64) -> bool {
+        let aged = self.age_ms.is_some_and(|age| id.ms.saturating_add(age) < now);
+        len <= self.len && (bytes <= self.bytes || len == 1) && !aged
+    }
+}
+
 /// The newest entries, oldest first.
 ///
 /// Every entry has an index, the number of entries added before it, so that a reader knows exactly how many it missed.
@@ -26,19 +34,43 @@ pub(super) struct Store {
     cap: Cap,
     entries: VecDeque<Entry>,
     bytes: usize,
+    /// The newest id that an entry was added with.
     last: EventId,
+    /// The newest id that was given to anything, added or not.
+    given: EventId,
+    /// Every entry above this that there ever was is here. `None` where nobody knows what was before this life.
+    floor: Option<EventId>,
     added: u64,
+}
+
+/// How far an earlier life came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Past {
+    /// Entries there were, of those that the database still has.
+    pub(super) added: u64,
+    /// The newest id.
+    pub(super) newest: EventId,
+    /// Every entry above this is loaded.
+    pub(super) floor: EventId,
 }
 
 impl Store {
     pub(super) fn new(cap: Cap) -> Self {
-        Self { cap, entries: VecDeque::new(), bytes: 0, last: EventId::ZERO, added: 0 }
+        let (last, given) = (EventId::ZERO, EventId::ZERO);
+        Self { cap, entries: VecDeque::new(), bytes: 0, last, given, floor: None, added: 0 }
     }
 
-    /// Adds one event at `now`. Its id is above every id before it, whatever the clock does.
-    pub(super) fn add(&mut self, now: u64, new: &NewEvent) -> Arc<Event> {
+    /// What an earlier life has left: its newest entries, oldest first.
+    pub(super) fn loaded(cap: Cap, entries: VecDeque<Entry>, past: Past) -> Self {
+        let bytes = entries.iter().map(cost).sum();
+        let Past { added, newest, floor } = past;
+        Self { cap, entries, bytes, last: newest, given: newest, floor: Some(floor), added }
+    }
+
+    /// An event of `now` that is not added yet. Its id is above every id before it, whatever the clock does.
+    pub(super) fn event(&mut self, now: u64, new: &NewEvent) -> Arc<Event> {
         let id = self.next_id(now);
-        let event = Arc::new(Event::new(EventParts {
+        Arc::new(Event::new(EventParts {
             id,
             session: new.session.clone(),
             kind: new.kind.clone(),
@@ -46,25 +78,23 @@ impl Store {
             ts: Some(now),
             snapshot: new.snapshot,
             data: &new.data,
-        }));
-        self.push(now, Entry { id, content: Content::Event(Arc::clone(&event)) });
-        event
+        }))
     }
 
-    /// Adds what concerns instances.
-    pub(super) fn tell(&mut self, now: u64, revocation: &Revocation) -> EventId {
-        let id = self.next_id(now);
-        self.push(now, Entry { id, content: Content::Revoked(Arc::new(revocation.clone())) });
-        id
+    /// What concerns instances, not added yet.
+    pub(super) fn told(&mut self, now: u64, revocation: &Revocation) -> Entry {
+        Entry { id: self.next_id(now), content: Content::Revoked(Arc::new(revocation.clone())) }
     }
 
     fn next_id(&mut self, now: u64) -> EventId {
-        self.last = self.last.next().max(EventId::new(now, 0));
-        self.last
+        self.given = self.given.next().max(EventId::new(now, 0));
+        self.given
     }
 
-    fn push(&mut self, now: u64, entry: Entry) {
+    /// Adds what was made here, in the order of the ids.
+    pub(super) fn push(&mut self, now: u64, entry: Entry) {
         self.added += 1;
+        self.last = entry.id;
         self.bytes += cost(&entry);
         self.entries.push_back(entry);
         self.trim(now);
@@ -73,13 +103,11 @@ impl Store {
     /// Drops what the bounds no longer allow. The newest entry leaves by age only.
     pub(super) fn trim(&mut self, now: u64) {
         while let Some(oldest) = self.entries.front() {
-            let over =
-                self.entries.len() > self.cap.len || (self.bytes > self.cap.bytes && self.entries.len() > 1);
-            let aged = self.cap.age_ms.is_some_and(|age| oldest.id.ms.saturating_add(age) < now);
-            if !over && !aged {
+            if self.cap.allows((self.entries.len(), self.bytes), oldest.id, now) {
                 break;
             }
             self.bytes -= cost(oldest);
+            self.floor = self.floor.map(|_| oldest.id);
             self.entries.pop_front();
         }
     }
@@ -103,18 +131,23 @@ impl Store {
         self.entries.len()
     }
 
+    /// Resumes at or above this position are complete.
+    pub(super) fn floor(&self) -> EventId {
+        self.oldest().map_or(self.last, |oldest| self.floor.unwrap_or(oldest.prev()))
+    }
+
     pub(super) fn oldest(&self) -> Option<EventId> {
         self.entries.front().map(|entry| entry.id)
     }
 
-    /// The newest id given out.
+    /// The newest id of all that was added.
     pub(super) fn last(&self) -> EventId {
         self.last
     }
 }
 
 /// What an entry costs in memory.
-fn cost(entry: &Entry) -> usize {
+pub(super) fn cost(entry: &Entry) -> usize {
     /// What one without an event does.
     const BARE: usize = 64;
     match &entry.content {
@@ -132,6 +165,14 @@ mod tests {
     fn new(data: &str) -> NewEvent {
         let session = Session::parse("s").unwrap();
         NewEvent { session, data: data.to_owned(), kind: None, key: None, snapshot: None }
+    }
+
+    impl Store {
+        fn add(&mut self, now: u64, new: &NewEvent) -> Arc<Event> {
+            let event = self.event(now, new);
+            self.push(now, Entry { id: event.id, content: Content::Event(Arc::clone(&event)) });
+            event
+        }
     }
 
     fn store(len: usize, bytes: usize, age_ms: Option<u64>) -> Store {

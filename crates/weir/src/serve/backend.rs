@@ -11,7 +11,7 @@ use weir_log::{
 };
 use weir_metrics::Metrics;
 
-use crate::config::ServeConfig;
+use crate::config::{ServeConfig, data_dir};
 
 /// What the durable streams may take up.
 const STREAM_LIMITS: StreamLimits = StreamLimits { maxlen: None, max_bytes: None };
@@ -29,7 +29,7 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    /// Opens the shared log where `--redis` is given, else one of this process alone.
+    /// Opens the shared log where `--redis` is given, else one of this process alone: in `--data-dir`, or in memory.
     pub(super) fn open(config: &ServeConfig, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         match &config.redis {
             Some(access) => Self::redis(config, access, metrics),
@@ -38,15 +38,26 @@ impl Backend {
     }
 
     fn embedded(config: &ServeConfig) -> anyhow::Result<Self> {
-        let place = config.data_dir.clone().map_or(Place::Memory, Place::Directory);
+        let place = match &config.data_dir {
+            Some(dir) => {
+                data_dir::prepare(dir)?;
+                Place::Directory(dir.clone())
+            }
+            None => Place::Memory,
+        };
         let engine = Engine::open(place).context("--data-dir")?;
-        let log = EmbeddedLog::open(EmbeddedConfig {
+        let bounds = EmbeddedConfig {
             maxlen: config.maxlen,
             max_age: config.max_age,
             max_bytes: config.window_bytes,
             read_count: config.read_count,
             read_block: config.read_block,
-        });
+        };
+        let log = if engine.lasts() {
+            EmbeddedLog::open_in(Arc::clone(&engine), bounds).context("--data-dir")?
+        } else {
+            EmbeddedLog::open(bounds)
+        };
         let reader = Box::new(log.reader());
         let streams = EmbeddedStreams::open(engine, STREAM_LIMITS).context("open the durable streams")?;
         Ok(Self { log, reader, streams: Some(streams), redis: None })

@@ -11,7 +11,12 @@ pub(super) struct Signals {
     interrupt: Signal,
     hangup: Option<Signal>,
     terminal: Terminal,
+    /// Never waited for: heard of, it is an error of the write that went too far, and not the end of the process.
+    _too_large: Signal,
 }
+
+/// SIGXFSZ: a file may not become larger. It has this number on every Linux but MIPS.
+const TOO_LARGE: i32 = 25;
 
 /// The terminal that the instance was started at. Its end comes as SIGHUP, too, and leaves nobody who could stop the instance.
 #[derive(Debug)]
@@ -44,6 +49,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: Some(signal(SignalKind::hangup())?),
             terminal: Terminal::new()?,
+            _too_large: signal(SignalKind::from_raw(TOO_LARGE))?,
         })
     }
 
