@@ -18,6 +18,7 @@ use weir_http::cors::Cors;
 use weir_http::drain::{DrainPlan, Drained, drain, obey};
 use weir_http::memory;
 use weir_http::server::{Listener, Role, Server};
+use weir_http::tails;
 use weir_http::tls::Tls;
 use weir_metrics::{BuildInfo, Metrics};
 
@@ -62,7 +63,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let tls = config.tls.clone().map(certificate::open).transpose()?;
     let metrics = Arc::new(Metrics::new(build_info(), &config.metric_types));
     metrics.log.maxlen.set(i64::try_from(config.maxlen).unwrap_or(i64::MAX));
-    let Backend { log, reader, streams, redis } = Backend::open(&config, &metrics)?;
+    let Backend { log, reader, streams, wakes, redis } = Backend::open(&config, &metrics)?;
     let public = bind(&config.listen, Role::Public)?;
     let admin = bind(&[config.admin_listen], Role::Admin)?;
     let tasks = TaskTracker::new();
@@ -74,6 +75,10 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     tasks.spawn(memory::watch(Arc::clone(&app), stop.clone()));
     let mut pump = tasks.spawn(pump::run(Arc::clone(&app), reader, (config.queue_events, stop.clone())));
+    if let Some(wakes) = wakes {
+        tasks.spawn(tails::pump(Arc::clone(&app), wakes, stop.clone()));
+        tasks.spawn(tails::watch(Arc::clone(&app), stop.clone()));
+    }
     if let Some(hangup) = signals.hangup() {
         tasks.spawn(reload(&config, &app, tls.as_ref()).run(hangup));
     }

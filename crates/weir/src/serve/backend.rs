@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use weir_core::durable::StreamStore;
+use weir_core::durable::{StreamStore, WakeReader};
 use weir_core::log::{EventLog, LogReader};
 use weir_log::{
     EmbeddedConfig, EmbeddedLog, EmbeddedStreams, Engine, Pace, Place, RedisAccess, RedisConfig, RedisLog,
@@ -24,6 +24,8 @@ pub(super) struct Backend {
     pub(super) reader: Box<dyn LogReader>,
     /// The durable streams, where it has them.
     pub(super) streams: Option<Arc<dyn StreamStore>>,
+    /// What tells of their changes.
+    pub(super) wakes: Option<Box<dyn WakeReader>>,
     /// What has to be closed, where it is Redis.
     pub(super) redis: Option<Arc<RedisLog>>,
 }
@@ -60,7 +62,8 @@ impl Backend {
         };
         let reader = Box::new(log.reader());
         let streams = EmbeddedStreams::open(engine, STREAM_LIMITS).context("open the durable streams")?;
-        Ok(Self { log, reader, streams: Some(streams), redis: None })
+        let wakes = Box::new(streams.wakes());
+        Ok(Self { log, reader, streams: Some(streams), wakes: Some(wakes), redis: None })
     }
 
     fn redis(config: &ServeConfig, access: &RedisAccess, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
@@ -78,7 +81,7 @@ impl Backend {
         };
         let (log, reader) = RedisLog::open(settings, Arc::clone(metrics)).context("--redis")?;
         let events = Arc::clone(&log) as Arc<dyn EventLog>;
-        Ok(Self { log: events, reader: Box::new(reader), streams: None, redis: Some(log) })
+        Ok(Self { log: events, reader: Box::new(reader), streams: None, wakes: None, redis: Some(log) })
     }
 }
 
