@@ -199,6 +199,23 @@ impl Request {
         .await
     }
 
+    /// Follows a durable stream, and takes the answer as its events.
+    ///
+    /// # Errors
+    /// As [`Self::subscribe`].
+    pub async fn follow(self) -> anyhow::Result<SseStream> {
+        within(self.deadline, self.name(), async {
+            let (conn, head) = self.open().await?;
+            if head.status == 200 && head.header("content-type") == Some("text/event-stream") {
+                let body = Body::of(&self.method, &head)?;
+                return SseStream::durable(self.name(), head, body, (conn, self.deadline));
+            }
+            let answer = read_to_end(conn, head, &self.method).await?;
+            anyhow::bail!("not a stream of events: {:?} {:?}", answer.head, answer.body)
+        })
+        .await
+    }
+
     /// What follows this head as a stream of events.
     pub(crate) fn stream(&self, conn: RawConn, head: Head) -> anyhow::Result<SseStream> {
         let body = Body::of(&self.method, &head)?;

@@ -66,6 +66,7 @@ pub enum Violation {
 #[derive(Debug, Default)]
 pub struct Parser {
     strict: bool,
+    tight: bool,
     line: Vec<u8>,
     after_cr: bool,
     past_first_line: bool,
@@ -93,6 +94,11 @@ impl Parser {
     /// Understands the same, and reports every [`Violation`].
     pub fn strict() -> Self {
         Self { strict: true, ..Self::default() }
+    }
+
+    /// Strict, but for the space behind `data:`, which the Durable Streams protocol leaves out.
+    pub fn tight() -> Self {
+        Self { tight: true, ..Self::strict() }
     }
 
     /// Takes the next bytes, cut anywhere, and says what they complete.
@@ -164,7 +170,8 @@ impl Parser {
             }
             Some(("", comment)) => self.items.push(Item::Comment(comment.to_owned())),
             Some((name, value)) => {
-                if !value.starts_with(' ') {
+                let may_be_tight = self.tight && name == "data";
+                if !may_be_tight && !value.starts_with(' ') {
                     self.report(Violation::NoSpace(line.clone().into_owned()));
                 }
                 self.field(name, value.strip_prefix(' ').unwrap_or(value));

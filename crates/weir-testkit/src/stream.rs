@@ -50,12 +50,35 @@ impl SseStream {
         body: Body,
         (conn, deadline): (RawConn, Duration),
     ) -> anyhow::Result<Self> {
-        let mut stream = Self {
+        let mut stream = Self::with(Parser::strict(), (name, head), body, (conn, deadline));
+        stream.take(None)?;
+        Ok(stream)
+    }
+
+    /// That of somebody who follows a durable stream.
+    pub(crate) fn durable(
+        name: String,
+        head: Head,
+        body: Body,
+        (conn, deadline): (RawConn, Duration),
+    ) -> anyhow::Result<Self> {
+        let mut stream = Self::with(Parser::tight(), (name, head), body, (conn, deadline));
+        stream.take(None)?;
+        Ok(stream)
+    }
+
+    fn with(
+        parser: Parser,
+        (name, head): (String, Head),
+        body: Body,
+        (conn, deadline): (RawConn, Duration),
+    ) -> Self {
+        Self {
             head,
             name,
             conn,
             body,
-            parser: Some(Parser::strict()),
+            parser: Some(parser),
             ready: VecDeque::new(),
             end: None,
             retry: None,
@@ -64,9 +87,7 @@ impl SseStream {
             comments: 0,
             transcript: Vec::new(),
             deadline,
-        };
-        stream.take(None)?;
-        Ok(stream)
+        }
     }
 
     /// The next event, control events included; comments and `retry` lines are passed over and remembered.
