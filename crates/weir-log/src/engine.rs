@@ -4,7 +4,9 @@
 //! which of a file means that it was synced: what was answered outlives the process, the machine's power included. So the
 //! cost of syncing is shared by all who wait for it. Reads see what was committed last and never wait for the writer.
 
+mod memory;
 mod place;
+mod recovery;
 mod refusal;
 mod writer;
 
@@ -18,6 +20,7 @@ use redb::{Database, ReadTransaction};
 use tokio::sync::oneshot;
 
 pub use place::{OpenError, Place};
+use recovery::Trouble;
 pub use refusal::Refusal;
 use writer::{Job, Task, Upkeep};
 pub(crate) use writer::{More, Writing};
@@ -39,6 +42,7 @@ struct Shared {
     /// `None` while it is opened again.
     database: RwLock<Option<Database>>,
     upkeep: Mutex<Vec<Upkeep>>,
+    trouble: Mutex<Option<Trouble>>,
 }
 
 impl Engine {
@@ -48,8 +52,9 @@ impl Engine {
     /// It cannot be opened; the text says what to do.
     pub fn open(place: Place) -> Result<Arc<Self>, OpenError> {
         let database = place.open()?;
+        let database = RwLock::new(Some(database));
         let shared =
-            Arc::new(Shared { place, database: RwLock::new(Some(database)), upkeep: Mutex::default() });
+            Arc::new(Shared { place, database, upkeep: Mutex::default(), trouble: Mutex::default() });
         let (queue, jobs) = sync_channel(QUEUE);
         let its = Arc::clone(&shared);
         let writer = std::thread::Builder::new()

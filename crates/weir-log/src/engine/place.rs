@@ -3,8 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use redb::backends::InMemoryBackend;
-use redb::{Builder, Database, ReadableDatabase, TableDefinition, TableError};
+use redb::{
+    Builder, Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+};
+
+use super::memory::Memory;
 
 /// What a directory's database is called.
 const FILE: &str = "weir.redb";
@@ -13,6 +16,8 @@ const FILE: &str = "weir.redb";
 const FORMAT: u64 = 1;
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("weir");
 const FORMAT_KEY: &str = "format";
+/// How many transactions were committed: what tells after a failure whether the last one was.
+const COMMITS_KEY: &str = "commits";
 
 /// Memory for the pages of a file that were read lately. What the system caches of the file comes on top, and is given back
 /// when it is needed.
@@ -59,8 +64,8 @@ impl Place {
     pub(super) fn open(&self) -> Result<Database, OpenError> {
         match self {
             Self::Memory => {
-                let opened =
-                    Builder::new().set_cache_size(MEMORY_CACHE).create_with_backend(InMemoryBackend::new());
+                let mut builder = Builder::new();
+                let opened = builder.set_cache_size(MEMORY_CACHE).create_with_backend(Memory::default());
                 opened.map_err(|error| self.refused(error.into()))
             }
             Self::Directory(dir) => {
@@ -120,4 +125,18 @@ fn set_format(database: &Database) -> Result<(), redb::Error> {
     let txn = database.begin_write()?;
     txn.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
     Ok(txn.commit()?)
+}
+
+/// Counts a transaction.
+pub(super) fn count(txn: &WriteTransaction) -> Result<u64, redb::Error> {
+    let mut meta = txn.open_table(META)?;
+    let count = meta.get(COMMITS_KEY)?.map_or(0, |count| count.value()) + 1;
+    meta.insert(COMMITS_KEY, count)?;
+    Ok(count)
+}
+
+/// How many transactions were committed.
+pub(super) fn counted(database: &Database) -> Result<u64, redb::Error> {
+    let meta = database.begin_read()?.open_table(META)?;
+    Ok(meta.get(COMMITS_KEY)?.map_or(0, |count| count.value()))
 }

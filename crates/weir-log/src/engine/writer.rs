@@ -1,5 +1,6 @@
 //! The thread that writes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 use tokio::sync::oneshot;
 
 use super::refusal::Refusal;
-use super::{Place, Shared};
+use super::{Place, Shared, place};
 
 /// Most operations in one transaction. It bounds how long the first of them waits for the others.
 const BATCH: usize = 512;
@@ -124,8 +125,8 @@ fn keep_up(shared: &Shared) -> Duration {
     for work in &mut *shared.upkeep.lock() {
         match write_if(shared, |writing| work(writing), |more| *more != More::Nothing) {
             Ok(More::ToDo) => wait = UPKEEP_SOON,
-            Ok(More::Nothing | More::Done) => {}
-            Err(refusal) => tracing::warn!(error = %refusal, "the upkeep of the database has failed"),
+            // A failure is told of where it is noticed, and what was not done is still to do.
+            Ok(More::Nothing | More::Done) | Err(_) => {}
         }
     }
     wait
@@ -139,21 +140,50 @@ pub(super) fn write<T>(
     write_if(shared, work, |_| true)
 }
 
-/// Writes in one transaction, unless there turns out to be nothing to write.
+/// Writes in one transaction, unless there turns out to be nothing to write. After a failure the file is opened again, because
+/// a database that has failed once does nothing any more, and the file has what was committed.
 fn write_if<T>(
     shared: &Shared,
     work: impl FnOnce(&mut Writing<'_>) -> Result<T, redb::Error>,
     is_worth_it: impl FnOnce(&T) -> bool,
 ) -> Result<T, Refusal> {
-    let database = shared.database.read();
-    let database = database.as_ref().ok_or(Refusal::CLOSED)?;
-    let mut after = Vec::new();
-    let mut txn = database.begin_write().map_err(|error| Refusal::of(&error.into()))?;
-    txn.set_quick_repair(matches!(shared.place, Place::Directory(_)));
-    let value = work(&mut Writing { txn: &txn, after: &mut after }).map_err(|error| Refusal::of(&error))?;
-    if is_worth_it(&value) {
-        txn.commit().map_err(|error| Refusal::OutcomeUnknown(redb::Error::from(error).to_string()))?;
-        after.into_iter().for_each(|then| then());
+    if let Some(refusal) = shared.rests() {
+        return Err(refusal);
     }
-    Ok(value)
+    let mut after = Vec::new();
+    let mut number = None;
+    let mut value = None;
+    let write = || {
+        let database = shared.database.read();
+        let Some(database) = database.as_ref() else { return Err(redb::Error::DatabaseClosed) };
+        let mut txn = database.begin_write()?;
+        txn.set_quick_repair(matches!(shared.place, Place::Directory(_)));
+        let done = work(&mut Writing { txn: &txn, after: &mut after })?;
+        let is_worth_it = is_worth_it(&done);
+        value = Some(done);
+        if is_worth_it {
+            number = Some(place::count(&txn)?);
+            txn.commit()?;
+        } else {
+            after.clear();
+        }
+        Ok(())
+    };
+    // A damaged file makes the library panic here and there. It must not take the writer along.
+    let written = catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|_| {
+        Err(redb::Error::Corrupted("the database has failed in a way it should not".into()))
+    });
+    let failed = match written {
+        Ok(()) => None,
+        Err(error) => shared.recover(&error, number),
+    };
+    match (failed, value) {
+        (None, Some(value)) => {
+            shared.recovered();
+            after.into_iter().for_each(|then| then());
+            Ok(value)
+        }
+        (None, None) => Err(Refusal::CLOSED),
+        (Some(refusal), _) => Err(refusal),
+    }
 }
