@@ -59,3 +59,48 @@ async fn it_is_made_for_one_user_alone() -> anyhow::Result<()> {
     assert_eq!(std::fs::metadata(&made)?.permissions().mode() & 0o777, 0o700);
     Ok(())
 }
+
+/// Level and text of what the doctor says of the log.
+fn diagnosis(flags: &[&str]) -> (String, String) {
+    let mut command = Command::new(WEIR);
+    let ran = without_settings(&mut command).args(["doctor", "--json"]).args(flags).output().unwrap();
+    let said = String::from_utf8(ran.stdout).unwrap();
+    let found = said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let log =
+        found.into_iter().find(|found| found["check"] == "log").unwrap_or_else(|| panic!("no log in {said}"));
+    let text = |field: &str| log[field].as_str().unwrap_or_default().to_owned();
+    (text("level"), format!("{}; {}", text("finding"), text("advice")))
+}
+
+#[test]
+fn the_doctor_looks_at_it_and_makes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(dir.path(), 0o700);
+    let missing = dir.path().join("missing");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let open = dir.path().join("open");
+    std::fs::create_dir(&open).unwrap();
+    mode(&open, 0o755);
+    for (path, flags, level, says) in [
+        (None, &[][..], "ok", "give --data-dir to keep it"),
+        (Some(&missing), &[], "ok", "is made at the start"),
+        (Some(&file), &[], "fail", "this is no directory"),
+        (Some(&open), &[], "warn", "is open to other users of this machine (mode 755)"),
+        (Some(&dir.path().to_owned()), &["--window-bytes", "1KiB"], "ok", "are free"),
+        (
+            Some(&dir.path().to_owned()),
+            &["--window-bytes", "999999GiB"],
+            "warn",
+            "publishes are refused without it",
+        ),
+    ] {
+        let path = path.map(|path| ["--data-dir", path.to_str().unwrap()]);
+        let (have, text) = diagnosis(&[path.as_ref().map_or(&[][..], |flag| flag), flags].concat());
+        assert!(have == level && text.contains(says), "{path:?}: {have} {text}");
+    }
+    assert!(!missing.exists() && std::fs::read_dir(dir.path()).unwrap().count() == 2);
+}

@@ -10,7 +10,7 @@ use crate::config::redis::RedisUrl;
 /// The flags of every command that talks to Redis.
 #[derive(Debug, Args)]
 pub(crate) struct RedisArgs {
-    /// Redis that holds the shared log; without it the log is embedded, in memory
+    /// Redis that holds the shared log; without it the log is embedded, in memory or in --data-dir
     #[arg(long, env = "WEIR_REDIS", value_name = "URL", value_parser = RedisUrl::parse)]
     pub(crate) redis: Option<RedisUrl>,
     /// File that holds the password of Redis

@@ -38,7 +38,7 @@ pub(crate) struct ServeArgs {
     /// Where the shared log is
     #[command(flatten)]
     pub(crate) shared: RedisArgs,
-    /// Directory for what outlives this instance, where Redis does not keep it
+    /// Directory in which the embedded log and durable streams outlive this instance
     #[arg(long, env = "WEIR_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Most entries of the stream and of the window

@@ -1,11 +1,12 @@
 //! `weir doctor`
 //!
 //! - [`finding`]: what a check says; [`report`]: where that goes
-//! - [`local`]: this machine and the settings
+//! - [`local`]: this machine and the settings; [`kept`]: the log, where it is not in Redis
 //! - [`redis`]: the checks of Redis, one after the other, with the judgement of [`server`], [`stream`] and [`groups`]
 
 mod finding;
 mod groups;
+mod kept;
 mod local;
 mod redis;
 mod report;
@@ -39,13 +40,8 @@ pub(crate) fn run(patient: &Patient, form: Form) -> anyhow::Result<()> {
         }
         match &patient.config.redis {
             Some(access) => redis::check(access, &patient.config, &mut report).await?,
-            None => report.tell(embedded()).await?,
+            None => report.tell(kept::check(&patient.config)).await?,
         }
         report.verdict()
     })
-}
-
-fn embedded() -> Finding {
-    let finding = "the log is in the memory of one instance, and gone when that ends";
-    Finding::ok("log", finding).advise("give --redis to keep and to share it")
 }
