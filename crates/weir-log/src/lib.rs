@@ -17,4 +17,6 @@ pub use clock::WallClock;
 pub use embedded::{EmbeddedConfig, EmbeddedLog, EmbeddedReader};
 pub use embedded::{EmbeddedStreams, EmbeddedWakes, StreamLimits};
 pub use engine::{Engine, OpenError, Place};
-pub use redis::{BadRedisAccess, Pace, RedisAccess, RedisConfig, RedisLog, RedisReader, RedisTls};
+pub use redis::{
+    BadRedisAccess, Pace, RedisAccess, RedisConfig, RedisLog, RedisReader, RedisStreams, RedisTls, RedisWakes,
+};

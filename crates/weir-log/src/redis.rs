@@ -12,6 +12,7 @@
 //! - `codec`, `position`, `pacing`, `backoff`: decoding, the proof of continuity, sizes and pauses
 //! - `cursor`, `reader`: reading without a hole
 //! - `upkeep`: lease, janitor and facts
+//! - `streams`: durable streams
 //! - `context`: what they share
 //! - [`inspect`]: a look from outside, for operators
 
@@ -36,6 +37,7 @@ mod reader;
 mod resp;
 mod revoke;
 mod scripts;
+mod streams;
 mod upkeep;
 mod wire;
 
@@ -60,6 +62,7 @@ use context::{Context, Reading};
 use keys::Keys;
 use link::text;
 pub use reader::RedisReader;
+pub use streams::{RedisStreams, RedisWakes};
 use weir_metrics::{Metrics, Operation};
 
 /// A shared log in Redis, as publishers and requests of one instance see it.
@@ -104,6 +107,15 @@ impl RedisLog {
         tasks.spawn(async move { stopped.run_until_cancelled(async { tokio::join!(upkeep, watch) }).await });
         let reader = RedisReader::new(Arc::clone(&context));
         Ok((Arc::new(Self { context, clock: WallClock::system(), tasks, stop }), reader))
+    }
+
+    /// The durable streams of the same Redis, each bounded to so many chunks, and this instance's reader of announcements.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn streams(&self, maxlen: Option<u64>) -> (Arc<RedisStreams>, RedisWakes) {
+        let streams = RedisStreams::new(&self.context, maxlen, (&self.tasks, &self.stop));
+        (Arc::new(streams), RedisWakes::new(Arc::clone(&self.context)))
     }
 
     /// Ends the connections and tasks, after the reader was closed. Bounded by the caller.

@@ -24,6 +24,8 @@ mod sentinel;
 mod sentinel_words;
 #[path = "redis/server.rs"]
 mod server;
+#[path = "redis/streams.rs"]
+mod streams;
 
 /// What the servers of these tests run.
 const SOFTWARE: weir_testkit::redis::Software = weir_testkit::redis::Software::Valkey;

@@ -248,6 +248,22 @@ labels! {
         Revoke = "revoke",
         /// A group is destroyed at the end.
         Leave = "leave",
+        /// A durable stream is made.
+        StreamCreate = "stream_create",
+        /// A durable stream is appended to, or closed.
+        StreamAppend = "stream_append",
+        /// Chunks of a durable stream are read.
+        StreamRead = "stream_read",
+        /// What is known of a durable stream is asked for.
+        StreamHead = "stream_head",
+        /// The ends of durable streams that are followed are looked at.
+        StreamLook = "stream_look",
+        /// A durable stream is deleted.
+        StreamDelete = "stream_delete",
+        /// Durable streams that have expired are removed.
+        StreamSweep = "stream_sweep",
+        /// Changes of durable streams are announced that were not announced with the append.
+        StreamAnnounce = "stream_announce",
     }
 }
 

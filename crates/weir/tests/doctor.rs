@@ -316,6 +316,14 @@ async fn rights_that_are_missing() {
         "+zscore",
         "+zrem",
         "+zremrangebyscore",
+        "+zrangebyscore",
+        "+evalsha",
+        "+hmget",
+        "+hset",
+        "+hlen",
+        "+hrandfield",
+        "+hdel",
+        "+unlink",
     ];
     let least = user(&[&keys[..], &commands].concat()).await;
     least.assert("rights", "ok", "");

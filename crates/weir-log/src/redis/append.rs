@@ -70,7 +70,7 @@ async fn run(
     let mut keys = vec![target.keys.stream.clone(), target.keys.idempotency(remembered)];
     let mut args = vec![count(target.maxlen)];
     args.push(Value::Integer(if idempotency.is_some() { IDEMPOTENCY_SECS.cast_signed() } else { 0 }));
-    args.push(Value::from(hex(idempotency.map_or([0; 32], |idempotency| idempotency.digest))));
+    args.push(Value::from(hex(&idempotency.map_or([0; 32], |idempotency| idempotency.digest))));
     for event in events {
         put_event(&mut keys, &mut args, event, target);
     }

@@ -15,7 +15,14 @@ pub(super) struct Keys {
     pub(super) since: String,
     /// The revocations that hold.
     pub(super) revoked: String,
-    prefix: String,
+    /// Sorted set: when each durable stream with a lifetime ends, at the earliest.
+    pub(super) expiry: String,
+    /// Which life of Redis this is, for the epochs of durable streams.
+    pub(super) life: String,
+    /// Stream: which durable streams have changed.
+    pub(super) wake: String,
+    /// What all of them but the stream begin with.
+    pub(super) prefix: String,
 }
 
 impl Keys {
@@ -27,6 +34,9 @@ impl Keys {
             lock: format!("{prefix}:janitor"),
             since: format!("{prefix}:janitor:since"),
             revoked: format!("{prefix}:revoked"),
+            expiry: format!("{prefix}:ds:expiry"),
+            life: format!("{prefix}:ds:life"),
+            wake: format!("{prefix}:wake"),
             prefix,
         }
     }
@@ -43,7 +53,7 @@ impl Keys {
 
     /// A publish remembered by the digest of its scope and key.
     pub(super) fn idempotency(&self, fingerprint: [u8; 32]) -> String {
-        format!("{}:idem:{}", self.prefix, hex(fingerprint))
+        format!("{}:idem:{}", self.prefix, hex(&fingerprint))
     }
 
     /// A key of weir that nobody uses.
@@ -58,9 +68,9 @@ impl Keys {
 }
 
 /// Lower-case hexadecimal digits.
-pub(super) fn hex(digest: [u8; 32]) -> String {
+pub(super) fn hex(digest: &[u8]) -> String {
     use std::fmt::Write;
-    digest.iter().fold(String::with_capacity(64), |mut out, byte| {
+    digest.iter().fold(String::with_capacity(2 * digest.len()), |mut out, byte| {
         write!(out, "{byte:02x}").expect("a string takes every byte");
         out
     })
@@ -83,6 +93,8 @@ mod tests {
             let snapshot = keys.snapshot(&Session::parse("{other}").unwrap());
             for key in
                 [&keys.leases, &keys.lock, &keys.since, &keys.revoked, &keys.idempotency([7; 32]), &snapshot]
+                    .into_iter()
+                    .chain([&keys.expiry, &keys.life, &keys.wake])
             {
                 assert_eq!(fred::util::redis_keyslot(key.as_bytes()), slot, "{key} of {stream}");
             }

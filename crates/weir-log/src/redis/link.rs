@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::access::password_in;
 use super::advice;
 use super::fault::Fault;
+use super::scripts::Script;
 use super::wire::Wire;
 use weir_metrics::{Metrics, Operation};
 
@@ -255,7 +256,25 @@ impl Link {
         keys: &[&str],
         args: Vec<Value>,
     ) -> Result<Resp3Frame, Fault> {
-        self.call(operation, "EVAL", invocation(script, keys, args)).await
+        self.call(operation, "EVAL", invocation(Value::from_static_str(script), keys, args)).await
+    }
+
+    /// Runs a script that Redis may know already. It tells before it does anything where it does not, as after a restart, or
+    /// where the user may not call it so; then the text is sent, by which Redis comes to know it.
+    pub(super) async fn run_known(
+        &self,
+        operation: Operation,
+        script: &Script,
+        keys: &[&str],
+        args: Vec<Value>,
+    ) -> Result<Resp3Frame, Fault> {
+        let known = invocation(text(script.digest()), keys, args.clone());
+        match self.call(operation, "EVALSHA", known).await {
+            Err(Fault::Refused(why)) if why.starts_with("NOSCRIPT") || why.contains("evalsha") => {
+                self.run(operation, script.text, keys, args).await
+            }
+            answer => answer,
+        }
     }
 
     /// Whether it can still be used.
@@ -305,9 +324,9 @@ impl Link {
     }
 }
 
-fn invocation(script: &'static str, keys: &[&str], args: Vec<Value>) -> Vec<Value> {
+fn invocation(script: Value, keys: &[&str], args: Vec<Value>) -> Vec<Value> {
     let mut all = Vec::with_capacity(2 + keys.len() + args.len());
-    all.push(Value::from_static_str(script));
+    all.push(script);
     all.push(Value::Integer(i64::try_from(keys.len()).unwrap_or(i64::MAX)));
     all.extend(keys.iter().map(|key| text(key)));
     all.extend(args);

@@ -2,11 +2,15 @@
 //!
 //! The texts are short, and sending them each time spares the dance around a script cache that a restart empties.
 
+use std::sync::OnceLock;
+
 use fred::types::Resp3Frame;
+use sha1::{Digest, Sha1};
 use weir_core::id::EventId;
 
 use super::fault::Fault;
 use super::frame;
+use super::keys::hex;
 
 /// Proves continuity: the state of the stream.
 pub(super) const CHECK: &str =
@@ -26,6 +30,24 @@ pub(super) const GROUPS: &str =
     concat!(include_str!("lua/rights.lua"), include_str!("lua/state.lua"), include_str!("lua/groups.lua"));
 /// Destroys groups.
 pub(super) const LEAVE: &str = include_str!("lua/leave.lua");
+
+/// A script that is longer than what it is given, and runs often: once it ran, Redis knows it by the digest of its text.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) text: &'static str,
+    digest: OnceLock<String>,
+}
+
+impl Script {
+    pub(super) const fn new(text: &'static str) -> Self {
+        Self { text, digest: OnceLock::new() }
+    }
+
+    /// The SHA-1 of the text, as Redis writes it.
+    pub(super) fn digest(&self) -> &str {
+        self.digest.get_or_init(|| hex(&Sha1::digest(self.text)))
+    }
+}
 
 /// The state of the stream at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -173,6 +173,7 @@ async fn round(context: &Context, link: &Link) -> Result<Round, Fault> {
         Value::from(keys.a_snapshot()),
         Value::from(keys.idempotency([0; 32])),
         text(&keys.revoked),
+        text(&keys.prefix),
     ];
     let reply = link
         .run(Operation::Upkeep, UPKEEP, &[&keys.stream, &keys.leases, &keys.lock, &keys.since], args)

@@ -1,12 +1,15 @@
 //! The users that `docs/redis.md` makes, and what is said and done where one of their rights is missing.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::time::Duration;
 
+use weir_core::durable::{Create, Lifetime, Look, StreamStore, WakeReader, Woken};
 use weir_core::log::{AppendError, Appended, EventLog, Feed, Idempotency, LogReader, NewEvent};
-use weir_log::{Pace, RedisConfig};
+use weir_log::{Pace, RedisConfig, RedisLog};
 use weir_testkit::log_suite::Limits;
 use weir_testkit::log_suite::follow::{events, eventually, loaded, next_news, numbers, plain, write_numbers};
 use weir_testkit::redis::{Options, RedisCluster, RedisServer};
+use weir_testkit::stream_suite::ask::{append, by, close, fork, fork_at, idle, name, payload, stream, text};
 
 use crate::SOFTWARE;
 use crate::server::{Joined, STREAM, config_of, open, ready};
@@ -63,6 +66,7 @@ async fn the_least_rights_suffice() {
         server.cli(&["XADD", STREAM, "*", "session", "s", "data", "5"]).await;
     }
     eventually("trimming", async || server.cli(&["XLEN", STREAM]).await.parse::<u64>().unwrap() <= 200).await;
+    streams(&log).await;
     eventually("facts", async || log.facts().lag.is_some() && log.facts().pending.is_some()).await;
     let facts = log.facts();
     assert_eq!((facts.lacks, facts.group_refused, facts.trouble, facts.groups), (None, None, None, Some(1)));
@@ -76,7 +80,27 @@ async fn the_least_rights_suffice() {
         .filter_map(|(name, value)| (name == "object").then_some(value))
         .collect();
     objects.sort_unstable();
-    assert_eq!(objects, ["client|id", "info"], "{denied}");
+    assert_eq!(objects, ["client|id"], "{denied}");
+}
+
+/// All that is done with durable streams.
+async fn streams(log: &RedisLog) {
+    let (store, mut wakes) = log.streams(Some(3));
+    assert_eq!(wakes.next().await, Woken::Any);
+    let s = stream(&*store, "s");
+    s.make(&Create { payload: Some(payload("0")), ..idle(1) }).await;
+    for seq in 0..5 {
+        s.append(&by(append("x"), "p", 0, seq)).await.unwrap();
+    }
+    stream(&*store, "fork").make(&Create { lifetime: Some(Lifetime::Forever), ..fork("s") }).await;
+    stream(&*store, "short").make(&fork_at("s", None, 0)).await;
+    assert_eq!(s.texts().await, ["x", "x", "x"]);
+    assert!(matches!(store.look(&[name("s")]).await.unwrap()[..], [Look::At { .. }]));
+    assert!(matches!(wakes.next().await, Woken::Streams(_)));
+    s.append(&close()).await.unwrap();
+    eventually("the end of an idle stream", async || store.head(&name("s")).await.is_err()).await;
+    store.delete(&name("fork")).await.unwrap();
+    eventually("the end of its source", async || s.create(&text()).await.is_ok()).await;
 }
 
 /// Each right by itself: where it is missing it is named, what can work works, and all works as soon as it is there.
@@ -156,6 +180,40 @@ async fn a_publish_without_rights_writes_nothing() {
         write_numbers(&*log, 0..1).await;
         assert_eq!(numbers(&events(&mut *reader, 1).await), [0]);
     }
+}
+
+/// What a stream needs is found out before anything is written, and named.
+#[tokio::test]
+async fn a_stream_without_rights_is_not_touched() {
+    let server = server().await;
+    let Joined { log, .. } = open(as_user("weir", &server));
+    ready(&log).await;
+    let (store, _wakes) = log.streams(None);
+    let s = stream(&*store, "s");
+    s.make(&idle(60)).await;
+    let image = async || {
+        let head = server.cli(&["HGETALL", "{weir:events}:ds:head:s"]).await;
+        head + &server.cli(&["XRANGE", "{weir:events}:ds:log:s", "-", "+"]).await
+    };
+    let before = image().await;
+    let last = by(weir_core::durable::Append { close: true, ..append("x") }, "p", 0, 0);
+    for right in ["xadd", "hset", "info"] {
+        server.cli(&["ACL", "SETUSER", "weir", &format!("-{right}")]).await;
+        let refused = format!("{:?}", s.append(&last).await);
+        assert!(refused.contains("NOPERM") && refused.contains(right), "{right}: {refused}");
+        let refused = format!("{:?}", stream(&*store, "new").create(&idle(60)).await);
+        assert!(refused.contains("NOPERM") && refused.contains(right), "{right}: {refused}");
+        assert_eq!(image().await, before, "{right}");
+        server.cli(&["ACL", "SETUSER", "weir", &format!("+{right}")]).await;
+    }
+    server.cli(&["ACL", "SETUSER", "weir", "-unlink"]).await;
+    let refused = format!("{:?}", store.delete(&name("s")).await);
+    assert!(refused.contains("NOPERM") && refused.contains("unlink"), "{refused}");
+    assert_eq!(image().await, before);
+    // Only longer.
+    server.cli(&["ACL", "SETUSER", "weir", "+unlink", "-evalsha"]).await;
+    s.append(&last).await.unwrap();
+    assert_eq!(s.texts().await, ["x"]);
 }
 
 /// A producer that may only write writes, and may do nothing else.

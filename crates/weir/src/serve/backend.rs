@@ -81,7 +81,14 @@ impl Backend {
         };
         let (log, reader) = RedisLog::open(settings, Arc::clone(metrics)).context("--redis")?;
         let events = Arc::clone(&log) as Arc<dyn EventLog>;
-        Ok(Self { log: events, reader: Box::new(reader), streams: None, wakes: None, redis: Some(log) })
+        let (streams, wakes) = log.streams(STREAM_LIMITS.maxlen);
+        Ok(Self {
+            log: events,
+            reader: Box::new(reader),
+            streams: Some(streams),
+            wakes: Some(Box::new(wakes)),
+            redis: Some(log),
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whether this user may do all that weir does.
 
+use fred::types::Resp3Frame;
+
 use super::super::frame;
 use super::{InspectError, Inspector, if_allowed};
 
@@ -15,8 +17,9 @@ pub struct Rights {
 }
 
 /// Each command of weir by its right, called so that it does nothing: on groups and keys that do not exist, or with a
-/// bound that nothing reaches. Redis looks at rights before anything else. `XADD` is not among them: the probe tries it.
-const TRIES: [(&str, &str); 18] = [
+/// bound that nothing reaches. Redis looks at rights before anything else. `XADD` is not among them: the probe tries it; nor is
+/// `INFO`: whether it is answered is a finding of its own.
+const TRIES: [(&str, &str); 24] = [
     ("time", "TIME"),
     ("eval", "EVAL return 0"),
     ("xinfo|stream", "XINFO STREAM {stream}"),
@@ -35,10 +38,17 @@ const TRIES: [(&str, &str); 18] = [
     ("zscore", "ZSCORE {scratch} {nobody}"),
     ("zrem", "ZREM {scratch} {nobody}"),
     ("zremrangebyscore", "ZREMRANGEBYSCORE {scratch} -inf -1"),
+    ("zrangebyscore", "ZRANGEBYSCORE {scratch} -inf -1"),
+    ("evalsha", "EVALSHA 0000000000000000000000000000000000000000 0"),
+    ("hmget", "HMGET {scratch} n"),
+    ("hlen", "HLEN {scratch}"),
+    ("hrandfield", "HRANDFIELD {scratch} 1"),
+    ("hdel", "HDEL {scratch} n"),
 ];
 
-/// The right of the one try that leaves something behind for a moment.
-const SET: &str = "set";
+/// The rights of the tries that need something for a moment, of another kind than the second one writes; the third removes it.
+const SET: [(&str, &str); 3] =
+    [("set", "SET {scratch} 1 NX PX 1000"), ("hset", "HSET {scratch} n 1"), ("unlink", "UNLINK {scratch}")];
 
 /// A group and a member that do not exist.
 const NOBODY: &str = "weir-nobody";
@@ -52,20 +62,32 @@ impl Inspector {
         let scratch = self.keys.scratch();
         let mut rights = Rights::default();
         for (right, call) in TRIES {
-            let (command, rest) = call.split_once(' ').unwrap_or((call, ""));
-            let put_in = |word| match word {
-                "{stream}" => self.keys.stream.as_str(),
-                "{scratch}" => scratch.as_str(),
-                "{nobody}" => NOBODY,
-                plain => plain,
-            };
-            let args: Vec<&str> = rest.split_ascii_whitespace().map(put_in).collect();
-            rights.note(right, self.ask(command, &args).await)?;
+            rights.note(right, self.attempt(call, &scratch).await)?;
         }
-        rights.note(SET, self.ask("SET", &[&scratch, "1", "NX", "PX", "1"]).await)?;
+        for (right, call) in SET {
+            let tried = self.attempt(call, &scratch).await;
+            let is_denied = tried.is_err();
+            rights.note(right, tried)?;
+            // Without what it collides with, the next one would write.
+            if right == "set" && is_denied {
+                break;
+            }
+        }
         let user = if_allowed(self.ask("ACL", &["WHOAMI"]).await)?;
         rights.user = user.as_ref().and_then(frame::text).map(str::to_owned);
         Ok(rights)
+    }
+
+    async fn attempt(&self, call: &'static str, scratch: &str) -> Result<Resp3Frame, InspectError> {
+        let (command, rest) = call.split_once(' ').unwrap_or((call, ""));
+        let put_in = |word| match word {
+            "{stream}" => self.keys.stream.as_str(),
+            "{scratch}" => scratch,
+            "{nobody}" => NOBODY,
+            plain => plain,
+        };
+        let args: Vec<&str> = rest.split_ascii_whitespace().map(put_in).collect();
+        self.ask(command, &args).await
     }
 }
 

@@ -1,9 +1,11 @@
 -- KEYS: stream, leases, lock, since. ARGV: own group or '', lease in ms, lock in ms, maxlen, age in ms or -1, a snapshot's key, a
--- publish's key, the revocations' key.
+-- publish's key, the revocations' key, the prefix of all keys.
 -- Returns { state, pending, age of the oldest pending in ms, lag, groups, reaped, why nothing can be written or '', the rights
 -- that are missing or '' }; -1 is unknown.
 -- Whatever Redis refuses (a replica, no memory) leaves out that part only.
 local stream, leases, own = KEYS[1], KEYS[2], ARGV[1]
+local head, log, producers = ARGV[9] .. ':ds:head:', ARGV[9] .. ':ds:log:', ARGV[9] .. ':ds:producers:'
+local expiry, life, wake = ARGV[9] .. ':ds:expiry', ARGV[9] .. ':ds:life', ARGV[9] .. ':wake'
 local needs = {
   { 'xadd', stream, 'XADD', stream, '*', 'a', 'b' },
   { 'xreadgroup', stream, 'XREADGROUP', 'GROUP', 'g', 'reader', 'STREAMS', stream, '>' },
@@ -28,6 +30,25 @@ local needs = {
   { 'get', ARGV[7], 'GET', ARGV[7] },
   { 'set', ARGV[8], 'SET', ARGV[8], '1' },
   { 'get', ARGV[8], 'GET', ARGV[8] },
+  { 'evalsha', head, 'EVALSHA', '', '1', head },
+  { 'info', 'the server', 'INFO', 'replication' },
+  { 'hmget', head, 'HMGET', head, 'n' },
+  { 'hset', head, 'HSET', head, 'n', '1' },
+  { 'unlink', head, 'UNLINK', head },
+  { 'xadd', log, 'XADD', log, '1-0', 'd', '' },
+  { 'xrange', log, 'XRANGE', log, '-', '+' },
+  { 'unlink', log, 'UNLINK', log },
+  { 'hset', producers, 'HSET', producers, 'p', '1' },
+  { 'hlen', producers, 'HLEN', producers },
+  { 'hrandfield', producers, 'HRANDFIELD', producers, '1' },
+  { 'hdel', producers, 'HDEL', producers, 'p' },
+  { 'zadd', expiry, 'ZADD', expiry, '1', 's' },
+  { 'zrem', expiry, 'ZREM', expiry, 's' },
+  { 'zrangebyscore', expiry, 'ZRANGEBYSCORE', expiry, '0', '1' },
+  { 'hset', life, 'HSET', life, 'newest', '1' },
+  { 'xadd', wake, 'XADD', wake, '*', 's', '' },
+  { 'xread', wake, 'XREAD', 'STREAMS', wake, '0' },
+  { 'xrevrange', wake, 'XREVRANGE', wake, '+', '-' },
 }
 local missing = {}
 for _, need in ipairs(needs) do

@@ -1,0 +1,66 @@
+//! Durable streams in a cluster.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use weir_core::durable::{Append, AppendError, Appended, Create, Fork, StreamStore};
+use weir_testkit::log_suite::Limits;
+use weir_testkit::log_suite::follow::eventually;
+use weir_testkit::redis::RedisCluster;
+
+use super::{Streams, chunk, name};
+use crate::SOFTWARE;
+use crate::server::{STREAM, config_of};
+
+/// How long everything may take that a cluster agrees on.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Everything that can be done is done there, also while the slot moves: what was acknowledged is there once, in order.
+#[tokio::test]
+async fn a_slot_that_moves() {
+    let cluster = RedisCluster::start(SOFTWARE).await;
+    let one = Streams::joined(config_of(cluster.url(0), Limits::default()), None).await;
+    let (stream, fork) = (name("s"), name("fork"));
+    one.create(&stream).await;
+    let mut acknowledged = vec![one.append(&stream, "0").await];
+    let forked = Fork { source: stream.clone(), offset: None, units: 0 };
+    one.store.create(&fork, &Create { fork: Some(forked), ..Create::default() }).await.unwrap();
+    one.append(&fork, "x").await;
+    let slot = cluster.slot(STREAM).await;
+    let from = cluster.owner(STREAM).await;
+    let to = (from + 1) % 3;
+    let moved = Cell::new(false);
+    let moving = async {
+        cluster.open_slot(&slot, from, to).await;
+        cluster.move_keys(&slot, from, to).await;
+        cluster.close_slot(&slot, from, to).await;
+        moved.set(true);
+    };
+    let appending = async {
+        let mut after_move = 0;
+        while after_move < 3 {
+            let data = acknowledged.len().to_string();
+            match one.store.append(&stream, &chunk(&data)).await {
+                Ok(Appended::Written { tail, .. }) => {
+                    acknowledged.push(tail);
+                    after_move += u64::from(moved.get());
+                }
+                Err(AppendError::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    timeout(PATIENCE, async { tokio::join!(moving, appending) }).await.expect("an end");
+    let all = one.all(&stream).await;
+    assert!(all.iter().map(|(end, _)| end).eq(&acknowledged));
+    assert!(all.iter().enumerate().all(|(nth, (_, text))| *text == nth.to_string()), "{all:?}");
+    assert_eq!(one.all(&fork).await.len(), 2);
+    let close = Append { payload: None, close: true, ..chunk("") };
+    eventually("the end", async || one.store.append(&fork, &close).await.is_ok()).await;
+    one.store.delete(&stream).await.unwrap();
+    assert_eq!(one.all(&fork).await.len(), 2, "the fork keeps its source");
+    one.store.delete(&fork).await.unwrap();
+    let keys = cluster.nodes[to].cli(&["KEYS", "*:ds:*"]).await;
+    assert!(keys.lines().all(|key| key.ends_with(":ds:life")), "{keys}");
+}
