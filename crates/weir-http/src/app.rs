@@ -67,6 +67,8 @@ pub struct HttpConfig {
     pub overflow: Overflow,
     /// Most bytes of an event's data.
     pub max_event_bytes: usize,
+    /// Most bytes that are appended to a stream at once, or that it begins with.
+    pub max_append_bytes: usize,
     /// How much is let in.
     pub limits: Limits,
     /// Most sessions on one connection.
@@ -145,7 +147,7 @@ impl App {
             },
             clients: DashMap::new(),
             admission: Admission::new(&config.limits),
-            memory: Memory::new(config.max_event_bytes, config.limits.memory),
+            memory: Memory::new(config.max_event_bytes.max(config.max_append_bytes), config.limits.memory),
             config,
             refusals: Refusals::default(),
             audit: Audit::default(),

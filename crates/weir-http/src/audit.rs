@@ -53,7 +53,7 @@ impl Audit {
     /// Tells of a call that was denied: for want of a right, or because its subject has had what it may have.
     pub(crate) fn denied(&self, told: Told<'_>, problem: &Problem, now: Instant) {
         let is_known = told.trace.subject().is_some();
-        if is_of_rights(problem) || is_known && LIMITED.contains(&problem.code) {
+        if problem.is_denial() || is_known && LIMITED.contains(&problem.code) {
             let (flow, who) = match is_known {
                 true => (&self.subjects, "subjects"),
                 false => (&self.strangers, "strangers"),
@@ -64,7 +64,7 @@ impl Audit {
 
     /// Tells of an admin call that was denied.
     pub(crate) fn denied_operator(&self, told: Told<'_>, problem: &Problem, now: Instant) {
-        if is_of_rights(problem) {
+        if problem.is_denial() {
             tell(&self.operators, "operators", (told, problem), now);
         }
     }
@@ -91,10 +91,6 @@ impl Audit {
             tell_rest(untold, who);
         }
     }
-}
-
-fn is_of_rights(problem: &Problem) -> bool {
-    [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&problem.status)
 }
 
 fn tell(flow: &Mutex<Flow>, who: &'static str, (told, problem): (Told<'_>, &Problem), now: Instant) {

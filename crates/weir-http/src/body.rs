@@ -1,6 +1,5 @@
 //! Response bodies.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,9 +7,10 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::stream::{Due, Stream};
+use crate::streams::pages::{BrokenOff, Pages};
 
 /// What hyper is given at once. It keeps what HTTP/2's flow control holds back, so a large event goes in slices.
-const SLICE: usize = 16 * 1024;
+pub(crate) const SLICE: usize = 16 * 1024;
 
 /// What an answer carries.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) enum Body {
     Full(Option<Bytes>),
     /// A stream of events over HTTP/2.
     Stream(Box<Streamed>),
+    /// What is there of a durable stream, where it is more than a page.
+    Pages(Box<Pages>),
     /// Nothing that hyper would see: only the head is its own, and weir writes the stream behind it.
     Left,
 }
@@ -35,19 +37,27 @@ impl Body {
     pub(crate) fn stream(stream: Stream) -> Self {
         Self::Stream(Box::new(Streamed { stream, rest: Bytes::new(), then: Bytes::new() }))
     }
+
+    pub(crate) fn pages(pages: Pages) -> Self {
+        Self::Pages(Box::new(pages))
+    }
 }
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BrokenOff;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let chunk = match self.get_mut() {
             Self::Full(bytes) => bytes.take(),
             Self::Stream(streamed) => std::task::ready!(streamed.poll_slice(cx)),
+            Self::Pages(pages) => {
+                let slice = std::task::ready!(pages.poll_slice(cx));
+                return Poll::Ready(slice.map(|slice| slice.map(Frame::data)));
+            }
             Self::Left => return Poll::Pending,
         };
         Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
@@ -59,6 +69,7 @@ impl HttpBody for Body {
             Self::Stream(streamed) => {
                 streamed.stream.is_done() && streamed.rest.is_empty() && streamed.then.is_empty()
             }
+            Self::Pages(pages) => pages.is_done(),
             Self::Left => false,
         }
     }
@@ -66,7 +77,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Stream(_) | Self::Left => SizeHint::default(),
+            Self::Stream(_) | Self::Pages(_) | Self::Left => SizeHint::default(),
         }
     }
 }

@@ -22,8 +22,21 @@ const METHODS: &str = "GET, HEAD, POST";
 const REQUEST_HEADERS: &str =
     "Authorization, Content-Type, Last-Event-ID, Idempotency-Key, X-Request-Id, If-None-Match";
 
+/// The same to durable streams.
+const STREAM_METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
+const STREAM_REQUEST_HEADERS: &str = "Authorization, Content-Type, Last-Event-ID, X-Request-Id, If-None-Match, \
+                                      Stream-Seq, Stream-Closed, Stream-TTL, Stream-Expires-At, Stream-Forked-From, \
+                                      Stream-Fork-Offset, Stream-Fork-Sub-Offset, Producer-Id, Producer-Epoch, \
+                                      Producer-Seq";
+
 /// What a page may read besides what every page may.
 const EXPOSED: &str = "Weir-Event-Id, ETag, Retry-After, Weir-Duplicate, X-Request-Id";
+
+/// The same of durable streams.
+const STREAM_EXPOSED: &str = "ETag, Retry-After, X-Request-Id, Location, Stream-Next-Offset, Stream-Cursor, \
+                              Stream-Up-To-Date, Stream-Closed, Stream-TTL, Stream-Expires-At, \
+                              Stream-SSE-Data-Encoding, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, \
+                              Producer-Received-Seq";
 
 /// How many seconds a browser may go by the answer to a preflight. Chromium heeds no more than this.
 const MAX_AGE: &str = "7200";
@@ -55,6 +68,15 @@ pub enum BadOrigin {
     /// Anything else.
     #[error("an origin is SCHEME://HOST or SCHEME://HOST:PORT, such as https://app.example.com")]
     Shape,
+}
+
+/// What a page would call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Called {
+    /// A durable stream.
+    Stream,
+    /// Anything else.
+    Other,
 }
 
 /// The origins that are listed.
@@ -119,19 +141,28 @@ impl Cors {
 
     /// The answer where a browser asks whether a page may make a call. It asks without a token, and before anybody
     /// knows whether the call would be answered.
-    pub(crate) fn preflight(&self, request: &Parts) -> Option<Result<Response<Body>, Problem>> {
+    ///
+    /// Of a stream, whoever asks is told what listed pages may send, as clients of the protocol expect. A browser goes by
+    /// that only where the page's origin is named, too, which [`Cors::open`] does for those that are listed.
+    pub(crate) fn preflight(
+        &self,
+        request: &Parts,
+        called: Called,
+    ) -> Option<Result<Response<Body>, Problem>> {
         let asks = request.method == Method::OPTIONS
             && request.headers.contains_key(ORIGIN)
             && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         asks.then(|| {
-            if !self.lists(&request.headers) {
-                return Err(Problem::unlisted_origin());
-            }
+            let (methods, request_headers) = match called {
+                Called::Stream => (STREAM_METHODS, STREAM_REQUEST_HEADERS),
+                Called::Other if !self.lists(&request.headers) => return Err(Problem::unlisted_origin()),
+                Called::Other => (METHODS, REQUEST_HEADERS),
+            };
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
             let headers = response.headers_mut();
-            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
-            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(REQUEST_HEADERS));
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(request_headers));
             headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
             Ok(response)
         })
@@ -139,7 +170,7 @@ impl Cors {
 
     /// Lets the page that called see the answer, where its origin is listed. Caches are told that the answer is not the
     /// same for all.
-    pub(crate) fn open(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+    pub(crate) fn open(&self, request: &HeaderMap, answer: &mut HeaderMap, called: Called) {
         if self.0.is_empty() {
             return;
         }
@@ -150,7 +181,11 @@ impl Cors {
         if let Some(origin) = request.get(ORIGIN) {
             answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             answer.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-            answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+            let exposed = match called {
+                Called::Stream => STREAM_EXPOSED,
+                Called::Other => EXPOSED,
+            };
+            answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
         }
     }
 }

@@ -42,16 +42,25 @@ struct Calls {
     all: u64,
     /// When the last of them was answered.
     last: Instant,
-    /// Answers that have not left completely, by the number of their request, and since when.
+    /// Answers, and parts of answers, that have not left completely, and since when.
     unread: BTreeMap<u64, Instant>,
+    /// How many of these there have been.
+    parts: u64,
+}
+
+impl Calls {
+    /// Another part of an answer is on its way, known by this number.
+    fn waits(&mut self) -> u64 {
+        self.parts += 1;
+        self.unread.insert(self.parts, Instant::now());
+        self.parts
+    }
 }
 
 /// A request that is being dealt with, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Busy {
     link: Arc<Link>,
-    /// Which of the connection's it is.
-    nth: u64,
 }
 
 impl Drop for Busy {
@@ -63,16 +72,26 @@ impl Drop for Busy {
 }
 
 impl Busy {
-    /// The same body, which the connection knows of until it has left. A stream is a client, and looked after as such; and
-    /// over HTTP/1.1 the kernel gives up a peer that does not read.
-    pub(crate) fn watched(&self, body: Body) -> Body {
+    /// The same body, which the connection knows of until it has left. A stream of events is a client, and looked after as
+    /// such.
+    pub(crate) fn watched(self, body: Body) -> Body {
         match body {
-            Body::Full(Some(bytes)) if self.link.protocol == Protocol::Http2 => {
-                let (link, nth) = (Arc::clone(&self.link), self.nth);
-                link.calls.lock().unread.insert(nth, Instant::now());
-                Body::full(Bytes::from_owner(Unread { bytes, nth, link }))
+            Body::Full(Some(bytes)) => Body::full(self.unread(bytes)),
+            Body::Pages(pages) => Body::Pages(pages.watched(self)),
+            body @ (Body::Full(None) | Body::Stream(_) | Body::Left) => body,
+        }
+    }
+
+    /// The same bytes, which the connection knows of until they have left. Over HTTP/1.1 the kernel gives up a peer that does
+    /// not read.
+    pub(crate) fn unread(&self, bytes: Bytes) -> Bytes {
+        match self.link.protocol {
+            Protocol::Http1 => bytes,
+            Protocol::Http2 => {
+                let link = Arc::clone(&self.link);
+                let nth = link.calls.lock().waits();
+                Bytes::from_owner(Unread { bytes, nth, link })
             }
-            body @ (Body::Full(_) | Body::Stream(_) | Body::Left) => body,
         }
     }
 }
@@ -116,7 +135,13 @@ impl Link {
             clients: Mutex::default(),
             supervisor: AtomicWaker::new(),
             changed: AtomicBool::new(true),
-            calls: Mutex::new(Calls { now: 0, all: 0, last: Instant::now(), unread: BTreeMap::new() }),
+            calls: Mutex::new(Calls {
+                now: 0,
+                all: 0,
+                last: Instant::now(),
+                unread: BTreeMap::new(),
+                parts: 0,
+            }),
         }
     }
 
@@ -131,7 +156,7 @@ impl Link {
         let mut calls = self.calls.lock();
         calls.now += 1;
         calls.all += 1;
-        Busy { link: Arc::clone(self), nth: calls.all }
+        Busy { link: Arc::clone(self) }
     }
 
     /// Resolves when nothing has gone on for so long, and for that long since now; before the first request, for as long as a

@@ -21,7 +21,7 @@ const CALM: u32 = 40;
 /// Looks after which rates forget those who waited long enough: some ten seconds.
 const TIDY: u32 = 40;
 
-/// Most bytes of bodies that are being received or published, and of answers to long-polls that have not left, each. More
+/// Most bytes of bodies that are being received or published, and of answers to long-polls and reads that have not left, each. More
 /// than any network brings while one of them is dealt with.
 const IN_FLIGHT: usize = 32 << 20;
 
@@ -38,16 +38,16 @@ pub(crate) struct Memory {
     calm: AtomicU32,
     /// For bodies.
     pub(crate) bodies: Budget,
-    /// For answers to long-polls.
+    /// For answers to long-polls, and to reads of streams.
     pub(crate) answers: Budget,
 }
 
 impl Memory {
-    /// Where a body of one event may be this large, and resident memory so much.
-    pub(crate) fn new(max_event_bytes: usize, limit: Option<u64>) -> Self {
+    /// Where a body may be this large, and resident memory so much.
+    pub(crate) fn new(max_body_bytes: usize, limit: Option<u64>) -> Self {
         let share =
             limit.map_or(IN_FLIGHT, |limit| usize::try_from(limit / 8).unwrap_or(usize::MAX).min(IN_FLIGHT));
-        let largest = batch::MAX_BYTES.max(max_event_bytes);
+        let largest = batch::MAX_BYTES.max(max_body_bytes);
         let (bodies, answers) = (Budget::new(share.max(2 * largest)), Budget::new(share));
         Self { limit, above: AtomicBool::new(false), calm: AtomicU32::new(0), bodies, answers }
     }
@@ -129,6 +129,13 @@ impl Budget {
     pub(crate) fn share(&self, bytes: usize) -> Result<Share, UsedUp> {
         let bytes = u32::try_from(bytes).map_err(|_| UsedUp)?;
         let permit = Arc::clone(&self.0).try_acquire_many_owned(bytes).map_err(|_| UsedUp)?;
+        Ok(Share(Some(permit)))
+    }
+
+    /// So many bytes, whenever others give them back.
+    pub(crate) async fn wait(&self, bytes: usize) -> Result<Share, UsedUp> {
+        let bytes = u32::try_from(bytes).map_err(|_| UsedUp)?;
+        let permit = Arc::clone(&self.0).acquire_many_owned(bytes).await.map_err(|_| UsedUp)?;
         Ok(Share(Some(permit)))
     }
 

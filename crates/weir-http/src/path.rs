@@ -6,7 +6,7 @@ use weir_core::durable::StreamName;
 use weir_core::durable::name::BadStreamName;
 
 /// Where the paths of streams begin.
-const STREAMS: &str = "/v1/stream/";
+pub(crate) const STREAMS: &str = "/v1/stream/";
 
 /// A public path.
 #[derive(Clone, Debug, PartialEq, Eq)]

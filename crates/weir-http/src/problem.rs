@@ -12,8 +12,10 @@ use weir_core::log::{AppendError, LogUnavailable};
 
 use crate::auth::denial::Denial;
 use crate::body::Body;
-use crate::path::{BadSession, BadStream};
+use crate::path::BadSession;
 use crate::trace::Trace;
+
+mod streams;
 
 /// Seconds after which a call that was turned away may be tried again, jittered between these, once there may be room.
 const RETRY_AFTER_SECS: std::ops::RangeInclusive<u64> = 1..=5;
@@ -29,11 +31,21 @@ pub(crate) struct Problem {
     retry: Option<Duration>,
     /// Its answer is the last of the connection.
     closes: bool,
+    /// Headers that programs go by.
+    tells: Vec<(&'static str, String)>,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), allow: None, retry: None, closes: false }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            allow: None,
+            retry: None,
+            closes: false,
+            tells: Vec::new(),
+        }
     }
 
     pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
@@ -89,10 +101,6 @@ impl Problem {
         Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail) }
     }
 
-    pub(crate) fn not_built() -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, "not_built", "this is not built yet")
-    }
-
     pub(crate) fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
@@ -146,6 +154,19 @@ impl Problem {
         Self { closes: true, ..self }
     }
 
+    /// The same with a header, of ASCII, that programs go by.
+    fn telling(mut self, name: &'static str, value: &impl ToString) -> Self {
+        self.tells.push((name, value.to_string()));
+        self
+    }
+
+    /// Whether it is for want of a right.
+    pub(crate) fn is_denial(&self) -> bool {
+        let of_rights = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&self.status);
+        // Of the producers of a stream only the newest epoch may append: whoever is late has lost no right.
+        of_rights && self.code != "stale_epoch"
+    }
+
     pub(crate) fn into_response(self, trace: &Trace) -> Response<Body> {
         let title = self.status.canonical_reason().unwrap_or("Error");
         let body = json!({
@@ -164,6 +185,9 @@ impl Problem {
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for (name, value) in self.tells {
+            headers.insert(name, HeaderValue::try_from(value).expect("offsets and numbers are ASCII"));
+        }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
@@ -216,12 +240,6 @@ impl From<BadName> for Problem {
 impl From<BadSession> for Problem {
     fn from(bad: BadSession) -> Self {
         Self::malformed("invalid_session", bad.to_string())
-    }
-}
-
-impl From<BadStream> for Problem {
-    fn from(bad: BadStream) -> Self {
-        Self::malformed("invalid_stream", bad.to_string())
     }
 }
 

@@ -77,8 +77,8 @@ async fn publish_batch(call: Call<'_>, body: Incoming) -> Result<Appended, Probl
     append(app, &parts.headers, &events, &caller).await
 }
 
-/// Gives the body, which has so many bytes at most, back where the caller may publish now.
-async fn let_begin(
+/// Gives the body, which has so many bytes at most, back where the caller may publish, or change a stream, now.
+pub(crate) async fn let_begin(
     call: Call<'_>,
     caller: &Caller,
     (body, most): (Incoming, usize),

@@ -14,6 +14,7 @@ use crate::access::settle_way;
 use crate::app::{App, Peer};
 use crate::body::Body;
 use crate::call::Call;
+use crate::cors::Called;
 use crate::handover::Handover;
 use crate::health;
 use crate::link::Link;
@@ -37,7 +38,8 @@ pub(crate) async fn answer(
     settle_way(&mut parts, peer.way);
     let peer = Peer { address: app.config.proxies.client(peer.address, &parts.headers), ..peer };
     let call = Call { app: &app, link: &link, handover: &handover, parts: &parts, peer, trace: &trace };
-    let answer = match (vetted, app.config.cors.preflight(&parts)) {
+    let called = if streams::are_served(&app, parts.uri.path()) { Called::Stream } else { Called::Other };
+    let answer = match (vetted, app.config.cors.preflight(&parts, called)) {
         (Err(problem), _) => Err(problem),
         (Ok(()), Some(answer)) => answer.map_err(|problem| app.refuse(Refused::Origin, problem)),
         (Ok(()), None) => route(call, body).await,
@@ -51,7 +53,7 @@ pub(crate) async fn answer(
     if call.link.is_tls && !is_local(&parts.headers) {
         headers::keep_to_tls(response.headers_mut());
     }
-    app.config.cors.open(&parts.headers, response.headers_mut());
+    app.config.cors.open(&parts.headers, response.headers_mut(), called);
     Ok(response)
 }
 

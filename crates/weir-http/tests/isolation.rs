@@ -75,6 +75,7 @@ impl Front {
             stall_timeout: Duration::from_secs(30),
             overflow: Overflow::CatchUp,
             max_event_bytes: 1 << 16,
+            max_append_bytes: 1 << 16,
             limits: Limits::of_clients(100),
             max_sessions_per_connection: 10,
             max_connection_age: None,

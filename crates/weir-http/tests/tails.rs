@@ -243,7 +243,7 @@ async fn a_store_that_is_away_costs_a_delay() -> anyhow::Result<()> {
     let before = front.store.reads();
     front.announce(["a"]);
     until("it tries", || front.store.reads() >= before + 2).await?;
-    ensure!(sse(&client, "a", "now").send().await?.problem_code()? == "log_unavailable");
+    ensure!(sse(&client, "a", "now").send().await?.problem_code()? == "streams_unavailable");
     front.store.fail("a", None);
     ensure!(next(&mut stream).await?.0 == "late");
     Ok(())

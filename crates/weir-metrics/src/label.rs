@@ -170,6 +170,26 @@ labels! {
         Duplicate = "duplicate",
     }
 
+    /// How an append to a durable stream ended.
+    StreamAppend("result") {
+        /// Written, or the stream closed.
+        Ok = "ok",
+        /// The producer had done so before; nothing was written again.
+        Duplicate = "duplicate",
+        /// Refused for what it says; nothing was written.
+        Invalid = "invalid",
+        /// There is no such stream, or it does not take this, or not now; nothing was written.
+        Refused = "refused",
+        /// Whoever appends may not; nothing was written.
+        Denied = "denied",
+        /// Whoever appends has done so as much as it may for now; nothing was written.
+        Limited = "limited",
+        /// There is no room; nothing was written.
+        Full = "full",
+        /// The streams could not be reached, or did not say whether it was written.
+        Unavailable = "unavailable",
+    }
+
     /// Why an event was lost to a connected client.
     Dropped("reason") {
         /// It was queued, and made room for newer ones.
@@ -309,6 +329,7 @@ mod tests {
         check::<Rejected>();
         check::<Refused>();
         check::<PublishResult>();
+        check::<StreamAppend>();
         check::<Dropped>();
         check::<Discarded>();
         check::<GapReason>();

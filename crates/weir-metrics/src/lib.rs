@@ -22,6 +22,7 @@ pub mod publishing;
 pub mod redis;
 pub mod requests;
 pub mod resume;
+pub mod streams;
 pub mod tails;
 pub mod tls;
 
@@ -30,6 +31,6 @@ mod registrar;
 pub use clients::Held;
 pub use label::{
     Discarded, Disconnect, Dropped, Handshake, Operation, PublishResult, ReaderError, Refused, Rejected,
-    Transport, WokenBy,
+    StreamAppend, Transport, WokenBy,
 };
 pub use metrics::{BuildInfo, Metrics};

@@ -18,6 +18,7 @@ use crate::redis::Redis;
 use crate::registrar::Registrar;
 use crate::requests::Requests;
 use crate::resume::Resume;
+use crate::streams::Streams;
 use crate::tails::Tails;
 use crate::tls::Tls;
 
@@ -30,6 +31,8 @@ pub struct Metrics {
     pub clients: Clients,
     /// Publishes over HTTP.
     pub publishing: Publishing,
+    /// Durable streams over HTTP.
+    pub streams: Streams,
     /// Requests that were refused.
     pub requests: Requests,
     /// Events on their way from the log to the sockets.
@@ -67,6 +70,7 @@ impl Metrics {
             instance: Instance::new(make, build),
             clients: Clients::new(make),
             publishing: Publishing::new(make),
+            streams: Streams::new(make),
             requests: Requests::new(make),
             events: Events::new(make, types),
             resume: Resume::new(make),

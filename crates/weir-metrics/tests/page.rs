@@ -36,6 +36,17 @@ const SERIES: &[(&str, &str, &[&str])] = &[
     ("weir_publishes_total", "result", &["ok", "invalid", "denied", "limited", "unavailable", "duplicate"]),
     ("weir_publish_duration_seconds_count", "", &[]),
     (
+        "weir_stream_appends_total",
+        "result",
+        &["ok", "duplicate", "invalid", "refused", "denied", "limited", "full", "unavailable"],
+    ),
+    ("weir_stream_append_bytes_total", "", &[]),
+    ("weir_stream_append_duration_seconds_count", "", &[]),
+    ("weir_stream_reads_total", "", &[]),
+    ("weir_stream_read_bytes_total", "", &[]),
+    ("weir_streams_created_total", "", &[]),
+    ("weir_streams_deleted_total", "", &[]),
+    (
         "weir_requests_rejected_total",
         "reason",
         &[

@@ -166,6 +166,7 @@ fn http(config: &ServeConfig) -> HttpConfig {
         stall_timeout: config.stall_timeout,
         overflow: config.overflow,
         max_event_bytes: config.max_event_bytes,
+        max_append_bytes: config.max_append_bytes,
         limits: config.limits,
         max_sessions_per_connection: config.max_sessions_per_connection,
         max_connection_age: config.max_connection_age,

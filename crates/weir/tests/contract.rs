@@ -99,6 +99,8 @@ fn error_codes() {
         "FORBIDDEN,",
         "CONFLICT,",
         "GONE,",
+        "INSUFFICIENT_STORAGE,",
+        "conflict(",
     ];
     built.append(&mut literals_after(&source, &status));
     let denials = fs::read_to_string(root().join("crates/weir-http/src/auth/denial.rs")).unwrap();
@@ -121,6 +123,22 @@ fn parameters() {
     let admin = set(["sort", "limit", "subject", "revoke"]);
     assert_eq!(documented, built.difference(&admin).cloned().collect());
     assert!(admin.iter().all(|name| text.contains(&format!("{name}="))));
+}
+
+#[test]
+fn parameters_and_headers_of_streams() {
+    let text = contract();
+    let rows = rows(section(&text, "Durable streams"));
+    let first = || rows.iter().flat_map(|cells| quoted(cells[0])).collect::<Vec<_>>();
+    let documented = set(first().into_iter().filter_map(|text| text.strip_suffix('=')));
+    let source = source("crates/weir-http/src/streams");
+    assert_eq!(documented, literals_after(&source, &["query.once("]));
+    let headers = first().into_iter().filter_map(|text| text.split(':').next());
+    let documented: BTreeSet<_> =
+        headers.filter(|text| !text.ends_with('=')).map(str::to_lowercase).collect();
+    let named = literals_after(&source, &["&str =", "insert(", "raw("]);
+    let built = named.into_iter().filter(|name| name.starts_with("stream-") || name.starts_with("producer-"));
+    assert!(built.into_iter().all(|name| documented.contains(&name)), "{documented:?}");
 }
 
 #[test]
@@ -152,7 +170,7 @@ async fn paths() -> anyhow::Result<()> {
         calls.filter_map(|call| call.split_once(' ')).filter(|(_, path)| path.starts_with('/')).collect();
     assert!(calls.len() >= 7, "{calls:?}");
     for (method, path) in calls {
-        let target = path.replace("{session}", "a");
+        let target = path.replace("{session}", "a").replace("{name}", "a");
         let join = if target.contains('?') { '&' } else { '?' };
         let request = weir.client().request(method, &format!("{target}{join}wait=0"));
         let answer = request.send().await.with_context(|| format!("{method} {path}"))?;

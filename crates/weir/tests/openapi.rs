@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use weir_core::notice::GapReason;
 use weir_testkit::page::{self, quoted, rows, section};
 use weir_testkit::program::installed;
+use weir_testkit::token::claims;
 use weir_testkit::{Client, Instance, Response, Secret};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -22,7 +23,9 @@ const FILE: &str = "crates/weir-http/src/openapi.json";
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE"];
 
 /// What is sent to see whether a parameter is looked at: refused wherever it is.
-const NEVER_RIGHT: [(&str, &str); 9] = [
+const NEVER_RIGHT: [(&str, &str); 11] = [
+    ("offset", "x"),
+    ("live", "x"),
     ("session", ""),
     ("type", "weir.x"),
     ("key", ""),
@@ -92,7 +95,7 @@ fn string(value: &Value) -> String {
 }
 
 fn target(path: &str) -> String {
-    path.replace("{session}", "a")
+    path.replace("{session}", "a").replace("{name}", "a")
 }
 
 #[tokio::test]
@@ -134,12 +137,15 @@ fn every_route_is_described() {
         format!("/{}", path.join("/"))
     });
     let described: BTreeSet<_> = description.paths().map(|(path, _)| path.to_owned()).collect();
-    assert_eq!(described, built.collect());
+    // All that follows is one name.
+    assert!(source.contains("STREAMS: &str = \"/v1/stream/\""));
+    assert_eq!(described, built.chain(["/v1/stream/{name}".to_owned()]).collect());
 
     let contract = page::read("docs/contract.md");
     let listed = rows(section(&contract, "2. HTTP")).into_iter().flat_map(|cells| quoted(cells[0]));
     let listed = listed.filter_map(|call| call.split_once(" /"));
     let listed: BTreeSet<_> = listed
+        .filter(|(method, _)| *method != "HEAD")
         .map(|(method, path)| format!("{method} /{}", path.split('?').next().unwrap_or_default()))
         .collect();
     // Where there is GET by itself, HEAD goes without saying.
@@ -174,14 +180,15 @@ async fn every_method_is_described() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each is looked at by the calls that say so and by no others; `lastEventId` is never refused, but answered.
+/// Each is looked at by the calls that say so and by no others; `lastEventId` is never refused, but answered, and so is
+/// `cursor`.
 #[tokio::test]
 async fn every_parameter_is_described() -> anyhow::Result<()> {
     let weir = Instance::start(WEIR, &[]).await?;
     let (client, description) = (weir.client(), Description::of_source());
     let contract = page::read("docs/contract.md");
     let mut known: BTreeSet<_> = NEVER_RIGHT.iter().map(|(name, _)| (*name).to_owned()).collect();
-    known.insert("lastEventId".to_owned());
+    known.extend(["lastEventId", "cursor"].map(str::to_owned));
     let mut described = BTreeSet::new();
     for call in
         description.calls().iter().filter(|call| call.path.starts_with("/v1/") && call.method != "HEAD")
@@ -200,7 +207,8 @@ async fn every_parameter_is_described() -> anyhow::Result<()> {
         described.extend(names);
     }
     assert_eq!(described, known);
-    let listed = rows(section(&contract, "Subscribing")).into_iter().flat_map(|cells| quoted(cells[0]));
+    let listed = ["Subscribing", "Durable streams"].map(|title| rows(section(&contract, title))).concat();
+    let listed = listed.into_iter().flat_map(|cells| quoted(cells[0]));
     let listed = listed.filter_map(|text| Some(text.split_once('=')?.0.to_owned()));
     described.insert(description.token());
     assert_eq!(described, listed.chain(["session".to_owned()]).collect());
@@ -216,6 +224,9 @@ async fn send(client: &Client, call: &Call<'_>, wrong: Option<(&str, &str)>) -> 
     request = request.query("wait", "0").query("session", "a");
     if call.method == "POST" && call.path == "/v1/events" {
         request = request.header("content-type", "application/json").body(r#"[{"session":"a","data":1}]"#);
+    }
+    if call.method == "POST" && call.path.starts_with("/v1/stream/") {
+        request = request.header("content-type", "application/octet-stream").body("x");
     }
     request.send().await
 }
@@ -283,7 +294,9 @@ fn a_linter_finds_nothing() {
 #[tokio::test]
 async fn schemathesis_finds_nothing() -> anyhow::Result<()> {
     let secret = Secret::new();
-    let token = secret.token("schemathesis", &["*"], &["*"]);
+    let mut claims = claims("schemathesis", &["*"], &["*"]);
+    claims["weir"]["streams"] = json!({ "read": ["*"], "append": ["*"], "manage": ["*"] });
+    let token = secret.sign(&claims);
     let flags = ["--jwt-secret-file", secret.flag(), "--max-connection-age", "50ms", "--retry", "100ms"];
     let weir = Instance::start(WEIR, &flags).await?;
     let folder = tempfile::tempdir()?;

@@ -143,6 +143,7 @@ fn config() -> HttpConfig {
         stall_timeout: Duration::from_secs(2),
         overflow: Overflow::CatchUp,
         max_event_bytes: 1 << 16,
+        max_append_bytes: 1 << 16,
         limits: Limits::of_clients(2000),
         max_sessions_per_connection: 10,
         max_connection_age: None,

@@ -83,6 +83,9 @@ pub(crate) struct ServeArgs {
     /// Most bytes of an event's data
     #[arg(long, env = "WEIR_MAX_EVENT_BYTES", value_name = "SIZE", default_value = "256KiB", value_parser = value::size)]
     pub(crate) max_event_bytes: usize,
+    /// Most bytes that are appended to a durable stream at once, or that it begins with
+    #[arg(long, env = "WEIR_MAX_APPEND_BYTES", value_name = "SIZE", default_value = "4MiB", value_parser = value::size)]
+    pub(crate) max_append_bytes: usize,
     /// Most clients at once [default: the limit of open files, less what weir needs itself]
     #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N", value_parser = value::count)]
     pub(crate) max_connections: Option<usize>,

@@ -160,6 +160,7 @@ mod tests {
             stall_timeout: second,
             overflow: Overflow::CatchUp,
             max_event_bytes: 1 << 16,
+            max_append_bytes: 1 << 16,
             limits: Limits::of_clients(10),
             max_sessions_per_connection: 10,
             max_connection_age: None,

@@ -1,0 +1,204 @@
+//! What is there of a stream, on its way: a page at a time, the next one read when the last has left.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use weir_core::durable::{Chunk, From, Media, Offset};
+use weir_core::log::BoxFuture;
+
+use super::Named;
+use crate::app::App;
+use crate::body::{Body, SLICE};
+use crate::intake::short_of_memory;
+use crate::link::Busy;
+use crate::memory::{Share, UsedUp};
+use crate::problem::Problem;
+
+/// Bytes of a page. A chunk that is larger is a page by itself.
+pub(super) const BYTES: usize = 128 * 1024;
+
+/// How long a page may take to be read, and before that, to find room. Longer than others hold their room who do not read.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The answer ends before its end: what its head promised is not there any more, or cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the rest of the stream cannot be read")]
+pub(crate) struct BrokenOff;
+
+/// Chunks, and how far an answer goes.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) chunks: Vec<Chunk>,
+    /// Where reading goes on.
+    pub(super) next: Offset,
+    /// Where it ends.
+    pub(super) end: Offset,
+    pub(super) media: Media,
+}
+
+/// The body of an answer that begins with this.
+pub(super) fn body(app: &Arc<App>, stream: Named, part: Part) -> Result<Body, Problem> {
+    let Part { chunks, next, end, media } = part;
+    let is_last = next == end;
+    let text = join(&chunks, media, (true, is_last));
+    app.metrics.streams.read_bytes.inc_by(text.len() as u64);
+    let share = app.memory.answers.share(text.len()).map_err(|UsedUp| short_of_memory())?;
+    let first = held(text, share);
+    if is_last {
+        return Ok(if first.is_empty() { Body::empty() } else { Body::full(first) });
+    }
+    let pages =
+        Pages { app: Arc::clone(app), stream, at: next, end, media, ready: first, reading: None, busy: None };
+    Ok(Body::pages(pages))
+}
+
+/// See the [module](self).
+pub(crate) struct Pages {
+    app: Arc<App>,
+    stream: Named,
+    at: Offset,
+    end: Offset,
+    media: Media,
+    /// What was read and has not been handed over.
+    ready: Bytes,
+    reading: Option<BoxFuture<'static, Result<(Bytes, Offset), BrokenOff>>>,
+    /// The connection is not idle, and knows of what waits to be read.
+    busy: Option<Busy>,
+}
+
+impl Pages {
+    pub(crate) fn watched(mut self: Box<Self>, busy: Busy) -> Box<Self> {
+        self.ready = busy.unread(std::mem::take(&mut self.ready));
+        self.busy = Some(busy);
+        self
+    }
+
+    pub(crate) fn poll_slice(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        while self.ready.is_empty() {
+            if self.is_done() {
+                return Poll::Ready(None);
+            }
+            let reading = self.reading.get_or_insert_with(|| {
+                let (app, stream) = (Arc::clone(&self.app), self.stream.clone());
+                let (at, end, media) = (self.at, self.end, self.media);
+                Box::pin(async move {
+                    let page = tokio::time::timeout(PATIENCE, page(&app, &stream, (at, end), media)).await;
+                    page.map_err(|_| BrokenOff)?
+                })
+            });
+            let read = ready!(Pin::new(reading).poll(cx));
+            self.reading = None;
+            match read {
+                Ok((bytes, next)) => {
+                    self.at = next;
+                    self.ready = self.busy.as_ref().map_or(bytes.clone(), |busy| busy.unread(bytes));
+                }
+                Err(broken) => {
+                    self.at = self.end;
+                    return Poll::Ready(Some(Err(broken)));
+                }
+            }
+        }
+        Poll::Ready(Some(Ok(self.ready.split_to(self.ready.len().min(SLICE)))))
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.ready.is_empty() && self.at == self.end
+    }
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages").field("at", &self.at).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+/// The next page. Room is taken before it is read, so that those who wait for room hold none.
+async fn page(
+    app: &App,
+    stream: &Named,
+    (at, end): (Offset, Offset),
+    media: Media,
+) -> Result<(Bytes, Offset), BrokenOff> {
+    let answers = &app.memory.answers;
+    let mut share = answers.wait(BYTES).await.map_err(|UsedUp| BrokenOff)?;
+    let page = stream.store.read(&stream.name, From::After(at), BYTES).await.map_err(|_| BrokenOff)?;
+    // What was appended meanwhile is no part of the answer.
+    let chunks: Vec<_> = page.chunks.into_iter().take_while(|chunk| chunk.end <= end).collect();
+    let next = chunks.last().ok_or(BrokenOff)?.end;
+    let text = join(&chunks, media, (false, next == end));
+    if let Some(more) = text.len().checked_sub(BYTES).filter(|more| *more > 0) {
+        answers.grow(&mut share, more).await.map_err(|UsedUp| BrokenOff)?;
+    }
+    app.metrics.streams.read_bytes.inc_by(text.len() as u64);
+    Ok((held(text, share), next))
+}
+
+/// Chunks as they are read: JSON is one array over all pages.
+fn join(chunks: &[Chunk], media: Media, (is_first, is_last): (bool, bool)) -> Bytes {
+    let is_json = media == Media::Json;
+    if let ([only], false) = (chunks, is_json) {
+        return only.bytes.clone();
+    }
+    let mut text =
+        BytesMut::with_capacity(chunks.iter().map(|chunk| chunk.bytes.len() + 1).sum::<usize>() + 2);
+    for (nth, chunk) in chunks.iter().enumerate() {
+        if is_json {
+            text.extend_from_slice(if nth == 0 && is_first { b"[" } else { b"," });
+        }
+        text.extend_from_slice(&chunk.bytes);
+    }
+    if is_json && is_last {
+        text.extend_from_slice(if chunks.is_empty() { b"[]" } else { b"]" });
+    }
+    text.freeze()
+}
+
+/// Bytes, and the room that they take until the last of them has left.
+fn held(text: Bytes, share: Share) -> Bytes {
+    if text.is_empty() {
+        return text;
+    }
+    Bytes::from_owner(Held { text, _share: share })
+}
+
+struct Held {
+    text: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(texts: &[&'static str], media: Media, place: (bool, bool)) -> String {
+        let chunk =
+            |text: &&'static str| Chunk { end: Offset::BEGIN, bytes: Bytes::from_static(text.as_bytes()) };
+        let chunks: Vec<_> = texts.iter().map(chunk).collect();
+        String::from_utf8(join(&chunks, media, place).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn json_is_one_array_over_all_pages() {
+        assert_eq!(joined(&[], Media::Json, (true, true)), "[]");
+        assert_eq!(joined(&["1"], Media::Json, (true, true)), "[1]");
+        let pages = [
+            joined(&["1", "2,3"], Media::Json, (true, false)),
+            joined(&["4"], Media::Json, (false, false)),
+            joined(&["{}", "5"], Media::Json, (false, true)),
+        ];
+        assert_eq!(pages.concat(), "[1,2,3,4,{},5]");
+        assert_eq!(joined(&["a", "b"], Media::Text, (true, true)), "ab");
+        assert_eq!(joined(&[], Media::Bytes, (true, true)), "");
+    }
+}
