@@ -51,7 +51,7 @@ impl Engine {
     /// # Errors
     /// It cannot be opened; the text says what to do.
     pub fn open(place: Place) -> Result<Arc<Self>, OpenError> {
-        let database = place.open()?;
+        let database = place.open_first()?;
         let database = RwLock::new(Some(database));
         let shared =
             Arc::new(Shared { place, database, upkeep: Mutex::default(), trouble: Mutex::default() });

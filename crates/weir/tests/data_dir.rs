@@ -57,6 +57,12 @@ async fn it_is_made_for_one_user_alone() -> anyhow::Result<()> {
     let made = dir.path().join("some/where");
     let _weir = Instance::start(WEIR, &["--data-dir", made.to_str().unwrap()]).await?;
     assert_eq!(std::fs::metadata(&made)?.permissions().mode() & 0o777, 0o700);
+    // Also where somebody else has made it, for all to look into.
+    let there = dir.path().join("there");
+    std::fs::create_dir(&there)?;
+    std::fs::set_permissions(&there, std::fs::Permissions::from_mode(0o755))?;
+    let _other = Instance::start(WEIR, &["--data-dir", there.to_str().unwrap()]).await?;
+    assert_eq!(std::fs::metadata(there.join("weir.redb"))?.permissions().mode() & 0o777, 0o600);
     Ok(())
 }
 

@@ -1,12 +1,14 @@
 //! An instance with `--data-dir` goes on where it was.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use weir_core::EventId;
@@ -27,6 +29,10 @@ impl Lives {
     fn new(flags: &[&str]) -> anyhow::Result<Self> {
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
         Ok(Self { dir: tempfile::tempdir()?, address: loopback::own_address()?, flags })
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("weir.redb")
     }
 
     fn all_flags(&self) -> Vec<&str> {
@@ -234,6 +240,83 @@ async fn a_directory_is_for_one_instance() -> anyhow::Result<()> {
     let said = lives.refused()?;
     ensure!(said.contains("weir.redb is in use by another process"), "{said}");
     weir.client().publish("s", "unharmed").await?;
+    Ok(())
+}
+
+/// What is damaged is never taken for what was written, and nothing listens.
+#[tokio::test]
+async fn a_damaged_file_is_said_in_one_line() -> anyhow::Result<()> {
+    let lives = Lives::new(&[])?;
+    let weir = lives.begin().await?;
+    for _ in 0..20 {
+        weir.client().publish("s", "x".repeat(10_000)).await?;
+    }
+    kill(weir).await?;
+    let whole = std::fs::read(lives.file())?;
+    let mut overwritten = whole.clone();
+    let half = whole.len() / 2;
+    overwritten[4096..half].fill(0xa5);
+    for damage in [overwritten, whole[..whole.len() / 3].to_vec(), vec![7; 100_000]] {
+        std::fs::write(lives.file(), damage)?;
+        let said = lives.refused()?;
+        ensure!(said.contains("weir.redb") && said.contains("restore it"), "{said}");
+    }
+    std::fs::write(lives.file(), whole)?;
+    let weir = lives.begin().await?;
+    let mut all = resume(&weir, "0").await?;
+    ensure!(up_to(&weir, &mut all, "whole again").await?.len() == 21);
+    Ok(())
+}
+
+/// No room is a refusal, for as long as it lasts. Nothing of what was refused is ever seen, and what was there stays.
+#[tokio::test]
+async fn a_full_disk_refuses_publishes_until_there_is_room() -> anyhow::Result<()> {
+    let lives = Lives::new(&[])?;
+    let weir = lives.begin().await?;
+    let mut follower = weir.client().subscribe("s").await?;
+    weir.client().publish("s", "before").await?;
+    let process = Pid::from_raw(i32::try_from(weir.pid())?);
+    let room = Rlimit { current: Some(std::fs::metadata(lives.file())?.len()), maximum: None };
+    let before = prlimit(process, Resource::Fsize, room)?;
+    let (mut taken, mut refused) = (vec!["before".to_owned()], 0);
+    for number in 0..100 {
+        let data = format!("{number} {}", "x".repeat(100_000));
+        let answer = weir
+            .client()
+            .event("s")
+            .header("idempotency-key", format!("k{number}"))
+            .body(data.clone())
+            .send()
+            .await?;
+        if answer.status() == 201 {
+            taken.push(data);
+            continue;
+        }
+        expect::problem(&answer, 503, "log_unavailable")?;
+        ensure!(answer.head.header("retry-after").is_some(), "{answer:?}");
+        refused += 1;
+        if refused == 5 {
+            break;
+        }
+    }
+    ensure!(refused == 5 && taken.len() > 1, "{refused} refused, {} taken", taken.len());
+    // Who listens is not concerned, and readiness neither: what is there is served.
+    ensure!(follower.next_data(taken.len()).await? == taken, "what was taken is delivered");
+    ensure!(weir.client().get("/readyz").send().await?.status() == 200);
+
+    prlimit(process, Resource::Fsize, before)?;
+    let last = eventually(DEADLINE, async || {
+        let key = weir.client().event("s").header("idempotency-key", "after").body("after");
+        key.send().await?.event_id()
+    })
+    .await?;
+    taken.push("after".to_owned());
+    ensure!(follower.next_data(1).await? == ["after"] && follower.last_event_id() == last.to_string());
+    kill(weir).await?;
+    let weir = lives.begin().await?;
+    let mut all = resume(&weir, "0").await?;
+    ensure!(all.next_data(taken.len()).await? == taken, "what was taken is kept, and nothing else");
+    ensure!(up_to(&weir, &mut all, "the end").await?.is_empty());
     Ok(())
 }
 

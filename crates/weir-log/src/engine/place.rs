@@ -1,8 +1,11 @@
 //! Where the database is.
 
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
+use redb::backends::FileBackend;
 use redb::{
     Builder, Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
 };
@@ -22,6 +25,8 @@ const COMMITS_KEY: &str = "commits";
 /// Memory for the pages of a file that were read lately. What the system caches of the file comes on top, and is given back
 /// when it is needed.
 const FILE_CACHE: usize = 64 << 20;
+/// Largest file that is looked through at the start. It bounds how long that takes to a second or so.
+const LOOKED_THROUGH: u64 = 256 << 20;
 /// Of what is in memory there is nothing to cache: enough for what one transaction changes.
 const MEMORY_CACHE: usize = 8 << 20;
 
@@ -60,8 +65,19 @@ pub enum OpenError {
 }
 
 impl Place {
-    /// Opens the database, or makes it.
+    /// Opens the database, or makes it. A file that nobody had open before is looked through, where it is not too large for
+    /// that: the library trusts what it reads, and what was altered behind its back makes it panic, or goes unnoticed.
+    pub(super) fn open_first(&self) -> Result<Database, OpenError> {
+        let size = std::fs::metadata(self.file()).map_or(0, |file| file.len());
+        self.open_looking(matches!(self, Self::Directory(_)) && size <= LOOKED_THROUGH)
+    }
+
+    /// Opens the database again.
     pub(super) fn open(&self) -> Result<Database, OpenError> {
+        self.open_looking(false)
+    }
+
+    fn open_looking(&self, through: bool) -> Result<Database, OpenError> {
         match self {
             Self::Memory => {
                 let mut builder = Builder::new();
@@ -70,7 +86,10 @@ impl Place {
             }
             Self::Directory(dir) => {
                 std::fs::create_dir_all(dir).map_err(|error| OpenError::Directory(dir.clone(), error))?;
-                let opened = Builder::new().set_cache_size(FILE_CACHE).create(self.file());
+                let file = private(&self.file()).map_err(|error| OpenError::Directory(dir.clone(), error))?;
+                let mut builder = Builder::new();
+                builder.set_cache_size(FILE_CACHE).set_check_integrity_on_open(through);
+                let opened = FileBackend::new(file).and_then(|file| builder.create_with_backend(file));
                 let database = opened.map_err(|error| self.refused(error.into()))?;
                 self.check_format(&database)?;
                 Ok(database)
@@ -110,6 +129,11 @@ impl Place {
             Self::Directory(dir) => dir.clone(),
         }
     }
+}
+
+/// A file for the user of this process alone, whoever may look into the directory: what others have published is in it.
+fn private(file: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(file)
 }
 
 /// `None` where the file is new.

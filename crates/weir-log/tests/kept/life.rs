@@ -258,3 +258,40 @@ async fn a_directory_has_one_log() {
     let error = engine(lives.dir.path()).unwrap_err();
     assert!(error.to_string().contains("in use by another process"), "{error}");
 }
+
+/// A file that is torn or overwritten is never taken for what was written.
+#[tokio::test]
+async fn a_damaged_file_is_refused() {
+    let mut lives = Lives::begin(Limits::default());
+    let file = lives.dir.path().join(FILE);
+    let batch: Vec<_> = (0..1000).map(|number| plain(format!("{number} {}", "x".repeat(200)))).collect();
+    write(&**lives.log(), &batch).await;
+    lives.end();
+    let whole = std::fs::read(&file).unwrap();
+    let text = whole.windows(9).position(|bytes| bytes == b"xxxxxxxxx").unwrap();
+    for (what, damage) in damages(&whole, text) {
+        std::fs::write(&file, damage).unwrap();
+        let error = engine(lives.dir.path()).expect_err(what);
+        let said = error.to_string();
+        assert!(said.contains("weir.redb") && said.contains("restore it"), "{what}: {said}");
+    }
+    std::fs::write(&file, &whole).unwrap();
+    assert_eq!(lives.again().await.entries.len(), 1000);
+}
+
+fn damages(whole: &[u8], text: usize) -> Vec<(&'static str, Vec<u8>)> {
+    let mut flipped = whole.to_vec();
+    flipped[text] ^= 1;
+    let mut overwritten = whole.to_vec();
+    let half = whole.len() / 2;
+    overwritten[8192..half].fill(0xa5);
+    let mut headless = whole.to_vec();
+    headless[..512].fill(0);
+    vec![
+        ("a flipped bit", flipped),
+        ("overwritten", overwritten),
+        ("without its head", headless),
+        ("cut", whole[..whole.len() / 3].to_vec()),
+        ("something else", b"this is no database".repeat(1000)),
+    ]
+}
