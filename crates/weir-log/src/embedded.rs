@@ -3,6 +3,7 @@
 //! It gives the same guarantees as the shared log within one process. In a database it goes on where it was when
 //! the process starts again; without one it keeps nothing beyond its life.
 
+mod batch;
 mod kept;
 mod load;
 mod reader;
@@ -100,7 +101,7 @@ impl EmbeddedLog {
     /// An empty log by another clock.
     pub fn with_clock(config: EmbeddedConfig, clock: WallClock) -> Arc<Self> {
         let state = State::new(Store::new(config.cap()));
-        Self::new(config, clock, state, None)
+        Arc::new(Self { config, clock, seen: Seen::new(state), kept: None })
     }
 
     /// The log that is in a database, by the clock of the system.
@@ -121,12 +122,9 @@ impl EmbeddedLog {
         clock: WallClock,
     ) -> Result<Arc<Self>, LoadError> {
         let state = load::load(&engine, config.cap(), clock.now_ms())?;
-        Ok(Self::new(config, clock, state, Some(Kept::new(engine))))
-    }
-
-    fn new(config: EmbeddedConfig, clock: WallClock, state: State, kept: Option<Kept>) -> Arc<Self> {
-        let seen = Arc::new(Seen { state: Mutex::new(state), appended: Notify::new() });
-        Arc::new(Self { config, clock, seen, kept })
+        let seen = Seen::new(state);
+        let kept = Some(Kept::new(engine, &seen, &clock));
+        Ok(Arc::new(Self { config, clock, seen, kept }))
     }
 
     /// A reader that begins with the window load. Every reader gets every entry; [`EventLog::facts`] tells of the one
@@ -155,6 +153,12 @@ impl EmbeddedLog {
         drop(state);
         self.seen.appended.notify_waiters();
         Ok(Appended::Written(ids))
+    }
+}
+
+impl Seen {
+    fn new(state: State) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(state), appended: Notify::new() })
     }
 }
 

@@ -16,12 +16,11 @@ use weir_core::event::Event;
 use weir_core::id::EventId;
 use weir_core::log::{AppendError, Appended, Idempotency, NewEvent, RevokeError};
 
-use super::rows::{
-    self, ENTRIES, FACTS, FLOOR_FACT, NEWEST_FACT, REPEATS, REVOCATIONS, RepeatKey, SNAPSHOTS,
-};
+use super::batch::Batch;
 use super::store::cost;
-use super::{EmbeddedLog, Seen, State, repeats, snapshots};
-use crate::engine::{Engine, Refusal, Writing};
+use super::{EmbeddedLog, Seen, State};
+use crate::clock::WallClock;
+use crate::engine::{Engine, More, Refusal, Writing};
 use crate::idempotency::fingerprint;
 
 /// How long a publisher waits for the disk. What it ordered may still be written after that.
@@ -33,6 +32,9 @@ const MOST_UNSETTLED: usize = 64 << 20;
 /// Entries that left the window stay in the database until they are so many, and an eighth of it, so that most appends delete
 /// nothing.
 const TRIM_AT_ONCE: u64 = 64;
+
+/// Nor longer than this, where anything is written or not: what is over is not kept because nobody publishes.
+const STALE_MS: u64 = 10_000;
 
 /// The database of a log, and who waits for it.
 #[derive(Debug)]
@@ -52,22 +54,9 @@ pub(super) struct Unsettled {
     bytes: usize,
     keys: HashSet<[u8; 32]>,
     /// Index of the oldest entry in the database, as far as is known.
-    trimmed: u64,
-}
-
-/// What is written at once, and comes to be seen when it is.
-#[derive(Debug)]
-struct Batch {
-    now: u64,
-    entries: Vec<Entry>,
-    /// Key and digest of the publish.
-    repeat: Option<([u8; 32], [u8; 32])>,
-    /// The revocation that holds for its subject from then on.
-    revoked: Option<Revocation>,
-    /// Snapshots and publishes that the database keeps in vain.
-    gone: (Vec<EventId>, Vec<RepeatKey>),
-    /// Entries up to this are dropped.
-    trim: Option<EventId>,
+    pub(super) trimmed: u64,
+    /// When the database last dropped what is over.
+    pub(super) dropped_ms: u64,
 }
 
 /// A batch on its way. Where it ends without having been shown, nothing of it is left.
@@ -95,8 +84,43 @@ enum Ordered {
 }
 
 impl Kept {
-    pub(super) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, ordering: Mutex::default(), settled: Arc::default(), revoking: Arc::default() }
+    pub(super) fn new(engine: Arc<Engine>, seen: &Arc<Seen>, clock: &WallClock) -> Self {
+        let settled: Arc<Notify> = Arc::default();
+        let upkeep = Upkeep { seen: Arc::clone(seen), settled: Arc::clone(&settled), clock: clock.clone() };
+        engine.upkeep(move |writing| upkeep.run(writing));
+        Self { engine, ordering: Mutex::default(), settled, revoking: Arc::default() }
+    }
+}
+
+/// Drops what is over while nobody writes.
+struct Upkeep {
+    seen: Arc<Seen>,
+    settled: Arc<Notify>,
+    clock: WallClock,
+}
+
+impl Upkeep {
+    fn run(&self, writing: &mut Writing<'_>) -> Result<More, redb::Error> {
+        let now = self.clock.now_ms();
+        let mut state = self.seen.state.lock();
+        if now.abs_diff(state.unsettled.dropped_ms) < STALE_MS {
+            return Ok(More::Nothing);
+        }
+        state.unsettled.dropped_ms = now;
+        state.store.trim(now);
+        state.snapshots.trim(now);
+        state.repeats.forget_expired(now);
+        let mut batch = Batch::new(now, Vec::new(), None);
+        batch.take_along(&mut state, 1);
+        let (seen, settled) = (Arc::clone(&self.seen), Arc::clone(&self.settled));
+        let pending = Pending { seen, settled, batch, bytes: 0, shown: false, _alone: None };
+        drop(state);
+        if pending.batch.drops_nothing() {
+            return Ok(More::Nothing);
+        }
+        pending.batch.write(writing)?;
+        writing.after(move || pending.show());
+        Ok(More::Done)
     }
 }
 
@@ -179,7 +203,8 @@ impl EmbeddedLog {
         let held = after.in_force(now).into_iter().find(|held| held.subject() == revocation.subject());
         let entry = state.store.told(now, revocation);
         let id = entry.id;
-        let batch = Batch { revoked: held, ..Batch::new(now, vec![entry], None) };
+        let mut batch = Batch::new(now, vec![entry], None);
+        batch.revoked = held;
         let mut pending = self.pending(kept, &mut state, batch);
         pending._alone = Some(alone);
         drop(state);
@@ -188,7 +213,7 @@ impl EmbeddedLog {
 
     /// A batch that takes along what the database has to drop.
     fn pending(&self, kept: &Kept, state: &mut State, mut batch: Batch) -> Pending {
-        batch.take_along(state);
+        batch.take_along(state, TRIM_AT_ONCE.max(state.store.len() as u64 / 8));
         let bytes = batch.entries.iter().map(cost).sum();
         state.unsettled.bytes += bytes;
         state.unsettled.keys.extend(batch.repeat.map(|(key, _)| key));
@@ -238,103 +263,6 @@ impl Drop for Pending {
         }
         drop(state);
         self.settled.notify_waiters();
-    }
-}
-
-impl Batch {
-    fn new(now: u64, entries: Vec<Entry>, repeat: Option<([u8; 32], [u8; 32])>) -> Self {
-        Self { now, entries, repeat, revoked: None, gone: Default::default(), trim: None }
-    }
-
-    /// Takes along what the database has to drop.
-    fn take_along(&mut self, state: &mut State) {
-        self.gone = (state.snapshots.take_gone(), state.repeats.take_gone());
-        let stale = state.store.first().saturating_sub(state.unsettled.trimmed);
-        if stale >= TRIM_AT_ONCE.max(state.store.len() as u64 / 8) {
-            self.trim = Some(state.store.floor());
-            state.unsettled.trimmed = state.store.first();
-        }
-    }
-
-    /// The database has dropped nothing of it.
-    fn give_back(&self, state: &mut State) {
-        state.snapshots.give_back(&self.gone.0);
-        state.repeats.give_back(&self.gone.1);
-        if self.trim.is_some() {
-            state.unsettled.trimmed = 0;
-        }
-    }
-
-    fn ids(&self) -> impl Iterator<Item = EventId> {
-        self.entries.iter().map(|entry| entry.id)
-    }
-
-    /// The events that serve as snapshots, and until when.
-    fn snapshots(&self) -> impl Iterator<Item = (u64, &Arc<Event>)> {
-        self.entries.iter().filter_map(|entry| match &entry.content {
-            Content::Event(event) => {
-                let secs = event.snapshot.filter(|secs| *secs > 0)?;
-                Some((snapshots::expiry(self.now, secs), event))
-            }
-            Content::Revoked(_) | Content::Malformed(..) | Content::Internal => None,
-        })
-    }
-
-    fn write(&self, writing: &Writing<'_>) -> Result<(), redb::Error> {
-        let mut entries = writing.table(ENTRIES)?;
-        let mut facts = writing.table(FACTS)?;
-        if let Some(floor) = self.trim.map(rows::id_row) {
-            entries.retain_in(..=floor, |_, _| false)?;
-            facts.insert(FLOOR_FACT, floor)?;
-        }
-        for (id, row) in self.entries.iter().filter_map(|entry| Some((entry.id, rows::entry_row(entry)?))) {
-            entries.insert(rows::id_row(id), row)?;
-        }
-        if let Some(newest) = self.ids().last() {
-            facts.insert(NEWEST_FACT, rows::id_row(newest))?;
-        }
-        self.write_beside(writing)
-    }
-
-    /// What is kept beside the entries.
-    fn write_beside(&self, writing: &Writing<'_>) -> Result<(), redb::Error> {
-        let mut snapshots = writing.table(SNAPSHOTS)?;
-        for id in &self.gone.0 {
-            snapshots.remove(rows::id_row(*id))?;
-        }
-        for (expires, event) in self.snapshots() {
-            snapshots.insert(rows::id_row(event.id), (expires, rows::event_row(event)))?;
-        }
-        let mut repeats = writing.table(REPEATS)?;
-        for key in &self.gone.1 {
-            repeats.remove(key)?;
-        }
-        if let Some((key, digest)) = self.repeat {
-            let ids: Vec<_> = self.ids().map(rows::id_row).collect();
-            repeats.insert((repeats::expiry(self.now), key), (digest, ids))?;
-        }
-        if let Some((held, until)) = self.revoked.as_ref().and_then(|held| Some((held, held.until_ms?))) {
-            let mut revocations = writing.table(REVOCATIONS)?;
-            revocations.retain(|_, (_, until)| until > self.now)?;
-            revocations.insert(held.subject(), (held.at_ms, until))?;
-        }
-        Ok(())
-    }
-
-    fn show(&self, state: &mut State) {
-        for entry in &self.entries {
-            state.store.push(self.now, entry.clone());
-        }
-        for (expires, event) in self.snapshots() {
-            state.snapshots.keep(self.now, expires, Arc::clone(event));
-        }
-        if let Some((key, digest)) = self.repeat {
-            state.repeats.remember(repeats::expiry(self.now), key, digest, self.ids().collect());
-        }
-        if let Some(held) = &self.revoked {
-            // There is room: it was tried when this was ordered, and nothing was added since.
-            let _ = state.revocations.add(held, self.now);
-        }
     }
 }
 

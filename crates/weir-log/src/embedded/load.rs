@@ -52,7 +52,9 @@ pub(super) fn load(engine: &Engine, cap: Cap, now: u64) -> Result<State, LoadErr
         let store = store(read, cap, now)?;
         let (snapshots, repeats) = (snapshots(read, now)?, repeats(read, now)?);
         let revocations = revocations(read, now)?;
-        Ok(State { snapshots, repeats, revocations, ..State::new(store) })
+        let mut state = State { snapshots, repeats, revocations, ..State::new(store) };
+        state.unsettled.dropped_ms = now;
+        Ok(state)
     })?)
 }
 

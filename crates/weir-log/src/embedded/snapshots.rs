@@ -74,7 +74,8 @@ impl Snapshots {
         self.newest.get(session).map(|(_, event)| Arc::clone(event))
     }
 
-    fn trim(&mut self, now: u64) {
+    /// Drops what has expired, and what there is no room for.
+    pub(super) fn trim(&mut self, now: u64) {
         while let Some((expires, session)) = self.by_expiry.first() {
             if *expires > now && self.bytes <= self.max_bytes {
                 break;

@@ -183,6 +183,32 @@ async fn a_revocation_holds_in_the_next_life() {
     assert_eq!(lives.rows("events.revocations"), 2);
 }
 
+/// What is over leaves the file also where nothing is published any more.
+#[tokio::test]
+async fn a_quiet_log_forgets_in_time() {
+    let mut lives = Lives::begin(Limits::default());
+    lives.config.max_age = Some(Duration::from_secs(60));
+    lives.again().await;
+    let kept = NewEvent { snapshot: Some(60), ..plain("1") };
+    lives.log().append(&[kept], Some(&keyed(1))).await.unwrap();
+    let mut now = START_MS + (IDEMPOTENCY_SECS + 1) * 1000;
+    let tables = ["events.entries", "events.snapshots", "events.repeats"];
+    for _ in 0..20 {
+        now += 60_000;
+        lives.hands.set(now);
+        // The writer looks after it every half second.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        lives.end();
+        if tables.map(|table| lives.rows(table)) == [0, 0, 0] {
+            // And the ids go on all the same.
+            assert!(lives.again().await.head.ms >= START_MS);
+            return;
+        }
+        lives.again().await;
+    }
+    panic!("{:?} rows are left", tables.map(|table| lives.rows(table)));
+}
+
 /// Whoever asks for the same while it is on its way to the disk gets what became of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn repeats_side_by_side_are_one_publish() {
