@@ -3,6 +3,8 @@
 
 #[path = "streams/cluster.rs"]
 mod cluster;
+#[path = "streams/differential.rs"]
+mod differential;
 #[path = "streams/epochs.rs"]
 mod epochs;
 #[path = "streams/faults.rs"]
