@@ -134,6 +134,11 @@ impl Balancer {
         Client::new(self.address)
     }
 
+    /// The lines it logged so far, the newest of them where they are many.
+    pub fn log(&self) -> Vec<String> {
+        self.program.lines()
+    }
+
     /// What it logged last, for an error.
     pub fn tail(&self) -> String {
         self.program.tail()
