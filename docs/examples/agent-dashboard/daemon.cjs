@@ -1,0 +1,31 @@
+// Usage: node daemon.cjs
+// Stands for what runs agents: whenever one of them changes its state, it appends that to the stream `agents` of the weir at
+// WEIR_URL. An append is answered once it is kept, and made again by the client until it is, without being there twice.
+const { setTimeout: sleep } = require('node:timers/promises')
+const { DurableStream, IdempotentProducer } = require('@durable-streams/client')
+
+const { WEIR_URL = 'http://localhost:8080' } = process.env
+const NAMES = ['Ada', 'Barbara', 'Edsger', 'Frances', 'Grace', 'Hedy', 'Leslie', 'Tony']
+const TASKS = ['reads the issue', 'writes a test', 'builds', 'runs the tests', 'reviews', 'waits for a person']
+
+const any = (list) => list[Math.floor(Math.random() * list.length)]
+
+async function main () {
+  const stream = await DurableStream.create({ url: `${WEIR_URL}/v1/stream/agents`, contentType: 'application/json' })
+  const producer = new IdempotentProducer(stream, 'daemon', {
+    autoClaim: true,
+    onError: (error) => console.error(`not appended: ${error.message}`)
+  })
+  const done = new Map(NAMES.map((name) => [name, 0]))
+  for (;;) {
+    const name = any(NAMES)
+    const percent = Math.min(100, done.get(name) + Math.ceil(Math.random() * 15))
+    done.set(name, percent % 100)
+    const value = { name, task: percent === 100 ? 'is done' : any(TASKS), percent, at: Date.now() }
+    // The form of the State Protocol, which `createStreamDB` of @durable-streams/state reads, too.
+    producer.append(JSON.stringify({ type: 'agent', key: name, value, headers: { operation: 'upsert' } }))
+    await sleep(100 + Math.random() * 500)
+  }
+}
+
+main().catch((error) => { console.error(error.message); process.exit(1) })
