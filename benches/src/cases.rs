@@ -22,6 +22,7 @@ pub mod sessions;
 pub mod sizes;
 pub mod stalled;
 pub mod storm;
+pub mod streams;
 pub mod tls;
 
 /// All of them, in the order of a run of all. A case costs a minute or two: half an hour is what the whole may take.
@@ -31,6 +32,7 @@ pub const ALL: &[Entry] = &[
     Entry { name: "crowd", runs: &[crowd::run] },
     Entry { name: "sessions", runs: &[sessions::run] },
     Entry { name: "publish", runs: &[publish::run] },
+    Entry { name: "streams", runs: &[streams::appends, streams::tails] },
     Entry { name: "redis", runs: &[redis::run] },
     Entry { name: "reader", runs: &[reader::run] },
     Entry { name: "instances", runs: &[instances::run] },

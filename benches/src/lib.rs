@@ -7,7 +7,8 @@
 //! - [`receive`]: when the bytes of a server were there, whenever they are read
 //! - [`poller`], [`audience`], [`publisher`], [`load`]: holds connections and publishes, on one thread
 //! - [`multiplex`]: subscribers over HTTP/2
-//! - [`posting`]: publishes alone, and takes the time of their answers
+//! - [`posting`]: publishes alone, and takes the time of their answers; [`appending`]: the same for durable streams, and
+//!   [`tailing`]: how soon an append is with who follows
 //! - [`storm`]: clients that come back at once beside it, and the [`commands`] that Redis ran meanwhile
 //! - [`visit`]: a client that comes and goes; [`steady`]: whether what it leaves behind adds up
 //! - [`heard`]: what comes over one stream
@@ -19,6 +20,7 @@
 //! - [`report`], [`plot`], [`summary`]: how it is told
 //! - [`selftest`]: the generator against a floor that lies
 
+pub mod appending;
 pub mod audience;
 pub mod cases;
 pub mod child;
@@ -45,5 +47,6 @@ pub mod stamp;
 pub mod steady;
 pub mod storm;
 pub mod summary;
+pub mod tailing;
 pub mod visit;
 pub mod xread;

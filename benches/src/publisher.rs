@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use crate::stamp::Stamp;
 
+pub mod append;
 pub mod http;
 pub mod pool;
 pub mod redis;
