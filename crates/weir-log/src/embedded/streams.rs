@@ -21,7 +21,7 @@ use weir_core::durable::{
 use weir_core::log::BoxFuture;
 
 use crate::clock::WallClock;
-use crate::engine::{Engine, Refusal};
+use crate::engine::{Engine, Refusal, Writing};
 use ledger::Ledger;
 pub use wake::EmbeddedWakes;
 use wake::Wakes;
@@ -73,7 +73,7 @@ impl EmbeddedStreams {
         let life = engine.write_now(|writing| tables::begin(writing, clock.now_ms()))?;
         let facts = Arc::new(Facts { limits, clock, life, used: AtomicU64::new(0), wakes: Wakes::new() });
         let its = Arc::clone(&facts);
-        engine.upkeep(move |writing| Ledger::open(writing, &its)?.sweep());
+        engine.upkeep(move |writing| change(writing, &its, |ledger| ledger.sweep()));
         Ok(Arc::new(Self { engine, facts }))
     }
 
@@ -93,17 +93,7 @@ impl EmbeddedStreams {
         work: impl FnOnce(&mut Ledger<'_>) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, Refusal> {
         let facts = Arc::clone(&self.facts);
-        let write = move |writing: &mut crate::engine::Writing<'_>| {
-            let mut ledger = Ledger::open(writing, &facts)?;
-            let done = work(&mut ledger)?;
-            let changed = ledger.changed();
-            if !changed.is_empty() {
-                let facts = Arc::clone(&facts);
-                writing.after(move || facts.wakes.tell(changed));
-            }
-            Ok(done)
-        };
-        self.engine.submit(write).await
+        self.engine.submit(move |writing| change(writing, &facts, work)).await
     }
 
     async fn read_page(&self, name: &StreamName, from: From, max_bytes: usize) -> Result<Page, ReadError> {
@@ -205,6 +195,22 @@ impl StreamStore for EmbeddedStreams {
     fn lasts(&self) -> bool {
         self.engine.lasts()
     }
+}
+
+/// Does something to the streams, and announces it when it is committed.
+fn change<T>(
+    writing: &mut Writing<'_>,
+    facts: &Arc<Facts>,
+    work: impl FnOnce(&mut Ledger<'_>) -> Result<T, redb::Error>,
+) -> Result<T, redb::Error> {
+    let mut ledger = Ledger::open(writing, facts)?;
+    let done = work(&mut ledger)?;
+    let changed = ledger.changed();
+    if !changed.is_empty() {
+        let facts = Arc::clone(facts);
+        writing.after(move || facts.wakes.tell(changed));
+    }
+    Ok(done)
 }
 
 fn unreadable(refusal: Refusal) -> ReadError {

@@ -50,6 +50,12 @@ pub(crate) struct ServeArgs {
     /// Most bytes of the window
     #[arg(long, env = "WEIR_WINDOW_BYTES", value_name = "SIZE", default_value = "64MiB", value_parser = value::size)]
     pub(crate) window_bytes: usize,
+    /// Most chunks of one durable stream; its oldest go
+    #[arg(long, env = "WEIR_STREAM_MAXLEN", value_name = "N", default_value = "off", value_parser = value::count_or_off)]
+    pub(crate) stream_maxlen: OrOff<usize>,
+    /// Most bytes of all durable streams in memory
+    #[arg(long, env = "WEIR_STREAM_BYTES", value_name = "SIZE", default_value = "256MiB", value_parser = value::size)]
+    pub(crate) stream_bytes: usize,
     /// Name in groups, logs and metrics; never sent to clients [default: the host name]
     #[arg(long, env = "WEIR_INSTANCE", value_name = "NAME", value_parser = value::instance)]
     pub(crate) instance: Option<String>,

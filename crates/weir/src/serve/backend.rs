@@ -13,9 +13,6 @@ use weir_metrics::Metrics;
 
 use crate::config::{ServeConfig, data_dir};
 
-/// What the durable streams may take up.
-const STREAM_LIMITS: StreamLimits = StreamLimits { maxlen: None, max_bytes: None };
-
 /// A log that is open.
 pub(super) struct Backend {
     /// For publishers and requests.
@@ -61,7 +58,11 @@ impl Backend {
             EmbeddedLog::open(bounds)
         };
         let reader = Box::new(log.reader());
-        let streams = EmbeddedStreams::open(engine, STREAM_LIMITS).context("open the durable streams")?;
+        let limits = StreamLimits {
+            maxlen: config.stream_maxlen.map(|most| most as u64),
+            max_bytes: (!engine.lasts()).then_some(config.stream_bytes as u64),
+        };
+        let streams = EmbeddedStreams::open(engine, limits).context("open the durable streams")?;
         let wakes = Box::new(streams.wakes());
         Ok(Self { log, reader, streams: Some(streams), wakes: Some(wakes), redis: None })
     }
@@ -81,7 +82,7 @@ impl Backend {
         };
         let (log, reader) = RedisLog::open(settings, Arc::clone(metrics)).context("--redis")?;
         let events = Arc::clone(&log) as Arc<dyn EventLog>;
-        let (streams, wakes) = log.streams(STREAM_LIMITS.maxlen);
+        let (streams, wakes) = log.streams(config.stream_maxlen.map(|most| most as u64));
         Ok(Self {
             log: events,
             reader: Box::new(reader),

@@ -1,6 +1,6 @@
 //! Deleting streams, and clearing away what is left of them.
 
-use redb::{ReadableTable, ReadableTableMetadata};
+use redb::ReadableTable;
 use weir_core::durable::{DeleteError, Standing, StreamName};
 
 use super::ledger::{Ledger, PRODUCER_COST, STREAM_COST, cost};
@@ -107,29 +107,38 @@ impl Ledger<'_> {
 
     /// Clears away some of what is left of streams that are gone.
     fn clear(&mut self) -> Result<More, redb::Error> {
-        let Some(number) = self.rubbish.first()?.map(|(number, _)| number.value()) else {
-            return Ok(More::Nothing);
-        };
-        let mut cleared = 0;
-        let mut freed = 0;
+        let mut room = CLEARED_AT_ONCE;
+        let mut more = More::Nothing;
+        while room > 0 {
+            let Some(number) = self.rubbish.first()?.map(|(number, _)| number.value()) else {
+                return Ok(more);
+            };
+            more = More::Done;
+            room -= self.clear_one(number, room)?;
+            // Also where nothing was left of it.
+            room = room.saturating_sub(1);
+        }
+        Ok(More::ToDo)
+    }
+
+    /// Clears away so many chunks and producers of one at most, and tells how many there were.
+    fn clear_one(&mut self, number: u64, most: usize) -> Result<usize, redb::Error> {
+        let (mut cleared, mut freed) = (0, 0);
         let chunks = (number, 0)..=(number, u64::MAX);
-        for chunk in self.chunks.extract_from_if(chunks, |_, _| true)?.take(CLEARED_AT_ONCE) {
+        for chunk in self.chunks.extract_from_if(chunks, |_, _| true)?.take(most) {
             freed += cost(chunk?.1.value().len());
             cleared += 1;
         }
         let producers = (number, "")..(number + 1, "");
-        for producer in
-            self.producers.extract_from_if(producers, |_, _| true)?.take(CLEARED_AT_ONCE - cleared)
-        {
+        for producer in self.producers.extract_from_if(producers, |_, _| true)?.take(most - cleared) {
             drop(producer?);
             freed += PRODUCER_COST;
             cleared += 1;
         }
         self.give(freed);
-        if cleared == CLEARED_AT_ONCE {
-            return Ok(More::ToDo);
+        if cleared < most {
+            self.rubbish.remove(number)?;
         }
-        self.rubbish.remove(number)?;
-        Ok(if self.rubbish.is_empty()? { More::Done } else { More::ToDo })
+        Ok(cleared)
     }
 }
