@@ -15,6 +15,7 @@ pub mod hostile;
 pub mod http2;
 pub mod idle;
 pub mod instances;
+pub mod kept;
 pub mod publish;
 pub mod reader;
 pub mod redis;
@@ -33,6 +34,7 @@ pub const ALL: &[Entry] = &[
     Entry { name: "sessions", runs: &[sessions::run] },
     Entry { name: "publish", runs: &[publish::run] },
     Entry { name: "streams", runs: &[streams::appends, streams::tails] },
+    Entry { name: "kept", runs: &[kept::run] },
     Entry { name: "redis", runs: &[redis::run] },
     Entry { name: "reader", runs: &[reader::run] },
     Entry { name: "instances", runs: &[instances::run] },
