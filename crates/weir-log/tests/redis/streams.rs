@@ -182,6 +182,27 @@ async fn what_has_expired_is_swept() {
     assert_eq!(one.store.append(&kept[0], &chunk("x")).await, Err(AppendError::Missing));
 }
 
+/// An append within moments of another one does not say anew when the stream ends: whoever sweeps finds out.
+#[tokio::test]
+async fn what_is_used_is_not_swept() {
+    let server = server().await;
+    let one = Streams::join(&server).await;
+    let stream = name("s");
+    let lifetime = Some(weir_core::durable::Lifetime::Idle(100));
+    let create = Create { media: Some(text()), lifetime, ..Create::default() };
+    one.store.create(&stream, &create).await.unwrap();
+    let expiry = "{weir:events}:ds:expiry";
+    server.cli(&["ZADD", expiry, "1", "s"]).await;
+    server.cli(&["ZADD", expiry, "1", "nobody"]).await;
+    eventually("a round", async || {
+        server.cli(&["ZRANGEBYSCORE", expiry, "-inf", "1000"]).await.trim().is_empty()
+    })
+    .await;
+    let ends = server.cli(&["HGET", "{weir:events}:ds:head:s", "x"]).await;
+    assert_eq!(server.cli(&["ZRANGE", expiry, "0", "-1", "WITHSCORES"]).await, format!("s\n{ends}"));
+    one.append(&stream, "a").await;
+}
+
 /// Of many names that producers are made up by, as many are remembered as are allowed.
 #[tokio::test]
 async fn producers_are_bounded() {
