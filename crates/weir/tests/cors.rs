@@ -139,6 +139,35 @@ async fn preflights_need_no_token_and_no_right_path() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Of a stream whoever asks is told what the protocol sends, and a browser may go by it only for a page that is listed.
+#[tokio::test]
+async fn preflights_for_streams_open_nothing_to_others() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--anonymous", "none", "--cors-origin", LISTED]).await?;
+    for (origin, sees) in [(LISTED, true), (OTHER, false), ("null", false)] {
+        let head = preflight(&weir, "/v1/stream/a/b", origin).await?.head;
+        ensure!(head.status == 204 && head.header("vary") == Some("Origin"), "{head:?}");
+        let allowed = head.header("access-control-allow-origin");
+        ensure!(allowed == sees.then_some(LISTED), "{head:?}");
+        ensure!(head.header("access-control-allow-credentials") == sees.then_some("true"), "{head:?}");
+        let named = head.header("access-control-allow-headers").unwrap_or_default().to_lowercase();
+        for name in ["if-none-match", "stream-closed", "producer-id", "authorization"] {
+            ensure!(named.contains(name), "{named}");
+        }
+        ensure!(head.header("access-control-allow-methods") == Some("GET, HEAD, POST, PUT, DELETE"));
+    }
+    // And what a page of a stranger sends all the same changes nothing.
+    let open = Instance::start(WEIR, &["--anonymous", "all", "--cors-origin", LISTED]).await?;
+    for method in ["PUT", "POST", "DELETE"] {
+        let answer = call(&open, (method, "/v1/stream/a"), Some(OTHER)).await?;
+        ensure!(answer.status() == 403 && answer.problem_code()? == "cross_site", "{answer:?}");
+        ensure!(named(&answer.head, "access-control-").is_empty(), "{answer:?}");
+    }
+    let listed = call(&open, ("PUT", "/v1/stream/a"), Some(LISTED)).await?.head;
+    let exposed = listed.header("access-control-expose-headers").unwrap_or_default();
+    ensure!(listed.status == 201 && exposed.contains("Stream-Next-Offset"), "{listed:?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn every_answer_tells_browsers_what_they_must_not_do() -> anyhow::Result<()> {
     let weir = with_listed_origin().await?;

@@ -14,5 +14,7 @@ mod public;
 mod redaction;
 #[path = "tokens/rotation.rs"]
 mod rotation;
+#[path = "tokens/streams.rs"]
+mod streams;
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
