@@ -137,12 +137,12 @@ impl Tail {
         if seen.is_some_and(|seen| seen == version || state.is_known(from, seen)) {
             return Next::Wait;
         }
-        // A read that was begun before the last change may not have seen it.
-        let nth = state.reads.iter().position(|kept| kept.from == from && kept.version == version);
-        let Some(nth) = nth else { return Next::Read(state.begin(from, begin()), version) };
+        let Some(nth) = state.begun(from, seen) else {
+            return Next::Read(state.begin(from, begin()), version);
+        };
         let kept = &mut state.reads[nth];
         kept.owed = kept.owed.saturating_sub(1);
-        let read = kept.read.clone();
+        let (read, version) = (kept.read.clone(), kept.version);
         if kept.owed == 0 {
             state.reads.remove(nth);
         }
@@ -181,6 +181,16 @@ impl State {
             Some(Look::At { closed: true, .. } | Look::Missing) | None => return false,
         };
         seen >= self.unsure && is_at(from, end)
+    }
+
+    /// A read that was begun and serves a follower. One of before the last change does, where it was told since where the end
+    /// is: what was announced before is in it, and the follower reads again where that does not reach the end.
+    fn begun(&self, from: From, seen: Option<Version>) -> Option<usize> {
+        let serves = |kept: &Kept| {
+            kept.version == self.version
+                || (kept.version >= self.unsure && seen.is_none_or(|seen| kept.version > seen))
+        };
+        self.reads.iter().position(|kept| kept.from == from && serves(kept))
     }
 
     fn begin(&mut self, from: From, read: Read) -> Read {
@@ -272,6 +282,20 @@ mod tests {
         assert!(reads(&tail, at(2), seen).is_some());
         // And it does not go back.
         assert!(tail.changed(open(1)).is_none());
+    }
+
+    /// The store announces before it answers, so a call often tells what is being read already.
+    #[test]
+    fn what_is_being_read_is_not_read_again_for_the_call_that_wrote_it() {
+        let tail = tail(3);
+        let seen = reads(&tail, N1, None);
+        assert!(tail.announced().is_some());
+        let first = reads(&tail, N1, seen);
+        assert!(tail.changed(open(1)).is_some());
+        assert_eq!(reads(&tail, N1, seen), first);
+        assert_eq!(reads(&tail, at(1), first), None);
+        // It did not reach the end: there is another read.
+        assert!(reads(&tail, N1, first) > first);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(crate) async fn long_poll(
             biased;
             came = come(&mut seated, &mut follow) => came,
             () = app.stages.draining() => Came::Nothing,
-            () = tokio::time::sleep_until(until.into()) => Came::Nothing,
+            () = tokio::time::sleep_until(until.into()) => over(&seated),
         };
         match came {
             Came::Found(more) => found = more,
@@ -81,6 +81,14 @@ enum Came {
     Found(Arc<Found>),
     End(End),
     Nothing,
+}
+
+/// The time is over, be it that of its token.
+fn over(seated: &Seated) -> Came {
+    if seated.client.expires().is_some_and(|end| Instant::now() >= end) {
+        seated.seat.close(End::Expired);
+    }
+    Came::Nothing
 }
 
 async fn come(seated: &mut Seated, follow: &mut Follow) -> Came {
