@@ -93,6 +93,7 @@ impl Store {
 
     /// Adds what was made here, in the order of the ids.
     pub(super) fn push(&mut self, now: u64, entry: Entry) {
+        debug_assert!(entry.id > self.last, "entries come in the order of their ids");
         self.added += 1;
         self.last = entry.id;
         self.bytes += cost(&entry);
