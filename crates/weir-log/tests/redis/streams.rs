@@ -149,9 +149,10 @@ async fn scripts_that_are_forgotten() {
 async fn what_has_expired_is_swept() {
     let server = server().await;
     let one = Streams::join(&server).await;
-    let lifetime = Some(weir_core::durable::Lifetime::Idle(1));
-    for nth in 0..150 {
-        let create = Create { lifetime: lifetime.clone(), payload: Some(payload("x")), ..Create::default() };
+    for nth in (0..150).rev() {
+        // Those that are kept have the time that a slow machine may need between two looks.
+        let lifetime = Some(weir_core::durable::Lifetime::Idle(if nth < 2 { 3 } else { 1 }));
+        let create = Create { lifetime, payload: Some(payload("x")), ..Create::default() };
         one.store.create(&name(&format!("s{nth}")), &create).await.unwrap();
     }
     let kept = [name("s0"), name("s1")];
