@@ -116,6 +116,17 @@ pub(crate) struct Budget(Arc<Semaphore>);
 #[must_use = "it is given back when it is dropped"]
 pub(crate) struct Share(Option<OwnedSemaphorePermit>);
 
+impl Share {
+    /// Gives back what is more than so many bytes.
+    pub(crate) fn keep(&mut self, bytes: usize) {
+        if let Some(permit) = &mut self.0
+            && let Some(more) = permit.num_permits().checked_sub(bytes)
+        {
+            drop(permit.split(more));
+        }
+    }
+}
+
 /// The budget is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UsedUp;
@@ -200,6 +211,11 @@ mod tests {
         let (grown, ()) = tokio::join!(budget.grow(&mut second, 50), async { drop(first) });
         assert_eq!(grown, Ok(()));
         drop(second);
+        let mut all = budget.wait(100).await.unwrap();
+        all.keep(40);
+        assert!(budget.share(61).is_err() && budget.share(60).is_ok());
+        all.keep(50);
+        drop(all);
         assert!(budget.share(100).is_ok());
         assert_eq!(budget.share(usize::MAX).err(), Some(UsedUp));
     }

@@ -40,13 +40,24 @@ pub(super) struct Part {
     pub(super) media: Media,
 }
 
+/// Room for a page, taken before it is read, so that those who wait for room hold nothing.
+pub(super) async fn room(app: &App) -> Result<Share, Problem> {
+    let mut share = Share::default();
+    let grown = app.memory.answers.grow(&mut share, BYTES).await;
+    grown.map(|()| share).map_err(|UsedUp| short_of_memory())
+}
+
 /// The body of an answer that begins with this.
-pub(super) fn body(app: &Arc<App>, stream: Named, part: Part) -> Result<Body, Problem> {
+pub(super) async fn body(
+    app: &Arc<App>,
+    stream: Named,
+    part: Part,
+    mut share: Share,
+) -> Result<Body, Problem> {
     let Part { chunks, next, end, media } = part;
     let is_last = next == end;
     let text = join(&chunks, media, (true, is_last));
-    app.metrics.streams.read_bytes.inc_by(text.len() as u64);
-    let share = app.memory.answers.share(text.len()).map_err(|UsedUp| short_of_memory())?;
+    fit(app, &mut share, text.len()).await.map_err(|UsedUp| short_of_memory())?;
     let first = held(text, share);
     if is_last {
         return Ok(if first.is_empty() { Body::empty() } else { Body::full(first) });
@@ -54,6 +65,16 @@ pub(super) fn body(app: &Arc<App>, stream: Named, part: Part) -> Result<Body, Pr
     let pages =
         Pages { app: Arc::clone(app), stream, at: next, end, media, ready: first, reading: None, busy: None };
     Ok(Body::pages(pages))
+}
+
+/// Makes the room for a page that of what is in it, and counts that.
+async fn fit(app: &App, share: &mut Share, bytes: usize) -> Result<(), UsedUp> {
+    match bytes.checked_sub(BYTES) {
+        Some(more) if more > 0 => app.memory.answers.grow(share, more).await?,
+        Some(_) | None => share.keep(bytes),
+    }
+    app.metrics.streams.read_bytes.inc_by(bytes as u64);
+    Ok(())
 }
 
 /// See the [module](self).
@@ -117,24 +138,20 @@ impl fmt::Debug for Pages {
     }
 }
 
-/// The next page. Room is taken before it is read, so that those who wait for room hold none.
+/// The next page. It waits for room as long as others hold theirs.
 async fn page(
     app: &App,
     stream: &Named,
     (at, end): (Offset, Offset),
     media: Media,
 ) -> Result<(Bytes, Offset), BrokenOff> {
-    let answers = &app.memory.answers;
-    let mut share = answers.wait(BYTES).await.map_err(|UsedUp| BrokenOff)?;
+    let mut share = app.memory.answers.wait(BYTES).await.map_err(|UsedUp| BrokenOff)?;
     let page = stream.store.read(&stream.name, From::After(at), BYTES).await.map_err(|_| BrokenOff)?;
     // What was appended meanwhile is no part of the answer.
     let chunks: Vec<_> = page.chunks.into_iter().take_while(|chunk| chunk.end <= end).collect();
     let next = chunks.last().ok_or(BrokenOff)?.end;
     let text = join(&chunks, media, (false, next == end));
-    if let Some(more) = text.len().checked_sub(BYTES).filter(|more| *more > 0) {
-        answers.grow(&mut share, more).await.map_err(|UsedUp| BrokenOff)?;
-    }
-    app.metrics.streams.read_bytes.inc_by(text.len() as u64);
+    fit(app, &mut share, text.len()).await.map_err(|UsedUp| BrokenOff)?;
     Ok((held(text, share), next))
 }
 

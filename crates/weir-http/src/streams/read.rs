@@ -34,6 +34,7 @@ pub(super) async fn head(call: Call<'_>, stream: &Named) -> Result<Response<Body
 /// ends is settled when it begins, since its head says so.
 pub(super) async fn catch_up(call: Call<'_>, stream: Named, asked: Asked) -> Result<Response<Body>, Problem> {
     call.app.metrics.streams.reads.inc();
+    let share = pages::room(call.app).await?;
     let page = stream.store.read(&stream.name, asked.from, pages::BYTES).await;
     let page = page.inspect_err(|error| call.app.refusals.note_stream(error, call.app.time().now))?;
     // Over HTTP/1.0 an answer that breaks off looks as if it were whole, so nothing is promised that is not there yet.
@@ -51,7 +52,7 @@ pub(super) async fn catch_up(call: Call<'_>, stream: Named, asked: Asked) -> Res
     } else {
         let Page { head, chunks, next } = page;
         let part = Part { chunks, next, end, media: head.media.media() };
-        *response.body_mut() = pages::body(call.app, stream, part)?;
+        *response.body_mut() = pages::body(call.app, stream, part, share).await?;
     }
     Ok(response)
 }
