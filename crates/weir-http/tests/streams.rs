@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ struct Script {
     append: Mutex<Option<AppendError>>,
     create: Mutex<Option<CreateError>>,
     read: Mutex<Option<ReadError>>,
+    /// Somebody appends another chunk before every read.
+    grows: AtomicU64,
     /// Most chunks of one read, so far.
     largest_read: AtomicUsize,
 }
@@ -55,13 +57,19 @@ impl Script {
             append: Mutex::default(),
             create: Mutex::default(),
             read: Mutex::default(),
+            grows: AtomicU64::default(),
             largest_read: AtomicUsize::default(),
         }
     }
 
     fn head(&self) -> Head {
         let (media, lifetime) = (self.media.clone(), durable::Lifetime::Forever);
-        Head { media, lifetime, tail: Offset::new(7, self.chunks), closed: false, born: 7 }
+        Head { media, lifetime, tail: Offset::new(7, self.all()), closed: false, born: 7 }
+    }
+
+    /// Chunks that there are.
+    fn all(&self) -> u64 {
+        self.chunks + self.grows.load(Ordering::Relaxed)
     }
 
     fn page(&self, from: From, max_bytes: usize) -> Result<Page, ReadError> {
@@ -71,13 +79,16 @@ impl Script {
         let before = match from {
             From::Begin => 0,
             From::After(offset) => offset.n(),
-            From::End => self.chunks,
+            From::End => self.all(),
         };
         if self.lost_from.is_some_and(|lost| before >= lost) {
             return Err(ReadError::OffsetGone);
         }
+        if self.grows.load(Ordering::Relaxed) > 0 {
+            self.grows.fetch_add(1, Ordering::Relaxed);
+        }
         let fit = (max_bytes / self.chunk.len().max(1)).max(1) as u64;
-        let last = self.chunks.min(before + fit);
+        let last = self.all().min(before + fit);
         self.largest_read.fetch_max(usize::try_from(last - before).unwrap(), Ordering::Relaxed);
         let chunks = (before + 1..=last).map(|n| Chunk { end: Offset::new(7, n), bytes: self.chunk.clone() });
         Ok(Page { head: self.head(), chunks: chunks.collect(), next: Offset::new(7, last) })
@@ -244,6 +255,25 @@ async fn pages_of_json_are_one_array() -> anyhow::Result<()> {
     assert_eq!(front.client.get(&from).send().await?.text()?, "[{\"a\":1},[2,3],4]");
     let end = format!("{PATH}?offset=0000000000000007_0000000000020000");
     assert_eq!(front.client.get(&end).send().await?.text()?, "[]");
+    Ok(())
+}
+
+/// Where an answer ends is said when it begins.
+#[tokio::test]
+async fn what_is_appended_meanwhile_is_for_the_next_read() -> anyhow::Result<()> {
+    let script = Script::of("text/plain", 10_000, "x".repeat(100));
+    script.grows.store(1, Ordering::Relaxed);
+    let front = Front::start(script);
+    let read = async |from: &str| {
+        let answer = front.client.get(&format!("{PATH}?offset={from}")).send().await?;
+        let next = answer.head.header("stream-next-offset").unwrap().to_owned();
+        anyhow::Ok((next, answer.body.len()))
+    };
+    let (next, bytes) = read("-1").await?;
+    assert_eq!((&*next, bytes), ("0000000000000007_0000000000010002", 1_000_200));
+    // Each page of the first read has brought one more.
+    let (after, bytes) = read(&next).await?;
+    assert!(after > next && bytes > 100 && bytes < 10_000, "{after} {bytes}");
     Ok(())
 }
 
