@@ -1,15 +1,18 @@
 //! Live tails of durable streams: they are clients like all others, and go on wherever they come back.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use weir_testkit::browser::{browse, step};
+use weir_testkit::chaos::Close;
 use weir_testkit::client::Request;
 use weir_testkit::http2::{Http2, fields, flag, frame, kind, request};
+use weir_testkit::redis::RedisServer;
 use weir_testkit::token::{claims, now_secs};
 use weir_testkit::{
-    Client, DEADLINE, End, Instance, Response, Secret, Signal, SseStream, eventually, expect,
+    Client, DEADLINE, End, Instance, Proxy, Response, Secret, Signal, SseStream, eventually, expect,
 };
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -23,14 +26,14 @@ struct Log {
 
 impl Log {
     async fn create(weir: &Instance, name: &str, token: Option<&str>) -> anyhow::Result<Self> {
-        let log = Self {
-            client: weir.client(),
-            path: format!("/v1/stream/{name}"),
-            token: token.map(str::to_owned),
-        };
+        let log = Self { token: token.map(str::to_owned), ..Self::of(weir, name) };
         let made = log.call("PUT").header("content-type", "text/plain").send().await?;
         ensure!(made.status() == 201, "{made:?}");
         Ok(log)
+    }
+
+    fn of(weir: &Instance, name: &str) -> Self {
+        Self { client: weir.client(), path: format!("/v1/stream/{name}"), token: None }
     }
 
     fn call(&self, method: &str) -> Request {
@@ -227,8 +230,7 @@ async fn on_http2() -> anyhow::Result<()> {
 #[tokio::test]
 async fn expiry_under_readers() -> anyhow::Result<()> {
     let weir = Instance::start(WEIR, &[]).await?;
-    let log = |name: &str| Log { client: weir.client(), path: format!("/v1/stream/{name}"), token: None };
-    let (idle, until) = (log("idle"), log("until"));
+    let (idle, until) = (Log::of(&weir, "idle"), Log::of(&weir, "until"));
     let made = idle.call("PUT").header("content-type", "text/plain").header("stream-ttl", "4").send().await?;
     ensure!(made.status() == 201, "{made:?}");
     let mut followed = idle.sse("now").follow().await?;
@@ -314,5 +316,87 @@ async fn limits_hold_for_tails() -> anyhow::Result<()> {
     };
     let (waited, offset) = tokio::join!(waits, appended);
     ensure!(waited?.head.header("stream-next-offset") == Some(&*offset?));
+    Ok(())
+}
+
+async fn two(redis: &RedisServer) -> anyhow::Result<(Instance, Instance)> {
+    let url = redis.url();
+    let flags = ["--redis", &url];
+    tokio::try_join!(Instance::start(WEIR, &flags), Instance::start(WEIR, &flags))
+}
+
+#[tokio::test]
+async fn a_tail_gets_what_another_instance_appends_and_goes_on_there() -> anyhow::Result<()> {
+    let redis = RedisServer::start().await;
+    let (one, two) = two(&redis).await?;
+    let (here, there) = (Log::create(&one, "a", None).await?, Log::of(&two, "a"));
+    let mut stream = there.sse("-1").follow().await?;
+    control(&mut stream).await?;
+    for n in 0..20 {
+        let offset = here.append(&format!("{n}")).await?;
+        let (data, told) = next(&mut stream).await?;
+        ensure!(data == format!("{n}") && told["streamNextOffset"] == *offset, "{data} {told}");
+    }
+    // It comes back elsewhere, by the address that it began with.
+    let at = stream.last_event_id().to_owned();
+    drop(stream);
+    there.append("meanwhile").await?;
+    let mut stream = here.sse("-1").header("last-event-id", at).follow().await?;
+    ensure!(next(&mut stream).await?.0 == "meanwhile");
+    let waits = there.long_poll("now").send();
+    let closed = async {
+        expect::clients(&two, 1).await?;
+        let close = here.call("POST").header("content-type", "text/plain").header("stream-closed", "true");
+        close.body("last").send().await
+    };
+    let (waited, closed) = tokio::join!(waits, closed);
+    ensure!(closed?.status() == 204);
+    let waited = waited?;
+    ensure!(waited.text()? == "last" && waited.head.header("stream-closed") == Some("true"), "{waited:?}");
+    ensure!(next(&mut stream).await?.1["streamClosed"] == true);
+    ensure!(stream.read_to_end().await? == (vec![], End::Clean));
+    Ok(())
+}
+
+/// An instance that is cut off hears no announcement, and nobody repeats one for it: what was appended comes late, and comes.
+#[tokio::test]
+async fn an_announcement_that_is_lost_costs_a_delay() -> anyhow::Result<()> {
+    let redis = RedisServer::start().await;
+    let at = SocketAddr::from(([127, 0, 0, 1], redis.port()));
+    let proxy = Proxy::start(at).await?;
+    let (direct, cut_off) = (redis.url(), format!("redis://{}", proxy.addr()));
+    let one = Instance::start(WEIR, &["--redis", &direct]).await?;
+    let two = Instance::start(WEIR, &["--redis", &cut_off]).await?;
+    let (here, there) = (Log::create(&one, "a", None).await?, Log::of(&two, "a"));
+    let mut stream = there.sse("now").follow().await?;
+    control(&mut stream).await?;
+    for n in 0..3 {
+        proxy.point_at(None);
+        proxy.close_all(Close::Reset);
+        here.append(&format!("{n}")).await?;
+        proxy.point_at(Some(at));
+        let (data, _) = loop {
+            // What it is told of the log is no concern of this.
+            let event = stream.next_event().await?;
+            if event.event == "data" {
+                break (event.data, control(&mut stream).await?);
+            }
+        };
+        ensure!(data == n.to_string(), "{data}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_that_is_deleted_elsewhere_ends_its_tails() -> anyhow::Result<()> {
+    let redis = RedisServer::start().await;
+    let (one, two) = two(&redis).await?;
+    let (here, there) = (Log::create(&one, "a", None).await?, Log::of(&two, "a"));
+    let mut stream = there.sse("now").follow().await?;
+    control(&mut stream).await?;
+    ensure!(here.call("DELETE").send().await?.status() == 204);
+    ensure!(stream.read_to_end().await? == (vec![], End::Clean));
+    expect::problem(&there.sse("now").send().await?, 404, "no_stream")?;
+    ensure!(ended(&two, "ended").await? == Some(1.0));
     Ok(())
 }
