@@ -276,6 +276,8 @@ async fn a_long_poll_waits_and_is_answered_once() -> anyhow::Result<()> {
     let head = &answer.head;
     ensure!(answer.status() == 200 && answer.text()? == "[1,2]");
     ensure!(head.header("content-type") == Some("application/json"));
+    // What somebody appended is no page of weir's.
+    ensure!(head.header("content-security-policy").is_some_and(|policy| policy.contains("sandbox")));
     ensure!(
         head.header("stream-next-offset") == Some(&tail.to_string())
             && head.header("stream-closed").is_none()

@@ -11,6 +11,7 @@ use weir_metrics::Transport;
 
 use super::Named;
 use super::asked::{Asked, position};
+use super::told::Told;
 use crate::admission::Admitted;
 use crate::body::Body;
 use crate::call::{Call, Caller};
@@ -27,9 +28,6 @@ mod long_poll;
 
 pub(crate) use long_poll::long_poll;
 
-const NEXT_OFFSET: HeaderName = HeaderName::from_static("stream-next-offset");
-const UP_TO_DATE: HeaderName = HeaderName::from_static("stream-up-to-date");
-const CLOSED: HeaderName = HeaderName::from_static("stream-closed");
 const CURSOR: HeaderName = HeaderName::from_static("stream-cursor");
 const DATA_ENCODING: HeaderName = HeaderName::from_static("stream-sse-data-encoding");
 
@@ -101,15 +99,13 @@ fn nothing(page: &Page) -> Response<Body> {
     response
 }
 
-/// Where a page ends.
+/// Where a page ends. Nobody keeps it for anybody else.
 fn tell(page: &Page, headers: &mut HeaderMap) {
-    let next = page.next.to_string();
-    headers.insert(NEXT_OFFSET, HeaderValue::try_from(next).expect("an offset is digits"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut told = Told(headers);
+    told.next(page.next);
     if page.is_up_to_date() {
-        headers.insert(UP_TO_DATE, HeaderValue::from_static("true"));
-        if page.head.closed {
-            headers.insert(CLOSED, HeaderValue::from_static("true"));
-        }
+        told.up_to_date();
+        told.closed(page.head.closed);
     }
 }

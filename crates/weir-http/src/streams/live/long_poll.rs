@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::Response;
-use http::header::{CONTENT_TYPE, HeaderValue};
 use weir_core::durable::{Page, ReadError};
 use weir_core::notice::Refusal;
 use weir_core::subscription::{Budget, End};
@@ -20,6 +19,7 @@ use crate::client::{Seated, rejected};
 use crate::memory::{Share, UsedUp};
 use crate::problem::Problem;
 use crate::streams::asked::Asked;
+use crate::streams::told::Told;
 use crate::subscribe::refused;
 use crate::tails::cursor;
 use crate::tails::follow::Follow;
@@ -123,8 +123,7 @@ fn respond(
     call.link.watch(&seated.client);
     let body = Bytes::from_owner(Leaving { body, _seated: seated, _share: share });
     let mut response = Response::new(Body::full(body));
-    let media = HeaderValue::try_from(page.head.media.as_str()).expect("a content type is visible ASCII");
-    response.headers_mut().insert(CONTENT_TYPE, media);
+    Told(response.headers_mut()).media(&page.head.media);
     tell(page, response.headers_mut());
     Ok(with_cursor(response, cursor))
 }
