@@ -13,6 +13,7 @@ async function main () {
   const blocked = await stream({ url, live: 'sse' })
   blocked.subscribeJson((batch) => { items.push(...batch.items) })
   await blocked.closed
+  while (items.length < 1) await sleep(5)
   assert.equal(blocked.streamClosed, false)
   await handle.append('{"n":2}')
   const session = await stream({ url, live: 'long-poll', offset: blocked.offset })
@@ -20,6 +21,8 @@ async function main () {
   await handle.append('{"n":3}')
   await handle.close()
   await session.closed
+  // The session may end before its subscriber was told all of it.
+  while (items.length < 3) await sleep(5)
   assert.deepEqual(items, [{ n: 1 }, { n: 2 }, { n: 3 }])
   console.log('done')
 }
