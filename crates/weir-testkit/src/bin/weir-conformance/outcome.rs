@@ -67,15 +67,16 @@ impl Outcome {
             let attempt: Value = serde_json::from_str(line)?;
             let failures = attempt["failures"].as_array().map_or(0, Vec::len);
             let repeated = usize::try_from(attempt["repeated"].as_u64().unwrap_or(0))?;
+            let hung = attempt["hung"].as_u64() != Some(0);
             broken.connections += failures;
             broken.repeated_calls += repeated;
-            if attempt["passed"] == true {
+            if attempt["passed"] == true && !hung {
                 continue;
             }
             let name = attempt["test"].as_str().context("a test has a name")?.to_owned();
-            let told = (name, beginning(&attempt["error"]));
-            // A call that was made again is none that the test has seen fail.
-            if failures > repeated { broken.excused.push(told) } else { broken.unexcused.push(told) }
+            let told = (name, if hung { "a call hung".to_owned() } else { beginning(&attempt["error"]) });
+            // A call that was made again is none that the test has seen fail, and one that hangs has no connection that failed.
+            if failures > repeated && !hung { broken.excused.push(told) } else { broken.unexcused.push(told) }
         }
         self.broken = Some(broken);
         Ok(())
@@ -145,9 +146,9 @@ mod tests {
         Outcome::of(&json!({ "testResults": [{ "assertionResults": tests }] })).unwrap()
     }
 
-    fn attempt(passed: bool, failures: usize, repeated: usize) -> String {
+    fn attempt(passed: bool, failures: usize, repeated: usize, hung: usize) -> String {
         let failures = vec!["GET: ECONNRESET"; failures];
-        json!({ "test": "a test", "passed": passed, "error": "no", "failures": failures, "repeated": repeated })
+        json!({ "test": "a test", "passed": passed, "error": "no", "failures": failures, "repeated": repeated, "hung": hung })
             .to_string()
     }
 
@@ -167,12 +168,14 @@ mod tests {
     #[test]
     fn a_failure_is_excused_by_a_connection_that_its_test_saw_fail() {
         for (tries, kills, good) in [
-            (vec![attempt(true, 0, 0)], 1, true),
-            (vec![attempt(true, 0, 0)], 0, false),
-            (vec![attempt(false, 1, 0), attempt(true, 0, 0)], 1, true),
-            (vec![attempt(false, 0, 0), attempt(true, 0, 0)], 1, false),
-            (vec![attempt(false, 2, 2), attempt(true, 0, 0)], 1, false),
-            (vec![attempt(false, 2, 1), attempt(true, 1, 1)], 1, true),
+            (vec![attempt(true, 0, 0, 0)], 1, true),
+            (vec![attempt(true, 0, 0, 0)], 0, false),
+            (vec![attempt(false, 1, 0, 0), attempt(true, 0, 0, 0)], 1, true),
+            (vec![attempt(false, 0, 0, 0), attempt(true, 0, 0, 0)], 1, false),
+            (vec![attempt(false, 2, 2, 0), attempt(true, 0, 0, 0)], 1, false),
+            (vec![attempt(false, 2, 1, 0), attempt(true, 1, 1, 0)], 1, true),
+            (vec![attempt(false, 1, 0, 1), attempt(true, 0, 0, 0)], 1, false),
+            (vec![attempt(true, 0, 0, 1)], 1, false),
         ] {
             let mut outcome = outcome(EXPECTED, &["skipped"; SKIPPED]);
             outcome.excuse(&tries.join("\n"), kills).unwrap();
