@@ -1,6 +1,5 @@
 //! Appending to durable streams of one process: alone, where every append waits for a commit of its own, and many at once,
 //! who share commits.
-#![expect(missing_docs, reason = "the macros of criterion document nothing")]
 
 use std::hint::black_box;
 use std::sync::Arc;
