@@ -9,6 +9,7 @@ pub mod ask;
 mod closing;
 mod expiring;
 mod forking;
+mod model;
 mod producing;
 mod reading;
 
@@ -29,6 +30,7 @@ pub use forking::{
     a_deleted_source_stays_for_its_forks, a_fork_begins_as_its_source, a_fork_within_a_chunk,
     forks_of_forks_go_when_the_last_is_gone, what_cannot_be_forked,
 };
+pub use model::whatever_is_done_they_do_as_the_model_does;
 pub use producing::{a_producer_is_known_for_its_repeats, a_producer_that_closed_a_stream_may_repeat_it};
 pub use reading::{
     a_new_stream_of_an_old_name_is_another, a_trimmed_stream_says_so, chunks_come_back_as_they_went_in,
@@ -83,6 +85,7 @@ macro_rules! stream_suite {
             expired_streams_are_gone
             reading_keeps_an_idle_stream
             the_sources_of_forks_expire_with_them
+            whatever_is_done_they_do_as_the_model_does
         );
     };
     ($backend:ty: $($test:ident)*) => {$(
