@@ -36,6 +36,7 @@ pub use reader::EmbeddedReader;
 use repeats::Repeats;
 use snapshots::Snapshots;
 use store::{Cap, Store};
+pub(crate) use streams::StreamTables;
 pub use streams::{EmbeddedStreams, EmbeddedWakes, StreamLimits};
 
 /// The bounds of an embedded log.

@@ -23,6 +23,7 @@ use weir_core::log::BoxFuture;
 use crate::clock::WallClock;
 use crate::engine::{Engine, Refusal, Writing};
 use ledger::Ledger;
+pub(crate) use tables::StreamTables;
 pub use wake::EmbeddedWakes;
 use wake::Wakes;
 
@@ -70,7 +71,7 @@ impl EmbeddedStreams {
         limits: StreamLimits,
         clock: WallClock,
     ) -> Result<Arc<Self>, Refusal> {
-        let life = engine.write_now(|writing| tables::begin(writing, clock.now_ms()))?;
+        let life = engine.write_now(|writing| StreamTables::open(writing)?.begin(clock.now_ms()))?;
         let facts = Arc::new(Facts { limits, clock, life, used: AtomicU64::new(0), wakes: Wakes::new() });
         let its = Arc::clone(&facts);
         engine.upkeep(move |writing| change(writing, &its, |ledger| ledger.sweep()));
@@ -203,9 +204,14 @@ fn change<T>(
     facts: &Arc<Facts>,
     work: impl FnOnce(&mut Ledger<'_>) -> Result<T, redb::Error>,
 ) -> Result<T, redb::Error> {
-    let mut ledger = Ledger::open(writing, facts)?;
+    let tables = match writing.streams.take() {
+        Some(tables) => tables,
+        None => StreamTables::open(writing)?,
+    };
+    let mut ledger = Ledger::new(tables, Arc::clone(facts));
     let done = work(&mut ledger)?;
-    let changed = ledger.changed();
+    let (tables, changed) = ledger.close();
+    writing.streams = Some(tables);
     if !changed.is_empty() {
         let facts = Arc::clone(facts);
         writing.after(move || facts.wakes.tell(changed));

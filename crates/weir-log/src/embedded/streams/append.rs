@@ -55,7 +55,7 @@ impl Ledger<'_> {
     /// What is known of who appends.
     fn seen(&self, record: &Record, append: &Append) -> Result<Option<Seen>, redb::Error> {
         let Some(producer) = &append.producer else { return Ok(None) };
-        let known = self.producers.get((record.number, &*producer.id))?;
+        let known = self.tables.producers.get((record.number, &*producer.id))?;
         let seen = known.map(|known| {
             let (epoch, seq, at_ms) = known.value();
             Seen { epoch, seq, at_ms }
@@ -74,7 +74,7 @@ impl Ledger<'_> {
             self.forget_silent(record)?;
         }
         let Seen { epoch, seq, at_ms } = Seen::after(producer, self.now);
-        let before = self.producers.insert((record.number, &*producer.id), (epoch, seq, at_ms))?;
+        let before = self.tables.producers.insert((record.number, &*producer.id), (epoch, seq, at_ms))?;
         if before.is_none() {
             drop(before);
             record.producers += 1;
@@ -86,13 +86,13 @@ impl Ledger<'_> {
     fn forget_silent(&mut self, record: &mut Record) -> Result<(), redb::Error> {
         let mut known = Vec::new();
         let of_stream = (record.number, "")..(record.number + 1, "");
-        for producer in self.producers.range(of_stream)? {
+        for producer in self.tables.producers.range(of_stream)? {
             let (key, value) = producer?;
             known.push((value.value().2, Box::<str>::from(key.value().1)));
         }
         known.sort_unstable();
         for (_, id) in known.iter().take(FORGOTTEN_AT_ONCE) {
-            self.producers.remove((record.number, &**id))?;
+            self.tables.producers.remove((record.number, &**id))?;
             self.give(PRODUCER_COST);
         }
         record.producers = known.len().saturating_sub(FORGOTTEN_AT_ONCE) as u64;
@@ -109,7 +109,7 @@ impl Ledger<'_> {
         }
         let last = oldest.min(first + TRIMMED_AT_ONCE);
         for n in first + 1..=last {
-            let chunk = self.chunks.remove((record.number, n))?;
+            let chunk = self.tables.chunks.remove((record.number, n))?;
             let freed = chunk.map_or(0, |chunk| cost(chunk.value().len()));
             self.give(freed);
         }

@@ -77,7 +77,7 @@ impl Ledger<'_> {
         }
         record.due_ms = record.state.expires_ms();
         if let Some(due_ms) = record.due_ms {
-            self.expiry.insert((due_ms, number), name.as_str())?;
+            self.tables.expiry.insert((due_ms, number), name.as_str())?;
         }
         self.take(STREAM_COST);
         self.keep(name, &record)?;
@@ -109,7 +109,7 @@ impl Ledger<'_> {
     fn part(&self, record: &Record, n: u64, units: u64) -> Result<Result<Bytes, CreateError>, redb::Error> {
         let run = record.runs().find(|run| n <= run.last);
         let chunk = match run {
-            Some(run) => self.chunks.get((run.number, n))?,
+            Some(run) => self.tables.chunks.get((run.number, n))?,
             None => return Ok(Err(CreateError::NoSuchUnits)),
         };
         let Some(chunk) = chunk else { return Ok(Err(CreateError::OffsetGone)) };

@@ -33,7 +33,7 @@ impl Ledger<'_> {
             return self.remove(name);
         }
         if let Some(due_ms) = record.due_ms.take() {
-            self.expiry.remove((due_ms, record.number))?;
+            self.tables.expiry.remove((due_ms, record.number))?;
         }
         record.state.deleted = true;
         self.keep(name, &record)
@@ -44,12 +44,12 @@ impl Ledger<'_> {
         let mut next = Some(name.clone());
         while let Some(name) = next.take() {
             let Some(record) = self.find(&name)? else { return Ok(()) };
-            self.streams.remove(name.as_str())?;
+            self.tables.streams.remove(name.as_str())?;
             self.give(STREAM_COST);
             if let Some(due_ms) = record.due_ms {
-                self.expiry.remove((due_ms, record.number))?;
+                self.tables.expiry.remove((due_ms, record.number))?;
             }
-            self.rubbish.insert(record.number, ())?;
+            self.tables.rubbish.insert(record.number, ())?;
             let Some(source) = record.state.fork.map(|fork| fork.source) else { return Ok(()) };
             let Some(mut record) = self.find(&source)? else { return Ok(()) };
             record.state.forks = record.state.forks.saturating_sub(1);
@@ -73,7 +73,7 @@ impl Ledger<'_> {
 
     fn expire(&mut self) -> Result<More, redb::Error> {
         let mut due = Vec::new();
-        for entry in self.expiry.range(..=(self.now, u64::MAX))?.take(EXPIRED_AT_ONCE) {
+        for entry in self.tables.expiry.range(..=(self.now, u64::MAX))?.take(EXPIRED_AT_ONCE) {
             let (key, name) = entry?;
             due.push((key.value(), name.value().to_owned()));
         }
@@ -91,7 +91,7 @@ impl Ledger<'_> {
 
     /// Lets a stream expire, unless it was used since it was entered.
     fn expire_one(&mut self, name: &StreamName, due: (u64, u64)) -> Result<(), redb::Error> {
-        self.expiry.remove(due)?;
+        self.tables.expiry.remove(due)?;
         let Some(mut record) = self.find(name)?.filter(|record| record.number == due.1) else {
             return Ok(());
         };
@@ -100,7 +100,7 @@ impl Ledger<'_> {
         }
         record.due_ms = record.state.expires_ms();
         if let Some(due_ms) = record.due_ms {
-            self.expiry.insert((due_ms, record.number), name.as_str())?;
+            self.tables.expiry.insert((due_ms, record.number), name.as_str())?;
         }
         self.keep(name, &record)
     }
@@ -110,7 +110,7 @@ impl Ledger<'_> {
         let mut room = CLEARED_AT_ONCE;
         let mut more = More::Nothing;
         while room > 0 {
-            let Some(number) = self.rubbish.first()?.map(|(number, _)| number.value()) else {
+            let Some(number) = self.tables.rubbish.first()?.map(|(number, _)| number.value()) else {
                 return Ok(more);
             };
             more = More::Done;
@@ -125,19 +125,19 @@ impl Ledger<'_> {
     fn clear_one(&mut self, number: u64, most: usize) -> Result<usize, redb::Error> {
         let (mut cleared, mut freed) = (0, 0);
         let chunks = (number, 0)..=(number, u64::MAX);
-        for chunk in self.chunks.extract_from_if(chunks, |_, _| true)?.take(most) {
+        for chunk in self.tables.chunks.extract_from_if(chunks, |_, _| true)?.take(most) {
             freed += cost(chunk?.1.value().len());
             cleared += 1;
         }
         let producers = (number, "")..(number + 1, "");
-        for producer in self.producers.extract_from_if(producers, |_, _| true)?.take(most - cleared) {
+        for producer in self.tables.producers.extract_from_if(producers, |_, _| true)?.take(most - cleared) {
             drop(producer?);
             freed += PRODUCER_COST;
             cleared += 1;
         }
         self.give(freed);
         if cleared < most {
-            self.rubbish.remove(number)?;
+            self.tables.rubbish.remove(number)?;
         }
         Ok(cleared)
     }

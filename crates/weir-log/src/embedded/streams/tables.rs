@@ -1,6 +1,6 @@
 //! How streams lie in the database.
 
-use redb::{ReadableTable, TableDefinition};
+use redb::{ReadableTable, Table, TableDefinition};
 
 use crate::engine::Writing;
 
@@ -22,16 +22,34 @@ pub(super) const NEWEST: TableDefinition<'_, &str, u64> = TableDefinition::new("
 pub(super) const EPOCH: &str = "epoch";
 pub(super) const NUMBER: &str = "number";
 
-/// Makes the tables where there are none, and begins a new life.
-pub(super) fn begin(writing: &mut Writing<'_>, now_ms: u64) -> Result<u64, redb::Error> {
-    drop(writing.table(STREAMS)?);
-    drop(writing.table(CHUNKS)?);
-    drop(writing.table(PRODUCERS)?);
-    drop(writing.table(EXPIRY)?);
-    drop(writing.table(RUBBISH)?);
-    let mut newest = writing.table(NEWEST)?;
-    let before = newest.get(EPOCH)?.map_or(0, |epoch| epoch.value());
-    let life = now_ms.max(before + 1);
-    newest.insert(EPOCH, life)?;
-    Ok(life)
+/// All of them, open for changes.
+pub(crate) struct StreamTables<'t> {
+    pub(super) streams: Table<'t, &'static str, &'static [u8]>,
+    pub(super) chunks: Table<'t, (u64, u64), &'static [u8]>,
+    pub(super) producers: Table<'t, (u64, &'static str), (u64, u64, u64)>,
+    pub(super) expiry: Table<'t, (u64, u64), &'static str>,
+    pub(super) rubbish: Table<'t, u64, ()>,
+    pub(super) newest: Table<'t, &'static str, u64>,
+}
+
+impl<'t> StreamTables<'t> {
+    /// Makes those that are not there.
+    pub(super) fn open(writing: &Writing<'t>) -> Result<Self, redb::Error> {
+        Ok(Self {
+            streams: writing.table(STREAMS)?,
+            chunks: writing.table(CHUNKS)?,
+            producers: writing.table(PRODUCERS)?,
+            expiry: writing.table(EXPIRY)?,
+            rubbish: writing.table(RUBBISH)?,
+            newest: writing.table(NEWEST)?,
+        })
+    }
+
+    /// Begins a new life.
+    pub(super) fn begin(&mut self, now_ms: u64) -> Result<u64, redb::Error> {
+        let before = self.newest.get(EPOCH)?.map_or(0, |epoch| epoch.value());
+        let life = now_ms.max(before + 1);
+        self.newest.insert(EPOCH, life)?;
+        Ok(life)
+    }
 }
