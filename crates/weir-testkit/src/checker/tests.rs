@@ -1,5 +1,7 @@
 //! The checker tried on itself: a history as a faultless weir would make it, and then one thing wrong with it.
 
+// sizes: one history, and each thing that can be wrong with it, read best beside each other.
+
 use std::sync::Arc;
 
 use weir_core::EventId;
