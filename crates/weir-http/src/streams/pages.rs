@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use weir_core::durable::{Chunk, From, Media, Offset};
+use weir_core::durable::{Chunk, From, Media, Offset, ReadError};
 use weir_core::log::BoxFuture;
 
 use super::Named;
@@ -65,6 +65,32 @@ pub(super) async fn body(
     let pages =
         Pages { app: Arc::clone(app), stream, at: next, end, media, ready: first, reading: None, busy: None };
     Ok(Body::pages(pages))
+}
+
+/// Bytes of the body of an answer that begins with this. All that it will have is read once for it, and once more when it leaves.
+pub(super) async fn length(app: &App, stream: &Named, part: &Part) -> Result<u64, Problem> {
+    let Part { chunks, next, end, media } = part;
+    let (mut at, mut length) = (*next, measure(chunks, *media));
+    while at != *end {
+        let _room = room(app).await?;
+        let page = stream.store.read(&stream.name, From::After(at), BYTES).await;
+        let page = page.inspect_err(|error| app.refusals.note_stream(error, app.time().now))?;
+        let chunks = until(page.chunks, *end);
+        at = chunks.last().ok_or(ReadError::OffsetGone)?.end;
+        length += measure(&chunks, *media);
+    }
+    Ok(length + u64::from(*media == Media::Json))
+}
+
+/// Bytes of what these chunks become, but for the end of an array.
+fn measure(chunks: &[Chunk], media: Media) -> u64 {
+    let before = usize::from(media == Media::Json);
+    chunks.iter().map(|chunk| (chunk.bytes.len() + before) as u64).sum()
+}
+
+/// What was appended since the answer began is no part of it.
+fn until(chunks: Vec<Chunk>, end: Offset) -> Vec<Chunk> {
+    chunks.into_iter().take_while(|chunk| chunk.end <= end).collect()
 }
 
 /// Makes the room for a page that of what is in it, and counts that.
@@ -147,8 +173,7 @@ async fn page(
 ) -> Result<(Bytes, Offset), BrokenOff> {
     let mut share = app.memory.answers.wait(BYTES).await.map_err(|UsedUp| BrokenOff)?;
     let page = stream.store.read(&stream.name, From::After(at), BYTES).await.map_err(|_| BrokenOff)?;
-    // What was appended meanwhile is no part of the answer.
-    let chunks: Vec<_> = page.chunks.into_iter().take_while(|chunk| chunk.end <= end).collect();
+    let chunks = until(page.chunks, end);
     let next = chunks.last().ok_or(BrokenOff)?.end;
     let text = join(&chunks, media, (false, next == end));
     fit(app, &mut share, text.len()).await.map_err(|UsedUp| BrokenOff)?;
@@ -215,6 +240,8 @@ mod tests {
             joined(&["{}", "5"], Media::Json, (false, true)),
         ];
         assert_eq!(pages.concat(), "[1,2,3,4,{},5]");
+        let one = |text| [Chunk { end: Offset::BEGIN, bytes: Bytes::from_static(text) }];
+        assert_eq!([measure(&one(b"1,2"), Media::Json), measure(&one(b"1,2"), Media::Text)], [4, 3]);
         assert_eq!(joined(&["a", "b"], Media::Text, (true, true)), "ab");
         assert_eq!(joined(&[], Media::Bytes, (true, true)), "");
     }

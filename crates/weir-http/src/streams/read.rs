@@ -1,6 +1,6 @@
 //! `GET` and `HEAD`: what is there.
 
-use http::header::{CACHE_CONTROL, ETAG, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderValue};
 use http::{Response, StatusCode, Version};
 use weir_core::durable::{From, Head, Offset, Page};
 
@@ -37,8 +37,7 @@ pub(super) async fn catch_up(call: Call<'_>, stream: Named, asked: Asked) -> Res
     let share = pages::room(call.app).await?;
     let page = stream.store.read(&stream.name, asked.from, pages::BYTES).await;
     let page = page.inspect_err(|error| call.app.refusals.note_stream(error, call.app.time().now))?;
-    // Over HTTP/1.0 an answer that breaks off looks as if it were whole, so nothing is promised that is not there yet.
-    let end = if call.parts.version < Version::HTTP_11 { page.next } else { page.head.tail };
+    let end = page.head.tail;
     let mut response = Response::new(Body::empty());
     let start = match asked.from {
         From::Begin => Some(Offset::BEGIN),
@@ -52,6 +51,11 @@ pub(super) async fn catch_up(call: Call<'_>, stream: Named, asked: Asked) -> Res
     } else {
         let Page { head, chunks, next } = page;
         let part = Part { chunks, next, end, media: head.media.media() };
+        if call.parts.version < Version::HTTP_11 && next != end {
+            // Nothing else tells an answer that breaks off there from one that is whole.
+            let length = pages::length(call.app, &stream, &part).await?;
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
         *response.body_mut() = pages::body(call.app, stream, part, share).await?;
     }
     Ok(response)
