@@ -1,12 +1,12 @@
 //! What instances hear of changes.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use weir_core::durable::{Append, ReadError, StreamName, StreamStore, WakeReader, Woken};
 use weir_log::RedisWakes;
 use weir_testkit::log_suite::follow::eventually;
+use weir_testkit::redis::RedisServer;
 
 use super::{Streams, chunk, name, server};
 
@@ -77,12 +77,14 @@ async fn a_fast_stream_is_announced_now_and_then() {
     one.create(&other).await;
     // Those of their creation.
     server.cli(&["DEL", WAKE]).await;
+    let first = now_ms(&server).await;
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(300) {
         // So many at once that a slow machine has more of them than announcements, too.
         let appends = (0..128).map(|nth| if nth % 2 == 0 { &one } else { &two }.append(&fast, "a"));
         futures_util::future::join_all(appends).await;
     }
+    let elapsed = now_ms(&server).await - first;
     one.append(&other, "c").await;
     let tail = one.store.head(&fast).await.unwrap().tail;
     let appended = tail.n();
@@ -90,21 +92,24 @@ async fn a_fast_stream_is_announced_now_and_then() {
     eventually("the announcement of the last", async || {
         let at: u64 = server.cli(&["HGET", "{weir:events}:ds:head:fast", "w"]).await.parse().unwrap();
         let list = server.cli(&["XRANGE", WAKE, "-", "+"]).await;
-        let now: u64 = server.cli(&["TIME"]).await.lines().next().unwrap().parse().unwrap();
-        list.contains("fast") && now * 1000 + 1000 > at + 50
+        list.contains("fast") && now_ms(&server).await > at + 50
     })
     .await;
     let list = server.cli(&["XRANGE", WAKE, "-", "+"]).await;
-    let mut times: HashMap<&str, Vec<u64>> = HashMap::new();
     let lines: Vec<_> = list.lines().collect();
-    for entry in lines.chunks_exact(3) {
-        times.entry(entry[2]).or_default().push(entry[0].split('-').next().unwrap().parse().unwrap());
-    }
-    let fast = &times["fast"];
-    // The clock of ids and that of the pause are read one after the other.
-    assert!(fast.windows(2).all(|pair| pair[1] >= pair[0] + 4), "{fast:?}");
-    assert!(fast.len() > 5 && fast.len() as u64 * 3 < appended, "{} of {appended}", fast.len());
-    assert_eq!(times["other"].len(), 1);
+    let announced = |stream| lines.chunks_exact(3).filter(|entry| entry[2] == stream).count() as u64;
+    let fast = announced("fast");
+    // With the first, and the last that comes by itself. Not of each pair, whose clocks a slow machine reads late.
+    assert!(fast <= elapsed / 5 + 2, "{fast} in {elapsed} ms");
+    assert!(fast > 5 && fast * 3 < appended, "{fast} of {appended}");
+    assert_eq!(announced("other"), 1);
+}
+
+/// By the clock of Redis.
+async fn now_ms(server: &RedisServer) -> u64 {
+    let time = server.cli(&["TIME"]).await;
+    let mut numbers = time.lines().map(|line| line.parse::<u64>().unwrap());
+    numbers.next().unwrap() * 1000 + numbers.next().unwrap() / 1000
 }
 
 /// After anything by which announcements may have been missed it says so: a connection that ended, more than are kept, and a
