@@ -33,7 +33,8 @@ mod tail;
 
 use tail::Tail;
 
-/// How often all that are followed are looked at: so late, at most, comes what no announcement told.
+/// How often all that are followed are looked at, a fifth more or less: what no announcement told comes as much later, and by
+/// what the look takes.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// See the [module](self).

@@ -96,14 +96,7 @@ impl Tail {
         let mut state = self.state.lock();
         state.told = true;
         // Answers to two calls may overtake each other.
-        let is_new = match (state.known, now) {
-            (Some(Look::At { tail: known, closed }), Look::At { tail, closed: closes }) => {
-                tail > known || (closes && !closed)
-            }
-            (Some(known), now) => known != now,
-            (None, _) => true,
-        };
-        is_new.then(|| state.wake(Some(now)))
+        state.is_news(now).then(|| state.wake(Some(now)))
     }
 
     /// Somebody has changed the stream. `None` where a call to this instance has told of it already, perhaps; then a look
@@ -124,9 +117,12 @@ impl Tail {
     /// A look that was begun at this version found the stream so. Returns whom to wake.
     pub(super) fn found(&self, now: Look, before: Version) -> Option<Vec<Arc<Seat>>> {
         let mut state = self.state.lock();
-        // Who changed it meanwhile has woken everybody, and the look may be older.
-        let is_news = state.version == before && state.known != Some(now);
-        is_news.then(|| state.wake(Some(now)))
+        if state.version == before {
+            return (state.known != Some(now)).then(|| state.wake(Some(now)));
+        }
+        // What overtook the look may be newer, and it may have told less: a call tells of what it appended, and the look
+        // has seen what somebody else did after that.
+        state.is_news(now).then(|| state.wake(None))
     }
 
     /// What a follower does that has everything before this place, as it was at the version `seen`, where it has been told
@@ -172,6 +168,17 @@ impl State {
             self.unsure = self.version;
         }
         self.seats.clone()
+    }
+
+    /// Whether this is more than what is known.
+    fn is_news(&self, now: Look) -> bool {
+        match (self.known, now) {
+            (Some(Look::At { tail: known, closed }), Look::At { tail, closed: closes }) => {
+                tail > known || (closes && !closed)
+            }
+            (Some(known), now) => known != now,
+            (None, _) => true,
+        }
     }
 
     /// Whether a follower at this place, which saw that version, has all that is known of.
@@ -296,6 +303,25 @@ mod tests {
         assert_eq!(reads(&tail, at(1), first), None);
         // It did not reach the end: there is another read.
         assert!(reads(&tail, N1, first) > first);
+    }
+
+    #[test]
+    fn a_call_that_overtakes_a_look_hides_nothing_of_what_it_saw() {
+        let tail = tail(1);
+        assert!(tail.changed(open(4)).is_some());
+        let seen = reads(&tail, at(3), None);
+        // The announcements of the fifth, from here, and of the sixth come together: a look begins.
+        assert!(tail.announced().is_none());
+        let before = tail.version();
+        assert!(tail.changed(open(5)).is_some());
+        // The read that was under way found the fifth.
+        assert_eq!(reads(&tail, at(5), seen), None);
+        assert!(tail.found(open(6), before).is_some());
+        assert!(reads(&tail, at(5), seen).is_some());
+        let before = tail.version();
+        assert!(tail.changed(open(7)).is_some());
+        assert!(tail.found(Look::At { tail: at(7), closed: true }, before).is_some());
+        assert!(tail.found(Look::Missing, before).is_some());
     }
 
     #[test]
