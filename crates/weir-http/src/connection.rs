@@ -351,8 +351,10 @@ where
                 idle.set(link.idle(HEAD_TIMEOUT));
             }
             () = &mut unread => {
+                // A client whose answer it is has its own reason.
+                let cut = supervisor.look();
                 link.failed();
-                return Err(End::Cut(Disconnect::Stalled));
+                return Err(End::Cut(if let Poll::Ready(reason) = cut { reason } else { Disconnect::Stalled }));
             }
             () = &mut cut, if asked_to_close => return Err(End::Cut(Disconnect::Shutdown)),
         }

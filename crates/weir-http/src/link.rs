@@ -82,17 +82,12 @@ impl Busy {
         }
     }
 
-    /// The same bytes, which the connection knows of until they have left. Over HTTP/1.1 the kernel gives up a peer that does
-    /// not read.
+    /// The same bytes, which the connection knows of until they have left. The kernel gives up a peer that takes nothing, and
+    /// has patience with one that takes a byte now and then.
     pub(crate) fn unread(&self, bytes: Bytes) -> Bytes {
-        match self.link.protocol {
-            Protocol::Http1 => bytes,
-            Protocol::Http2 => {
-                let link = Arc::clone(&self.link);
-                let nth = link.calls.lock().waits();
-                Bytes::from_owner(Unread { bytes, nth, link })
-            }
-        }
+        let link = Arc::clone(&self.link);
+        let nth = link.calls.lock().waits();
+        Bytes::from_owner(Unread { bytes, nth, link })
     }
 }
 
@@ -162,6 +157,9 @@ impl Link {
     /// Resolves when nothing has gone on for so long, and for that long since now; before the first request, for as long as a
     /// head has. HTTP/1.1 is hyper's to end.
     pub(crate) async fn idle(&self, patience: Duration) {
+        if self.protocol == Protocol::Http1 {
+            return std::future::pending().await;
+        }
         let began = Instant::now();
         self.waited(|link| {
             let patience = if link.was_called() { patience } else { HEAD_TIMEOUT };
@@ -176,9 +174,6 @@ impl Link {
     }
 
     async fn waited(&self, since: impl Fn(&Self) -> (Option<Instant>, Duration)) {
-        if self.protocol == Protocol::Http1 {
-            return std::future::pending().await;
-        }
         loop {
             let (since, patience) = since(self);
             let since = since.unwrap_or_else(Instant::now);

@@ -150,6 +150,36 @@ async fn whoever_does_not_read_its_answer_is_cut() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is there of a stream is held a page at a time for whoever reads it, and a page has to leave in time, however many
+/// bytes of it are read now and then.
+#[tokio::test]
+async fn whoever_sips_at_a_stream_is_cut() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--stall-timeout", "2s"]).await?;
+    let client = weir.client();
+    let call = |method: &str| client.request(method, "/v1/stream/s").header("content-type", "text/plain");
+    call("PUT").send().await?;
+    for _ in 0..8 {
+        assert_eq!(call("POST").body("x".repeat(MIB)).send().await?.status(), 204);
+    }
+    let sip = async |target: &str| -> anyhow::Result<()> {
+        let mut conn = RawConn::open_narrow(weir.public(), NARROW).await?;
+        conn.write(format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await?;
+        let started = Instant::now();
+        while conn.sip(64, SIP).await?.is_none() {
+            tokio::time::sleep(SIP).await;
+            ensure!(started.elapsed() < DEADLINE, "{target} is still served");
+        }
+        Ok(())
+    };
+    let tail = "/v1/stream/s?offset=-1&live=sse";
+    tokio::try_join!(sip("/v1/stream/s"), sip("/v1/stream/s?offset=-1&live=long-poll"), sip(tail))?;
+    // Those who stay for more are clients.
+    ensure!(counted(&weir, "weir_disconnections_total", ("reason", "stalled")).await? == 2.0);
+    let read = client.get("/v1/stream/s").send().await?;
+    assert_eq!(read.body.len(), 8 * MIB);
+    Ok(())
+}
+
 /// Answers to long-polls that nobody reads take what they may take together, and no more.
 #[tokio::test]
 async fn answers_together_are_bounded() -> anyhow::Result<()> {
