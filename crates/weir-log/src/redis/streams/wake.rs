@@ -130,15 +130,20 @@ impl Hearing {
         wire.send(deadline).await?;
         let heard = parse(wire.reply(deadline).await?)?;
         let Some(last) = heard.last else {
-            // Somebody may have emptied Redis, and what is announced from then on may be below the position.
-            let newest = newest(wire, key).await?;
-            let is_behind = newest < self.position;
-            self.position = newest;
-            return Ok(is_behind.then_some(Woken::Any));
+            return Ok(after_silence(&mut self.position, newest(wire, key).await?));
         };
         self.position = last;
         Ok(Some(if heard.entries < MOST { Woken::Streams(heard.names) } else { Woken::Any }))
     }
+}
+
+/// Somebody may have emptied Redis, and what is announced from then on may be below the position. What is not below it came
+/// behind the read and is for the next one.
+fn after_silence(position: &mut EventId, newest: EventId) -> Option<Woken> {
+    (newest < *position).then(|| {
+        *position = newest;
+        Woken::Any
+    })
 }
 
 /// The newest announcement there is.
@@ -197,6 +202,17 @@ fn entry(walk: &mut Walk<'_>) -> Result<(EventId, Option<StreamName>), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_comes_behind_a_silent_read_is_left_to_the_next() {
+        let at = |ms| EventId::new(ms, 0);
+        for (newest, after, told) in
+            [(at(5), at(5), None), (at(9), at(5), None), (at(4), at(4), Some(Woken::Any))]
+        {
+            let mut position = at(5);
+            assert_eq!((after_silence(&mut position, newest), position), (told, after));
+        }
+    }
 
     #[test]
     fn announcements_are_taken_apart() {
