@@ -210,8 +210,22 @@ async fn a_stream_without_rights_is_not_touched() {
     let refused = format!("{:?}", store.delete(&name("s")).await);
     assert!(refused.contains("NOPERM") && refused.contains("unlink"), "{refused}");
     assert_eq!(image().await, before);
+    // Also what is found out only where there are too many producers.
+    server.cli(&["ACL", "SETUSER", "weir", "+unlink"]).await;
+    let producers = "{weir:events}:ds:producers:s";
+    let fill = "for i = 1, 10000 do redis.call('HSET', KEYS[1], i, '0 0 1') end";
+    for (right, full) in [("hlen", false), ("hrandfield", true), ("hdel", true)] {
+        if full {
+            server.cli(&["EVAL", fill, "1", producers]).await;
+        }
+        server.cli(&["ACL", "SETUSER", "weir", &format!("-{right}")]).await;
+        let refused = format!("{:?}", s.append(&last).await);
+        assert!(refused.contains("Unavailable") && refused.contains(right), "{right}: {refused}");
+        assert_eq!(image().await, before, "{right}");
+        server.cli(&["ACL", "SETUSER", "weir", &format!("+{right}")]).await;
+    }
     // Only longer.
-    server.cli(&["ACL", "SETUSER", "weir", "+unlink", "-evalsha"]).await;
+    server.cli(&["ACL", "SETUSER", "weir", "-evalsha"]).await;
     s.append(&last).await.unwrap();
     assert_eq!(s.texts().await, ["x"]);
 }

@@ -4,6 +4,9 @@ use weir_core::durable::{AppendError, CreateError, DeleteError, ReadError};
 
 use super::super::fault::Fault;
 
+/// In a refusal of `append.lua` that came behind its first write.
+const PARTLY: &str = "PARTLY";
+
 /// Why nothing is known to be done.
 #[derive(Debug)]
 pub(super) enum Failed {
@@ -19,6 +22,7 @@ impl From<Fault> for Failed {
     fn from(fault: Fault) -> Self {
         let why = fault.to_string();
         match fault {
+            Fault::Refused(text) if text.contains(PARTLY) => Self::Unknown(why),
             Fault::Refused(text) if text.starts_with("OOM") || text.starts_with("MISCONF") => Self::Full(why),
             Fault::Away(_) | Fault::Refused(_) => Self::Unavailable(why),
             Fault::Late | Fault::Broken(_) | Fault::Garbled(_) => Self::Unknown(why),

@@ -61,6 +61,26 @@ async fn a_full_memory() {
     one.create(&stream).await;
 }
 
+/// What fails behind a first write is not said to be undone.
+#[tokio::test]
+async fn what_is_done_by_halves() {
+    let server = server().await;
+    let one = Streams::join(&server).await;
+    let stream = name("s");
+    let create =
+        Create { media: Some(super::text()), lifetime: Some(Lifetime::Idle(100)), ..Create::default() };
+    one.store.create(&stream, &create).await.unwrap();
+    let soon = server.cli(&["TIME"]).await.lines().next().unwrap().parse::<u64>().unwrap() + 50;
+    server.cli(&["HSET", "{weir:events}:ds:head:s", "x", &format!("{soon}000")]).await;
+    server.cli(&["SET", "{weir:events}:ds:expiry", "no sorted set"]).await;
+    let unknown = one.store.append(&stream, &chunk("x")).await;
+    assert!(
+        matches!(&unknown, Err(AppendError::OutcomeUnknown(why)) if why.contains("WRONGTYPE")),
+        "{unknown:?}"
+    );
+    assert_eq!(one.all(&stream).await.len(), 1);
+}
+
 /// A replica takes nothing and is read; what is refused changes nothing.
 #[tokio::test]
 async fn a_server_that_takes_no_writes() {

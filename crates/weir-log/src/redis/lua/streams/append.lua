@@ -71,7 +71,33 @@ local announce = wait <= 0 or wait > tonumber(ARGV[11])
 may('HSET', KEYS[1], 'n', '1')
 if data then may('XADD', KEYS[2], '1-0', 'd', '') end
 if producer then may('HSET', KEYS[3], 'p', '1') end
+local pushed_out
+if producer and not seen then
+  may('HLEN', KEYS[3])
+  if redis.call('HLEN', KEYS[3]) >= tonumber(ARGV[12]) then
+    may('HRANDFIELD', KEYS[3], '1')
+    may('HDEL', KEYS[3], 'p')
+    -- Of some, the one that was silent for longest makes room.
+    local some, when = redis.call('HRANDFIELD', KEYS[3], 16, 'WITHVALUES'), nil
+    for place = 1, #some, 2 do
+      local at = tonumber(string.match(some[place + 1], '%d+$'))
+      if not when or at < when then pushed_out, when = some[place], at end
+    end
+  end
+end
 if due then may('ZADD', KEYS[4], '1', name) end
+
+-- What Redis refuses it refuses at the first write. What fails behind that, as where rights cannot be asked for, is told apart.
+local has_written = false
+local function write(...)
+  if has_written then
+    local done = redis.pcall(...)
+    if type(done) == 'table' and done.err then error('PARTLY ' .. done.err) end
+  else
+    redis.call(...)
+    has_written = true
+  end
+end
 
 local set = { 'HSET', KEYS[1] }
 local function put(field, value)
@@ -96,9 +122,9 @@ if data then
   head.n = head.n + 1
   local id = digits(head.n) .. '-0'
   if ARGV[10] == '0' then
-    redis.call('XADD', KEYS[2], id, 'd', ARGV[4])
+    write('XADD', KEYS[2], id, 'd', ARGV[4])
   else
-    redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[10], id, 'd', ARGV[4])
+    write('XADD', KEYS[2], 'MAXLEN', ARGV[10], id, 'd', ARGV[4])
   end
   put('n', digits(head.n))
   if #ARGV[4] > tonumber(head.z or 0) then put('z', #ARGV[4]) end
@@ -107,19 +133,9 @@ end
 if close then put('c', producer and '1 ' .. ARGV[8] .. ' ' .. ARGV[9] .. ' ' .. ARGV[7] or '1') end
 if ends then put('x', ends) end
 if announce then put('w', digits(now)) end
-if #set > 2 then redis.call(unpack(set)) end
-if due then redis.call('ZADD', KEYS[4], ends, name) end
-if producer then
-  if not seen and redis.call('HLEN', KEYS[3]) >= tonumber(ARGV[12]) then
-    -- Of some, the one that was silent for longest makes room.
-    local some, oldest, when = redis.call('HRANDFIELD', KEYS[3], 16, 'WITHVALUES'), nil, nil
-    for place = 1, #some, 2 do
-      local at = tonumber(string.match(some[place + 1], '%d+$'))
-      if not when or at < when then oldest, when = some[place], at end
-    end
-    redis.call('HDEL', KEYS[3], oldest)
-  end
-  redis.call('HSET', KEYS[3], ARGV[7], ARGV[8] .. ' ' .. ARGV[9] .. ' ' .. digits(now))
-end
+if #set > 2 then write(unpack(set)) end
+if due then write('ZADD', KEYS[4], ends, name) end
+if pushed_out then write('HDEL', KEYS[3], pushed_out) end
+if producer then write('HSET', KEYS[3], ARGV[7], ARGV[8] .. ' ' .. ARGV[9] .. ' ' .. digits(now)) end
 if announce then wake(KEYS[5], name) end
 return { 'written', head.n, epoch_at(head, head.n), close and 1 or 0, announce and -1 or wait, now }
