@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use weir_core::durable::{Append, AppendError, Appended, Create, Fork, StreamStore};
+use weir_core::durable::{
+    Append, AppendError, Appended, Create, DeleteError, Fork, From, Lifetime, Producer, StreamStore,
+};
 use weir_testkit::log_suite::Limits;
 use weir_testkit::log_suite::follow::eventually;
 use weir_testkit::redis::RedisCluster;
@@ -63,4 +65,47 @@ async fn a_slot_that_moves() {
     one.store.delete(&fork).await.unwrap();
     let keys = cluster.nodes[to].cli(&["KEYS", "*:ds:*"]).await;
     assert!(keys.lines().all(|key| key.ends_with(":ds:life")), "{keys}");
+}
+
+/// While the slot moves, a source may be at the other node already: a fork whose end would be one fork less of it stays whole, and
+/// ends later.
+#[tokio::test]
+async fn a_source_that_has_moved_already() {
+    let cluster = RedisCluster::start(SOFTWARE).await;
+    let one = Streams::joined(config_of(cluster.url(0), Limits::default()), None).await;
+    let [stream, fork, timed] = ["s", "fork", "timed"].map(name);
+    let producer = || Append {
+        producer: Some(Producer { id: "p".into(), epoch: 0, seq: 0 }),
+        media: None,
+        payload: None,
+        close: true,
+        seq: None,
+    };
+    one.create(&stream).await;
+    one.append(&stream, "0").await;
+    let forked = Fork { source: stream.clone(), offset: None, units: 0 };
+    one.store.create(&fork, &Create { fork: Some(forked), ..Create::default() }).await.unwrap();
+    one.append(&fork, "x").await;
+    one.store.append(&fork, &producer()).await.unwrap();
+    // Of what a deletion is told of, everything is there.
+    let lifetime = Some(Lifetime::Idle(1000));
+    one.store.create(&timed, &Create { lifetime, ..Create::default() }).await.unwrap();
+    one.store.delete(&stream).await.unwrap();
+    let slot = cluster.slot(STREAM).await;
+    let from = cluster.owner(STREAM).await;
+    let to = (from + 1) % 3;
+    cluster.open_slot(&slot, from, to).await;
+    let (port, head) = (cluster.nodes[to].port().to_string(), "{weir:events}:ds:head:s");
+    cluster.nodes[from].cli(&["MIGRATE", "127.0.0.1", &port, head, "0", "5000"]).await;
+    let refused = one.store.delete(&fork).await;
+    assert!(matches!(refused, Err(DeleteError::Unavailable(_))), "{refused:?}");
+    cluster.move_keys(&slot, from, to).await;
+    cluster.close_slot(&slot, from, to).await;
+    let whole =
+        async || one.store.read(&fork, From::Begin, 100).await.is_ok_and(|page| page.chunks.len() == 2);
+    eventually("all of the fork", whole).await;
+    one.store.delete(&fork).await.unwrap();
+    let keys = cluster.nodes[to].cli(&["KEYS", "*:ds:*"]).await;
+    let left = |key: &str| key.ends_with(":fork") || key.ends_with(":s");
+    assert!(!keys.lines().any(left), "{keys}");
 }

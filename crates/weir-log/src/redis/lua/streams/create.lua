@@ -69,9 +69,10 @@ may_remove(KEYS[4], name)
 if source ~= '' then may('HSET', KEYS[7], 'r', '1') end
 local life = life_of(KEYS[6], now)
 life.newest = math.max(life.newest + 1, now)
+local ends = head and ends_of(name, head, now)
 keep_life(life)
-if head then
-  remove(KEYS[4], name, head, now)
+if ends then
+  remove(KEYS[4], ends)
   if source ~= '' then asked = tonumber(redis.call('HMGET', KEYS[7], 'r')[1] or 0) end
 else
   -- What stands there without a head was left by somebody else.

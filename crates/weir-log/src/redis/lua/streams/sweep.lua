@@ -9,7 +9,7 @@ for _, name in ipairs(due) do
     redis.call('ZADD', KEYS[1], head.x, name)
   elseif head and head.x and not head.g then
     may_remove(KEYS[1], name)
-    remove(KEYS[1], name, head, now)
+    remove(KEYS[1], ends_of(name, head, now))
     wake(KEYS[2], name)
     removed = removed + 1
   else
