@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use weir_core::durable::{
-    Append, AppendError, Appended, Create, CreateError, DeleteError, From, Lifetime, Producer, ReadError,
-    StreamStore,
+    Append, AppendError, Appended, Create, CreateError, DeleteError, From, Lifetime, Look, Producer,
+    ReadError, StreamStore,
 };
 use weir_testkit::chaos::{Flow, Proxy, Way};
 use weir_testkit::log_suite::Limits;
@@ -59,6 +59,34 @@ async fn a_full_memory() {
     assert_eq!(one.store.head(&stream).await.unwrap_err(), ReadError::Missing);
     server.cli(&["CONFIG", "SET", "maxmemory", "0"]).await;
     one.create(&stream).await;
+}
+
+/// Where there is no memory, what is read and what is followed does not end for want of it.
+#[tokio::test]
+async fn what_is_used_outlives_a_full_memory() {
+    let server = server().await;
+    let one = Streams::join(&server).await;
+    let used = [name("read"), name("followed")];
+    for stream in &used {
+        let create = Create { lifetime: Some(Lifetime::Idle(5)), ..Create::default() };
+        one.store.create(stream, &create).await.unwrap();
+    }
+    let end_of =
+        async |stream: &str| server.cli(&["HGET", &format!("{{weir:events}}:ds:head:{stream}"), "x"]).await;
+    let first = [end_of("read").await, end_of("followed").await];
+    server.cli(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let refused =
+        one.store.append(&used[0], &Append { media: None, payload: None, close: true, ..chunk("") }).await;
+    assert!(matches!(refused, Err(AppendError::Full(_))), "{refused:?}");
+    eventually("later ends", async || {
+        let read = one.read(&used[0], From::Begin).await;
+        let looked = one.store.look(&used[1..]).await.unwrap();
+        assert!(read.is_ok() && matches!(looked[..], [Look::At { .. }]), "{read:?} {looked:?}");
+        end_of("read").await > first[0] && end_of("followed").await > first[1]
+    })
+    .await;
+    let expiry = server.cli(&["ZRANGE", "{weir:events}:ds:expiry", "0", "-1", "WITHSCORES"]).await;
+    assert!(first.iter().all(|end| !expiry.contains(&**end)), "{expiry}");
 }
 
 /// What fails behind a first write is not said to be undone.

