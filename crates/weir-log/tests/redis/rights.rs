@@ -173,6 +173,9 @@ async fn a_publish_without_rights_writes_nothing() {
                 matches!(refused, Err(AppendError::Unavailable(_))) && why.contains("NOPERM"),
                 "{missing:?}: {why}"
             );
+            let kinds = [STREAM, "{weir:events}:idem:*", "{weir:events}:snapshot:*"];
+            let named = kinds.iter().any(|key| why.contains(&format!(" on {key}\"")));
+            assert!(named || !why.contains(" on "), "{missing:?}: {why}");
         }
         assert_eq!(server.cli(&["XLEN", STREAM]).await, before, "{missing:?}");
         let lacks = log.facts().lacks.unwrap_or_default();
@@ -203,12 +206,16 @@ async fn a_stream_without_rights_is_not_touched() {
         assert!(refused.contains("NOPERM") && refused.contains(right), "{right}: {refused}");
         let refused = format!("{:?}", stream(&*store, "new").create(&idle(60)).await);
         assert!(refused.contains("NOPERM") && refused.contains(right), "{right}: {refused}");
+        assert!(!refused.contains(":new"), "who is refused is not named: {refused}");
         assert_eq!(image().await, before, "{right}");
         server.cli(&["ACL", "SETUSER", "weir", &format!("+{right}")]).await;
     }
     server.cli(&["ACL", "SETUSER", "weir", "-unlink"]).await;
     let refused = format!("{:?}", store.delete(&name("s")).await);
-    assert!(refused.contains("NOPERM") && refused.contains("unlink"), "{refused}");
+    assert!(
+        refused.contains("NOPERM") && refused.contains("unlink on {weir:events}:ds:producers:*"),
+        "{refused}"
+    );
     assert_eq!(image().await, before);
     // Also what is found out only where there are too many producers.
     server.cli(&["ACL", "SETUSER", "weir", "+unlink"]).await;
