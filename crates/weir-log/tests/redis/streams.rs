@@ -204,7 +204,8 @@ async fn what_is_used_is_not_swept() {
     one.append(&stream, "a").await;
 }
 
-/// Of many names that producers are made up by, as many are remembered as are allowed.
+/// Of many names that producers are made up by, as many are remembered as are allowed. One that was heard of lately is not forgotten
+/// for another.
 #[tokio::test]
 async fn producers_are_bounded() {
     let server = server().await;
@@ -213,10 +214,17 @@ async fn producers_are_bounded() {
     one.create(&stream).await;
     let producers = "{weir:events}:ds:producers:s";
     let fill = "for i = 1, 10000 do redis.call('HSET', KEYS[1], 'old' .. i, '0 0 ' .. ARGV[1]) end";
-    let now = server.cli(&["TIME"]).await.lines().next().unwrap().to_owned() + "000";
-    server.cli(&["EVAL", fill, "1", producers, &now]).await;
+    let now = server.cli(&["TIME"]).await.lines().next().unwrap().parse::<u64>().unwrap();
+    let fill = async |secs: u64| server.cli(&["EVAL", fill, "1", producers, &format!("{secs}000")]).await;
     let append =
         |id: &str, seq| Append { producer: Some(Producer { id: id.into(), epoch: 0, seq }), ..chunk("x") };
+    fill(now).await;
+    let crowded = one.store.append(&stream, &append("new", 0)).await;
+    assert!(matches!(crowded, Err(AppendError::Full(_))), "{crowded:?}");
+    assert!(one.all(&stream).await.is_empty());
+    let known = one.store.append(&stream, &append("old7", 1)).await;
+    assert!(matches!(known, Ok(Appended::Written { .. })), "{known:?}");
+    fill(now - 600).await;
     one.store.append(&stream, &append("new", 0)).await.unwrap();
     assert_eq!(server.cli(&["HLEN", producers]).await, "10000");
     let next = one.store.append(&stream, &append("new", 1)).await.unwrap();

@@ -14,6 +14,9 @@ use super::keys::StreamKeys;
 use super::stored::{count, offset};
 use super::{PAUSE_MS, essence, scripts};
 
+/// How long a producer has to be silent before it makes room for another: longer than anybody repeats an append.
+const SILENT_MS: u64 = 10 * 60 * 1000;
+
 /// What was done, and what is left to do.
 #[derive(Debug)]
 pub(super) struct Done {
@@ -65,6 +68,7 @@ fn args(keys: &StreamKeys<'_>, maxlen: u64, name: &StreamName, append: &Append) 
         number(MOST_PRODUCERS as u64),
         number(PRODUCER_KEPT_MS),
         number(Branches::MOST as u64),
+        number(SILENT_MS),
     ]
 }
 
@@ -91,6 +95,7 @@ fn outcome(reply: &Resp3Frame) -> Result<Result<Done, AppendError>, Fault> {
         "stale" => AppendError::StaleEpoch { current: count(reply, 1)? },
         "begins" => AppendError::EpochBegins,
         "gap" => AppendError::Gap { expected: count(reply, 1)?, received: count(reply, 2)? },
+        "crowded" => AppendError::Full("a stream has as many producers as it can remember".to_owned()),
         _ => return Err(Fault::Garbled("the outcome of an append is none")),
     };
     Ok(Err(refused))

@@ -1,6 +1,7 @@
 -- KEYS: head, log, producers, expiry, wake, life.
 -- ARGV: prefix, name, what (`d` data, `s` a sequence, `p` a producer, `c` close), data, essence of its type, sequence, producer,
--- its epoch, its seq, most chunks (0: no bound), ms between announcements, most producers, ms that they are remembered, most lives.
+-- its epoch, its seq, most chunks (0: no bound), ms between announcements, most producers, ms that they are remembered, most lives,
+-- ms of silence before a producer makes room.
 -- Returns the outcome with its numbers. The order of the checks is that of the core's rules.
 local name, what = ARGV[2], ARGV[3]
 local function has(letter) return string.find(what, letter, 1, true) ~= nil end
@@ -77,12 +78,13 @@ if producer and not seen then
   if redis.call('HLEN', KEYS[3]) >= tonumber(ARGV[12]) then
     may('HRANDFIELD', KEYS[3], '1')
     may('HDEL', KEYS[3], 'p')
-    -- Of some, the one that was silent for longest makes room.
-    local some, when = redis.call('HRANDFIELD', KEYS[3], 16, 'WITHVALUES'), nil
+    -- Of some, the one that was silent for longest makes room. One that lives does not: its next repeat would be written again.
+    local some, when = redis.call('HRANDFIELD', KEYS[3], 64, 'WITHVALUES'), nil
     for place = 1, #some, 2 do
       local at = tonumber(string.match(some[place + 1], '%d+$'))
       if not when or at < when then pushed_out, when = some[place], at end
     end
+    if now - when < tonumber(ARGV[15]) then return { 'crowded' } end
   end
 end
 if due then may('ZADD', KEYS[4], '1', name) end
