@@ -148,6 +148,39 @@ pub async fn a_deleted_source_stays_for_its_forks<B: Backend>() {
     assert!(source.texts().await.is_empty());
 }
 
+/// A fork has lost what its source has trimmed, and cannot be forked there any more than its source.
+pub async fn what_a_source_has_trimmed_cannot_be_forked<B: Backend>() {
+    let backend = B::start(Limits { maxlen: Some(10) }).await;
+    let store = backend.store();
+    let source = stream(&*store, "source");
+    source.make(&text()).await;
+    let mut ends = vec![Offset::BEGIN];
+    for _ in 0..10 {
+        ends.push(source.add("x").await);
+    }
+    let f = stream(&*store, "f");
+    f.make(&fork("source")).await;
+    stream(&*store, "before").make(&fork_at("f", Some(ends[5]), 0)).await;
+    assert_eq!(stream(&*store, "before").texts().await.len(), 5);
+    for _ in 0..7 {
+        source.add("y").await;
+    }
+    let g = stream(&*store, "g");
+    for (n, end) in ends[..7].iter().enumerate() {
+        for of in ["f", "source"] {
+            let refused = g.create(&fork_at(of, Some(*end), 0)).await.unwrap_err();
+            assert_eq!(refused, CreateError::OffsetGone, "of {of}, behind {n}");
+        }
+    }
+    for (left, end) in ends[7..].iter().enumerate() {
+        let its = left.to_string();
+        stream(&*store, &its).make(&fork_at("f", Some(*end), 0)).await;
+        assert_eq!(stream(&*store, &its).texts().await.len(), left);
+    }
+    g.make(&fork_at("f", Some(ends[8]), 1)).await;
+    assert_eq!(g.texts().await, ["x", "x"], "what is left of it, and a part");
+}
+
 /// A deleted stream in the middle of a chain keeps what is before it.
 pub async fn forks_of_forks_go_when_the_last_is_gone<B: Backend>() {
     let backend = B::start(Limits::default()).await;

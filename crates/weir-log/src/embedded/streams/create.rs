@@ -96,6 +96,10 @@ impl Ledger<'_> {
             Ok(forked) => forked,
             Err(error) => return Ok(Err(error)),
         };
+        // It knows only of its own chunks whether they were trimmed.
+        if forked.offset.n() < record.floor(&self.tables.chunks)? {
+            return Ok(Err(CreateError::OffsetGone));
+        }
         let part = match fork.units {
             0 => None,
             units => match self.part(&record, forked.offset.n() + 1, units)? {
