@@ -8,11 +8,20 @@ use crate::engine::More;
 
 /// Most streams that expire in one transaction of the upkeep.
 const EXPIRED_AT_ONCE: usize = 256;
-/// Most chunks and most producers cleared away at once, so that nobody waits long for it.
+/// Most chunks and producers cleared away in one transaction of the upkeep, and most bytes of them but for the last chunk, so
+/// that nobody waits long for it.
 const CLEARED_AT_ONCE: usize = 2048;
+const BYTES_CLEARED_AT_ONCE: u64 = 8 << 20;
+
+/// What may still be cleared away in a transaction.
+struct Room {
+    count: usize,
+    bytes: u64,
+}
 
 impl Ledger<'_> {
-    /// Deletes a stream. What forks have of it stays.
+    /// Deletes a stream. What forks have of it stays, and so do its chunks until the upkeep comes to them: whoever deletes a
+    /// large stream holds up nobody.
     pub(super) fn delete(&mut self, name: &StreamName) -> Result<Result<(), DeleteError>, redb::Error> {
         let Some(record) = self.find(name)? else { return Ok(Err(DeleteError::Missing)) };
         match record.state.standing(self.now) {
@@ -21,7 +30,6 @@ impl Ledger<'_> {
             Standing::Expired => return Ok(Err(DeleteError::Missing)),
         }
         self.end(name)?;
-        self.clear()?;
         Ok(Ok(()))
     }
 
@@ -107,38 +115,92 @@ impl Ledger<'_> {
 
     /// Clears away some of what is left of streams that are gone.
     fn clear(&mut self) -> Result<More, redb::Error> {
-        let mut room = CLEARED_AT_ONCE;
+        let mut room = Room { count: CLEARED_AT_ONCE, bytes: BYTES_CLEARED_AT_ONCE };
         let mut more = More::Nothing;
-        while room > 0 {
+        while room.is_left() {
             let Some(number) = self.tables.rubbish.first()?.map(|(number, _)| number.value()) else {
                 return Ok(more);
             };
             more = More::Done;
-            room -= self.clear_one(number, room)?;
+            self.clear_one(number, &mut room)?;
             // Also where nothing was left of it.
-            room = room.saturating_sub(1);
+            room.fill(0);
         }
         Ok(More::ToDo)
     }
 
-    /// Clears away so many chunks and producers of one at most, and tells how many there were.
-    fn clear_one(&mut self, number: u64, most: usize) -> Result<usize, redb::Error> {
-        let (mut cleared, mut freed) = (0, 0);
-        let chunks = (number, 0)..=(number, u64::MAX);
-        for chunk in self.tables.chunks.extract_from_if(chunks, |_, _| true)?.take(most) {
-            freed += cost(chunk?.1.value().len());
-            cleared += 1;
+    /// Clears away so many chunks and producers of one as there is room for.
+    fn clear_one(&mut self, number: u64, room: &mut Room) -> Result<(), redb::Error> {
+        let mut freed = 0;
+        let its = (number, 0)..=(number, u64::MAX);
+        let mut chunks = self.tables.chunks.extract_from_if(its, |_, _| true)?;
+        while room.is_left()
+            && let Some(chunk) = chunks.next().transpose()?
+        {
+            freed += room.fill(cost(chunk.1.value().len()));
         }
-        let producers = (number, "")..(number + 1, "");
-        for producer in self.tables.producers.extract_from_if(producers, |_, _| true)?.take(most - cleared) {
-            drop(producer?);
-            freed += PRODUCER_COST;
-            cleared += 1;
+        drop(chunks);
+        let its = (number, "")..(number + 1, "");
+        let mut producers = self.tables.producers.extract_from_if(its, |_, _| true)?;
+        while room.is_left()
+            && let Some(producer) = producers.next().transpose()?
+        {
+            drop(producer);
+            freed += room.fill(PRODUCER_COST);
         }
+        drop(producers);
         self.give(freed);
-        if cleared < most {
+        if room.is_left() {
             self.tables.rubbish.remove(number)?;
         }
-        Ok(cleared)
+        Ok(())
+    }
+}
+
+impl Room {
+    fn is_left(&self) -> bool {
+        self.count > 0 && self.bytes > 0
+    }
+
+    /// One of so many bytes is cleared away.
+    fn fill(&mut self, bytes: u64) -> u64 {
+        self.count = self.count.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::ReadableTableMetadata as _;
+    use weir_testkit::stream_suite::ask::{append, name, text};
+
+    use super::*;
+    use crate::embedded::streams::change;
+    use crate::{EmbeddedStreams, Engine, Place, StreamLimits};
+
+    /// Who deletes leaves the clearing to the upkeep, and that does it in pieces of few bytes, however few chunks these are.
+    #[test]
+    fn large_streams_are_cleared_away_in_pieces() {
+        let engine = Engine::open(Place::Memory).unwrap();
+        let streams = EmbeddedStreams::open(engine, StreamLimits::default()).unwrap();
+        let (s, large) = (name("s"), append(&"x".repeat(3 << 20)));
+        // In one transaction, so that the upkeep of this engine does not come between.
+        let left = streams.engine.write_now(|writing| {
+            change(writing, &streams.facts, |ledger| {
+                ledger.create(&s, &text())?.unwrap();
+                for _ in 0..8 {
+                    ledger.append(&s, &large)?.unwrap();
+                }
+                ledger.delete(&s)?.unwrap();
+                let mut left = vec![ledger.tables.chunks.len()?];
+                while left.len() < 10 && ledger.clear()? == More::ToDo {
+                    left.push(ledger.tables.chunks.len()?);
+                }
+                Ok(left)
+            })
+        });
+        assert_eq!(left.unwrap(), [8, 5, 2]);
+        assert_eq!(streams.used_bytes(), 0);
     }
 }
