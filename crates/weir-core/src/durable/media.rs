@@ -48,6 +48,11 @@ impl MediaType {
         essence(&self.0).eq_ignore_ascii_case(essence(&other.0))
     }
 
+    /// The kind without parameters, as kinds are compared: in lower case.
+    pub fn essence(&self) -> String {
+        essence(&self.0).to_ascii_lowercase()
+    }
+
     /// What is done with it.
     pub fn media(&self) -> Media {
         let essence = essence(&self.0);
@@ -82,6 +87,7 @@ mod tests {
         assert_eq!(of("TEXT/plain").media(), Media::Text);
         assert_eq!(of("application/ndjson").media(), Media::Bytes);
         assert!(!of("text/plain").is_like(&of("text/html")));
+        assert_eq!(of("Application/JSON ; charset=utf-8").essence(), "application/json");
     }
 
     #[test]

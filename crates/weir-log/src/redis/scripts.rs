@@ -1,6 +1,7 @@
 //! What runs within Redis, each as one step that nothing can come between.
 //!
-//! The texts are short, and sending them each time spares the dance around a script cache that a restart empties.
+//! Most texts are short, and sending them each time spares the dance around a script cache that a restart empties. Those of
+//! durable streams are long and run with each append: a [`Script`] is worth that dance.
 
 use std::sync::OnceLock;
 
@@ -31,7 +32,7 @@ pub(super) const GROUPS: &str =
 /// Destroys groups.
 pub(super) const LEAVE: &str = include_str!("lua/leave.lua");
 
-/// A script that is longer than what it is given, and runs often: once it ran, Redis knows it by the digest of its text.
+/// A script that is longer than what it is given, and runs often. Once it ran, Redis knows it by the digest of its text.
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) text: &'static str,

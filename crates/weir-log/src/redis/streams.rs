@@ -1,7 +1,7 @@
 //! Durable streams in Redis, shared by all instances.
 //!
 //! What is done to a stream is one script, so that nothing can come between its checks and its writes, and what Redis refuses
-//! it refuses before anything is written.
+//! it refuses at the first of these.
 //!
 //! - `keys`, `scripts`, `stored`: what stands in Redis, what runs there, and what that tells
 //! - `create`, `append`, `read`, `end`: what is done
@@ -25,8 +25,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_core::durable::{
-    Append, AppendError, Appended, Create, CreateError, Created, DeleteError, From, Head, Look, MediaType,
-    Page, ReadError, StreamName, StreamStore,
+    Append, AppendError, Appended, Create, CreateError, Created, DeleteError, From, Head, Look, Page,
+    ReadError, StreamName, StreamStore,
 };
 use weir_core::log::BoxFuture;
 
@@ -143,9 +143,4 @@ impl fmt::Debug for RedisStreams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStreams").field("maxlen", &self.maxlen).finish_non_exhaustive()
     }
-}
-
-/// The kind of a content type, without parameters, as it is compared.
-fn essence(media: &MediaType) -> String {
-    media.as_str().split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

@@ -2,7 +2,7 @@
 
 use fred::types::{Resp3Frame, Value};
 use weir_core::durable::Branches;
-use weir_core::durable::{Append, AppendError, Appended, StreamName};
+use weir_core::durable::{Append, AppendError, Appended, MediaType, StreamName};
 use weir_core::durable::{MOST_PRODUCERS, PRODUCER_KEPT_MS};
 use weir_metrics::Operation;
 
@@ -12,7 +12,7 @@ use super::super::link::{Link, text};
 use super::failed::Failed;
 use super::keys::StreamKeys;
 use super::stored::{count, offset};
-use super::{PAUSE_MS, essence, scripts};
+use super::{PAUSE_MS, scripts};
 
 /// How long a producer has to be silent before it makes room for another: longer than anybody repeats an append.
 const SILENT_MS: u64 = 10 * 60 * 1000;
@@ -58,7 +58,7 @@ fn args(keys: &StreamKeys<'_>, maxlen: u64, name: &StreamName, append: &Append) 
         text(name.as_str()),
         text(&what),
         append.payload.as_ref().map_or_else(|| text(""), |payload| Value::Bytes(payload.bytes.clone())),
-        text(&append.media.as_ref().map(essence).unwrap_or_default()),
+        text(&append.media.as_ref().map(MediaType::essence).unwrap_or_default()),
         text(append.seq.as_deref().unwrap_or_default()),
         text(id),
         number(epoch),

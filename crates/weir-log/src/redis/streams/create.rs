@@ -16,7 +16,7 @@ use super::super::link::{Link, text};
 use super::failed::Failed;
 use super::keys::StreamKeys;
 use super::stored::{Stored, offset};
-use super::{essence, read, scripts};
+use super::{read, scripts};
 
 /// How often a part of a source is cut out again where another source took the name meanwhile.
 const TRIES: usize = 3;
@@ -116,7 +116,7 @@ fn kind(create: &Create) -> [Value; 5] {
     };
     [
         text(create.media.as_ref().map_or("", MediaType::as_str)),
-        text(&create.media.as_ref().map(essence).unwrap_or_default()),
+        text(&create.media.as_ref().map(MediaType::essence).unwrap_or_default()),
         text(&lifetime),
         text(as_given),
         text(if create.closed { "1" } else { "0" }),
