@@ -2,7 +2,8 @@
 //!
 //! One thread writes. It carries out everything that has queued up in one transaction and answers when that is committed,
 //! which of a file means that it was synced: what was answered outlives the process, the machine's power included. So the
-//! cost of syncing is shared by all who wait for it. Reads see what was committed last and never wait for the writer.
+//! cost of syncing is shared by all who wait for it. Reads see what was committed last and never wait for the writer, but while
+//! it opens the file again after a failure.
 
 mod memory;
 mod place;

@@ -8,6 +8,7 @@ mod read;
 mod record;
 mod remove;
 mod tables;
+mod uses;
 mod wake;
 
 use std::fmt;
@@ -22,8 +23,10 @@ use weir_core::log::BoxFuture;
 
 use crate::clock::WallClock;
 use crate::engine::{Engine, Refusal, Writing};
-use ledger::Ledger;
+use ledger::{Changes, Ledger};
+use read::Asked;
 pub(crate) use tables::StreamTables;
+use uses::Uses;
 pub use wake::EmbeddedWakes;
 use wake::Wakes;
 
@@ -50,6 +53,7 @@ struct Facts {
     life: u64,
     /// What all streams take up, about.
     used: AtomicU64,
+    uses: Uses,
     wakes: Wakes,
 }
 
@@ -72,7 +76,8 @@ impl EmbeddedStreams {
         clock: WallClock,
     ) -> Result<Arc<Self>, Refusal> {
         let life = engine.write_now(|writing| StreamTables::open(writing)?.begin(clock.now_ms()))?;
-        let facts = Arc::new(Facts { limits, clock, life, used: AtomicU64::new(0), wakes: Wakes::new() });
+        let (used, uses, wakes) = (AtomicU64::new(0), Uses::default(), Wakes::new());
+        let facts = Arc::new(Facts { limits, clock, life, used, uses, wakes });
         let its = Arc::clone(&facts);
         engine.upkeep(move |writing| change(writing, &its, |ledger| ledger.sweep()));
         Ok(Arc::new(Self { engine, facts }))
@@ -98,33 +103,29 @@ impl EmbeddedStreams {
     }
 
     async fn read_page(&self, name: &StreamName, from: From, max_bytes: usize) -> Result<Page, ReadError> {
-        let now = self.facts.clock.now_ms();
-        let its = name.clone();
-        let read = self.engine.read(move |txn| read::page(txn, &its, from, max_bytes, now)).await;
+        let asked = self.facts.asked(name);
+        let now = asked.now_ms;
+        let read = self.engine.read(move |txn| read::page(txn, &asked, from, max_bytes)).await;
         let (page, is_renewal_due) = read.map_err(unreadable)??;
         if is_renewal_due {
-            self.renew(vec![name.clone()]).await;
+            self.facts.uses.note(name, now);
         }
         Ok(page)
     }
 
     async fn look_at(&self, names: &[StreamName]) -> Result<Vec<Look>, ReadError> {
-        let now = self.facts.clock.now_ms();
-        let its = names.to_vec();
-        let looked = self.engine.read(move |txn| read::look(txn, &its, now)).await;
+        let all: Vec<_> = names.iter().map(|name| self.facts.asked(name)).collect();
+        let looked = self.engine.read(move |txn| read::look(txn, all)).await;
         let (looks, due) = looked.map_err(unreadable)?;
-        if !due.is_empty() {
-            self.renew(due).await;
-        }
+        due.iter().for_each(|asked| self.facts.uses.note(&asked.name, asked.now_ms));
         Ok(looks)
     }
+}
 
-    /// Writes down that streams are in use. Where that fails they are read all the same.
-    async fn renew(&self, names: Vec<StreamName>) {
-        let renewed = self.write(move |ledger| names.iter().try_for_each(|name| ledger.renew(name))).await;
-        if let Err(refusal) = renewed {
-            tracing::debug!(error = %refusal, "the use of streams was not written down");
-        }
+impl Facts {
+    /// What is to be known before a stream is read. A use that is forgotten afterwards stands in what is read then.
+    fn asked(&self, name: &StreamName) -> Asked {
+        Asked { name: name.clone(), now_ms: self.clock.now_ms(), noted_ms: self.uses.of(name) }
     }
 }
 
@@ -174,8 +175,8 @@ impl StreamStore for EmbeddedStreams {
 
     fn head<'a>(&'a self, name: &'a StreamName) -> BoxFuture<'a, Result<Head, ReadError>> {
         Box::pin(async move {
-            let (name, now) = (name.clone(), self.facts.clock.now_ms());
-            self.engine.read(move |txn| read::head(txn, &name, now)).await.map_err(unreadable)?
+            let asked = self.facts.asked(name);
+            self.engine.read(move |txn| read::head(txn, &asked)).await.map_err(unreadable)?
         })
     }
 
@@ -210,11 +211,15 @@ fn change<T>(
     };
     let mut ledger = Ledger::new(tables, Arc::clone(facts));
     let done = work(&mut ledger)?;
-    let (tables, changed) = ledger.close();
+    let (tables, Changes { streams, uses }) = ledger.close();
     writing.streams = Some(tables);
-    if !changed.is_empty() {
+    if !streams.is_empty() {
         let facts = Arc::clone(facts);
-        writing.after(move || facts.wakes.tell(changed));
+        writing.after(move || facts.wakes.tell(streams));
+    }
+    if !uses.is_empty() {
+        let facts = Arc::clone(facts);
+        writing.after(move || facts.uses.forget(&uses));
     }
     Ok(done)
 }

@@ -65,7 +65,7 @@ where
 pub(super) type Upkeep = Box<dyn FnMut(&mut Writing<'_>) -> Result<More, redb::Error> + Send>;
 
 /// What is left after a piece of upkeep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum More {
     /// There was nothing to do, and nothing was written.
     Nothing,

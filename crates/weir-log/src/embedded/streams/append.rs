@@ -6,9 +6,13 @@ use weir_core::durable::{Append, AppendError, Appended, MOST_PRODUCERS, Standing
 
 use super::ledger::{Ledger, PRODUCER_COST, cost};
 use super::record::Record;
+use crate::engine::More;
 
 /// Most old chunks that go with one append, where there are suddenly many too many.
 const TRIMMED_AT_ONCE: u64 = 16;
+
+/// Most uses that are written down in one transaction of the upkeep.
+const RENEWED_AT_ONCE: usize = 1024;
 
 /// How many of all producers go when there are too many: those that were silent for the longest time. One at a time would mean
 /// to look through all of them with every append.
@@ -117,14 +121,23 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    /// Writes down that a stream is in use.
-    pub(super) fn renew(&mut self, name: &StreamName) -> Result<(), redb::Error> {
-        match self.find(name)? {
-            Some(mut record) if record.state.standing(self.now) == Standing::Here => {
-                self.renew_record(name, &mut record)
+    /// Writes down some of the uses that were noted.
+    pub(super) fn renew(&mut self) -> Result<More, redb::Error> {
+        let uses = self.facts.uses.some(RENEWED_AT_ONCE);
+        let more = match uses.len() {
+            0 => return Ok(More::Nothing),
+            RENEWED_AT_ONCE => More::ToDo,
+            _ => More::Done,
+        };
+        for (name, _) in &uses {
+            // It is found with what is noted of it.
+            let record = self.find(name)?.filter(|record| record.state.standing(self.now) == Standing::Here);
+            if let Some(record) = record {
+                self.keep(name, &record)?;
             }
-            Some(_) | None => Ok(()),
         }
+        self.used(uses);
+        Ok(more)
     }
 
     fn renew_record(&mut self, name: &StreamName, record: &mut Record) -> Result<(), redb::Error> {

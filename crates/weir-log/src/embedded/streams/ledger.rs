@@ -25,27 +25,45 @@ pub(super) struct Ledger<'t> {
     pub(super) facts: Arc<Facts>,
     pub(super) now: u64,
     pub(super) tables: StreamTables<'t>,
-    changed: Vec<StreamName>,
+    changes: Changes,
+}
+
+/// What there is to do when a transaction is committed.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// These are to be announced.
+    pub(super) streams: Vec<StreamName>,
+    /// These uses were written down.
+    pub(super) uses: Vec<(StreamName, u64)>,
 }
 
 impl<'t> Ledger<'t> {
     pub(super) fn new(tables: StreamTables<'t>, facts: Arc<Facts>) -> Self {
-        Self { now: facts.clock.now_ms(), facts, tables, changed: Vec::new() }
+        Self { now: facts.clock.now_ms(), facts, tables, changes: Changes::default() }
     }
 
-    /// The tables for whoever comes next, and which streams it has changed.
-    pub(super) fn close(self) -> (StreamTables<'t>, Vec<StreamName>) {
-        (self.tables, self.changed)
+    /// The tables for whoever comes next, and what it has changed.
+    pub(super) fn close(self) -> (StreamTables<'t>, Changes) {
+        (self.tables, self.changes)
     }
 
     /// A stream is to be announced.
     pub(super) fn announce(&mut self, name: &StreamName) {
-        self.changed.push(name.clone());
+        self.changes.streams.push(name.clone());
+    }
+
+    /// Uses are written down.
+    pub(super) fn used(&mut self, uses: Vec<(StreamName, u64)>) {
+        self.changes.uses = uses;
     }
 
     pub(super) fn find(&self, name: &StreamName) -> Result<Option<Record>, redb::Error> {
         let stored = self.tables.streams.get(name.as_str())?;
-        stored.map(|stored| Record::decode(stored.value())).transpose()
+        let Some(mut record) = stored.map(|stored| Record::decode(stored.value())).transpose()? else {
+            return Ok(None);
+        };
+        record.state.used_ms = record.state.used_ms.max(self.facts.uses.of(name));
+        Ok(Some(record))
     }
 
     pub(super) fn keep(&mut self, name: &StreamName, record: &Record) -> Result<(), redb::Error> {

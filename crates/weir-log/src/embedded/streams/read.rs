@@ -7,17 +7,25 @@ use weir_core::durable::{Chunk, From, Head, Look, Page, ReadError, Standing, Str
 use super::record::Record;
 use super::tables::{CHUNKS, STREAMS};
 
+/// Which stream is read.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) name: StreamName,
+    pub(super) now_ms: u64,
+    /// When it was last read, as far as that is not written down.
+    pub(super) noted_ms: u64,
+}
+
 /// A page, and whether it is to be written down that the stream is in use.
 pub(super) type Read = Result<(Page, bool), ReadError>;
 
 pub(super) fn page(
     txn: &ReadTransaction,
-    name: &StreamName,
+    asked: &Asked,
     from: From,
     max_bytes: usize,
-    now_ms: u64,
 ) -> Result<Read, redb::Error> {
-    let record = match find(txn, name, now_ms)? {
+    let record = match find(txn, asked)? {
         Ok(record) => record,
         Err(error) => return Ok(Err(error)),
     };
@@ -36,7 +44,7 @@ pub(super) fn page(
         return Ok(Err(ReadError::OffsetGone));
     }
     let next = read.last().map_or_else(|| state.branches.at(after), |chunk| chunk.end);
-    Ok(Ok((Page { head: state.head(), chunks: read, next }, state.is_renewal_due(now_ms))))
+    Ok(Ok((Page { head: state.head(), chunks: read, next }, state.is_renewal_due(asked.now_ms))))
 }
 
 /// The chunks behind the `after`-th, up to where one is missing or there are enough. They share one allocation.
@@ -76,45 +84,35 @@ fn gather(
 }
 
 /// A stream that is there.
-fn find(
-    txn: &ReadTransaction,
-    name: &StreamName,
-    now_ms: u64,
-) -> Result<Result<Record, ReadError>, redb::Error> {
-    let Some(stored) = txn.open_table(STREAMS)?.get(name.as_str())? else {
+fn find(txn: &ReadTransaction, asked: &Asked) -> Result<Result<Record, ReadError>, redb::Error> {
+    let Some(stored) = txn.open_table(STREAMS)?.get(asked.name.as_str())? else {
         return Ok(Err(ReadError::Missing));
     };
-    let record = Record::decode(stored.value())?;
-    Ok(match record.state.standing(now_ms) {
+    let mut record = Record::decode(stored.value())?;
+    record.state.used_ms = record.state.used_ms.max(asked.noted_ms);
+    Ok(match record.state.standing(asked.now_ms) {
         Standing::Here => Ok(record),
         Standing::Deleted => Err(ReadError::Deleted),
         Standing::Expired => Err(ReadError::Missing),
     })
 }
 
-pub(super) fn head(
-    txn: &ReadTransaction,
-    name: &StreamName,
-    now_ms: u64,
-) -> Result<Result<Head, ReadError>, redb::Error> {
-    Ok(find(txn, name, now_ms)?.map(|record| record.state.head()))
+pub(super) fn head(txn: &ReadTransaction, asked: &Asked) -> Result<Result<Head, ReadError>, redb::Error> {
+    Ok(find(txn, asked)?.map(|record| record.state.head()))
 }
 
-/// Where streams end, and which of them are to be written down as in use.
-pub(super) fn look(
-    txn: &ReadTransaction,
-    names: &[StreamName],
-    now_ms: u64,
-) -> Result<(Vec<Look>, Vec<StreamName>), redb::Error> {
-    let mut looks = Vec::with_capacity(names.len());
+/// Where streams end, and of which of them it is to be written down that they are in use.
+pub(super) fn look(txn: &ReadTransaction, all: Vec<Asked>) -> Result<(Vec<Look>, Vec<Asked>), redb::Error> {
+    let mut looks = Vec::with_capacity(all.len());
     let mut due = Vec::new();
-    for name in names {
-        looks.push(match find(txn, name, now_ms)? {
+    for asked in all {
+        looks.push(match find(txn, &asked)? {
             Ok(record) => {
-                if record.state.is_renewal_due(now_ms) {
-                    due.push(name.clone());
+                let look = Look::At { tail: record.state.branches.tail(), closed: record.state.closed };
+                if record.state.is_renewal_due(asked.now_ms) {
+                    due.push(asked);
                 }
-                Look::At { tail: record.state.branches.tail(), closed: record.state.closed }
+                look
             }
             Err(_) => Look::Missing,
         });

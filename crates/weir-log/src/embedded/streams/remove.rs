@@ -68,15 +68,13 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    /// A piece of the upkeep: lets streams expire, and clears away what is left of those that are gone.
+    /// A piece of the upkeep: writes down which streams are in use, lets the others expire, and clears away what is left of those
+    /// that are gone.
     pub(super) fn sweep(&mut self) -> Result<More, redb::Error> {
+        let renewed = self.renew()?;
         let expired = self.expire()?;
         let cleared = self.clear()?;
-        Ok(match (expired, cleared) {
-            (More::ToDo, _) | (_, More::ToDo) => More::ToDo,
-            (More::Nothing, More::Nothing) => More::Nothing,
-            (More::Done | More::Nothing, More::Done | More::Nothing) => More::Done,
-        })
+        Ok(renewed.max(expired).max(cleared))
     }
 
     fn expire(&mut self) -> Result<More, redb::Error> {
