@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use weir_core::durable::{AppendError, Appended, From, StreamStore};
@@ -22,6 +22,17 @@ fn inside() -> Option<PathBuf> {
 fn again(mut command: Command, this: &str, dir: &Path) -> Command {
     command.args(["--exact", this, "--nocapture"]).env(INSIDE, dir);
     command
+}
+
+/// A process that would not end by itself. It ends with the test, however that ends.
+struct Appending(Child);
+
+impl Drop for Appending {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn open(dir: &Path) -> Arc<EmbeddedStreams> {
@@ -48,11 +59,9 @@ async fn a_killed_process_has_lost_nothing_that_was_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
     let mut acknowledged = [0; WRITERS];
     for life in 1..=3 {
-        let mut process = again(Command::new(std::env::current_exe().unwrap()), THIS, dir.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut command = again(Command::new(std::env::current_exe().unwrap()), THIS, dir.path());
+        let mut process = Appending(command.stdout(Stdio::piped()).spawn().unwrap());
+        let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines().map(Result::unwrap);
         let ours = |line: String| {
             let (writer, count) = line.strip_prefix("acknowledged ")?.split_once(' ')?;
             Some((writer.parse::<usize>().ok()?, count.parse::<usize>().ok()?))
@@ -60,12 +69,12 @@ async fn a_killed_process_has_lost_nothing_that_was_acknowledged() {
         for (writer, count) in lines.by_ref().filter_map(ours).take(ENOUGH) {
             acknowledged[writer] = count;
         }
-        process.kill().unwrap();
+        process.0.kill().unwrap();
         // What it had said before it died counts too.
         for (writer, count) in lines.filter_map(ours) {
             acknowledged[writer] = count;
         }
-        process.wait().unwrap();
+        drop(process);
 
         let streams = open(dir.path());
         for (writer, count) in acknowledged.iter_mut().enumerate() {
