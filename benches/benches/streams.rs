@@ -36,7 +36,7 @@ fn name(n: u64) -> StreamName {
 }
 
 fn appends(c: &mut Criterion, what: &str, place: &Place) {
-    let runtime = Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
     let streams = streams(&runtime, place.clone());
     let mut group = c.benchmark_group(format!("streams/{what}"));
     group.throughput(Throughput::Elements(1));

@@ -11,14 +11,16 @@ mod recovery;
 mod refusal;
 mod writer;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadTransaction};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 pub use place::{OpenError, Place};
 use recovery::Trouble;
@@ -30,11 +32,19 @@ pub(crate) use writer::{More, Writing};
 /// second, beyond which a caller had better be told.
 const QUEUE: usize = 4096;
 
+/// How long whoever asks for something to be written waits for the disk. What was ordered may still be written after that.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an engine that is dropped, and was not closed before, waits for its end.
+const LAST_WAIT: Duration = Duration::from_secs(5);
+
 /// The database. Its tables belong to those who use it: the streams and the log of the fan-out, each under names of its own.
 pub struct Engine {
     shared: Arc<Shared>,
-    queue: Option<SyncSender<Box<dyn Job>>>,
-    writer: Option<JoinHandle<()>>,
+    /// `None` once it is closed.
+    queue: RwLock<Option<SyncSender<Box<dyn Job>>>>,
+    /// Tells of the writer's end; `None` where nobody waits for it any more.
+    ended: Mutex<Option<Receiver<Infallible>>>,
 }
 
 /// What the writer and the readers share.
@@ -57,12 +67,24 @@ impl Engine {
         let shared =
             Arc::new(Shared { place, database, upkeep: Mutex::default(), trouble: Mutex::default() });
         let (queue, jobs) = sync_channel(QUEUE);
+        let (ends, ended) = channel();
         let its = Arc::clone(&shared);
-        let writer = std::thread::Builder::new()
-            .name("weir-writer".into())
-            .spawn(move || writer::run(&its, &jobs))
-            .map_err(OpenError::Thread)?;
-        Ok(Arc::new(Self { shared, queue: Some(queue), writer: Some(writer) }))
+        let write = move || {
+            writer::run(&its, &jobs);
+            its.close();
+            drop(ends);
+        };
+        let named = std::thread::Builder::new().name("weir-writer".into());
+        named.spawn(write).map_err(OpenError::Thread)?;
+        Ok(Arc::new(Self { shared, queue: RwLock::new(Some(queue)), ended: Mutex::new(Some(ended)) }))
+    }
+
+    /// Has what is queued written and the database closed, and tells whether that was done within this time. A disk that does
+    /// not answer is not waited for any longer, nor again: what was answered is there, whatever becomes of the rest.
+    pub fn close(&self, patience: Duration) -> bool {
+        drop(self.queue.write().take());
+        let ended = self.ended.lock().take();
+        ended.is_none_or(|ended| ended.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected))
     }
 
     /// Whether what it keeps outlives the process.
@@ -70,15 +92,18 @@ impl Engine {
         matches!(self.shared.place, Place::Directory(_))
     }
 
-    /// Has the writer do some work, and returns when it is committed. It is done also where nobody waits for the answer any
-    /// more. Work that refuses must not have written before: only a failing database undoes what it did.
+    /// Has the writer do some work, and returns when it is committed, or when the disk has not answered for [`PATIENCE`]. It
+    /// is done also where nobody waits for the answer any more. Work that refuses must not have written before: only a
+    /// failing database undoes what it did.
     pub(crate) async fn submit<T, F>(&self, work: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
         F: FnOnce(&mut Writing<'_>) -> Result<T, redb::Error> + Send + 'static,
     {
         let answered = self.order(work)?;
-        answered.await.unwrap_or(Err(Refusal::OutcomeUnknown("the writer has stopped".into())))
+        let stopped = |_| Err(Refusal::OutcomeUnknown("the writer has stopped".into()));
+        let heard = timeout(PATIENCE, answered).await.map(|heard| heard.unwrap_or_else(stopped));
+        heard.unwrap_or_else(|_| Err(Refusal::slow()))
     }
 
     /// Has the writer do some work, and returns at once: what is ordered first is done first. The answer comes when it is
@@ -89,7 +114,8 @@ impl Engine {
         F: FnOnce(&mut Writing<'_>) -> Result<T, redb::Error> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let queue = self.queue.as_ref().ok_or(Refusal::CLOSED)?;
+        let queue = self.queue.read();
+        let queue = queue.as_ref().ok_or(Refusal::CLOSED)?;
         queue.try_send(Box::new(Task::new(work, answer))).map_err(|error| match error {
             TrySendError::Full(_) => Refusal::Unavailable("too much waits to be written".into()),
             TrySendError::Disconnected(_) => Refusal::CLOSED,
@@ -137,6 +163,12 @@ impl Engine {
 }
 
 impl Shared {
+    /// Only the writer does it: the disk may take its time.
+    fn close(&self) {
+        let database = self.database.write().take();
+        drop(database);
+    }
+
     fn read<T>(&self, work: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T, Refusal> {
         let database = self.database.read();
         let database = database.as_ref().ok_or(Refusal::CLOSED)?;
@@ -152,11 +184,9 @@ impl fmt::Debug for Engine {
 }
 
 impl Drop for Engine {
-    /// Waits for what is queued, so that the file is closed well.
     fn drop(&mut self) {
-        self.queue = None;
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        if !self.close(LAST_WAIT) {
+            tracing::warn!("the disk does not answer: the database is left as it is");
         }
     }
 }

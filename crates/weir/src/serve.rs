@@ -40,7 +40,8 @@ use signals::Signals;
 /// length, so that a flood of session names cannot take the memory.
 const REMEMBERED_SESSIONS: usize = 65_536;
 
-/// How long the log may take to let go of its group once the clients are gone; kept back from the shutdown's deadline.
+/// How long the log may take to let go of its group, or of its file, once the clients are gone; kept back from the shutdown's
+/// deadline.
 const LOG_CLOSE: Duration = Duration::from_secs(2);
 
 /// Beyond its block a read may take this long before the instance is called stuck.
@@ -63,7 +64,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let tls = config.tls.clone().map(certificate::open).transpose()?;
     let metrics = Arc::new(Metrics::new(build_info(), &config.metric_types));
     metrics.log.maxlen.set(i64::try_from(config.maxlen).unwrap_or(i64::MAX));
-    let Backend { log, reader, streams, wakes, redis } = Backend::open(&config, &metrics)?;
+    let Backend { log, reader, streams, wakes, held } = Backend::open(&config, &metrics)?;
     let public = bind(&config.listen, Role::Public)?;
     let admin = bind(&[config.admin_listen], Role::Admin)?;
     let tasks = TaskTracker::new();
@@ -93,7 +94,6 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     for listener in public.chain(admin) {
         tasks.spawn(server.clone().accept(listener));
     }
-    let log_close = log_close(&config);
     let hurry = tokio::select! {
         hurry = signals.stop() => hurry,
         never = obey(server.app(), plan(&config, false)) => match never {},
@@ -101,14 +101,15 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     };
     let drained = tokio::select! {
         drained = drain(&server, plan(&config, hurry)) => drained,
-        () = signals.again() => anyhow::bail!("a second signal: stopped at once"),
+        () = signals.again() => {
+            backend::leave(&held);
+            anyhow::bail!("a second signal: stopped at once")
+        }
     };
     report(drained);
     stop.cancel();
     let reader = pump.await.context("the pump failed")?;
-    if tokio::time::timeout(log_close, backend::close(reader, redis)).await.is_err() {
-        tracing::warn!("the log did not answer in time: its reader group is reaped later");
-    }
+    backend::close(reader, held, log_close(&config)).await;
     Ok(())
 }
 

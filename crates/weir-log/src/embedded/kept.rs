@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedMutexGuard, oneshot};
@@ -20,11 +19,8 @@ use super::batch::Batch;
 use super::store::cost;
 use super::{EmbeddedLog, Seen, State};
 use crate::clock::WallClock;
-use crate::engine::{Engine, More, Refusal, Writing};
+use crate::engine::{Engine, More, PATIENCE, Refusal, Writing};
 use crate::idempotency::fingerprint;
-
-/// How long a publisher waits for the disk. What it ordered may still be written after that.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most bytes that wait for the disk. It bounds memory while that does not answer.
 const MOST_UNSETTLED: usize = 64 << 20;
@@ -144,7 +140,7 @@ impl EmbeddedLog {
                 }
             }
         };
-        timeout(PATIENCE, appending).await.unwrap_or_else(|_| Err(slow().into()))
+        timeout(PATIENCE, appending).await.unwrap_or_else(|_| Err(Refusal::slow().into()))
     }
 
     fn order(
@@ -185,7 +181,7 @@ impl EmbeddedLog {
             heard(told).await?;
             Ok(id)
         };
-        timeout(PATIENCE, revoking).await.unwrap_or_else(|_| Err(slow().into()))
+        timeout(PATIENCE, revoking).await.unwrap_or_else(|_| Err(Refusal::slow().into()))
     }
 
     fn order_revocation(
@@ -236,7 +232,7 @@ impl Kept {
 impl Unsettled {
     fn has_room(&self) -> Result<(), Refusal> {
         if self.bytes > MOST_UNSETTLED {
-            return Err(Refusal::Unavailable("the disk does not keep up".to_owned()));
+            return Err(Refusal::behind());
         }
         Ok(())
     }
@@ -268,10 +264,6 @@ impl Drop for Pending {
 
 async fn heard(told: Told) -> Result<(), Refusal> {
     told.await.unwrap_or_else(|_| Err(Refusal::OutcomeUnknown("the instance ends".to_owned())))
-}
-
-fn slow() -> Refusal {
-    Refusal::OutcomeUnknown("the disk does not answer".to_owned())
 }
 
 impl From<Refusal> for AppendError {

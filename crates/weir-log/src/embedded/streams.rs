@@ -15,9 +15,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Semaphore;
 use weir_core::durable::{
     Append, AppendError, Appended, Create, CreateError, Created, DeleteError, From, Head, Look, Page,
-    ReadError, StreamName, StreamStore,
+    Payload, ReadError, StreamName, StreamStore,
 };
 use weir_core::log::BoxFuture;
 
@@ -29,6 +30,9 @@ pub(crate) use tables::StreamTables;
 use uses::Uses;
 pub use wake::EmbeddedWakes;
 use wake::Wakes;
+
+/// Most bytes that wait for the writer. It bounds memory while the disk does not answer, and nobody waits for them any more.
+const MOST_WAITING: u32 = 64 << 20;
 
 /// The bounds of all streams together, and of each.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +47,8 @@ pub struct StreamLimits {
 pub struct EmbeddedStreams {
     engine: Arc<Engine>,
     facts: Arc<Facts>,
+    /// Of [`MOST_WAITING`].
+    room: Arc<Semaphore>,
 }
 
 /// What holds for all streams.
@@ -80,7 +86,8 @@ impl EmbeddedStreams {
         let facts = Arc::new(Facts { limits, clock, life, used, uses, wakes });
         let its = Arc::clone(&facts);
         engine.upkeep(move |writing| change(writing, &its, |ledger| ledger.sweep()));
-        Ok(Arc::new(Self { engine, facts }))
+        let room = Arc::new(Semaphore::new(MOST_WAITING as usize));
+        Ok(Arc::new(Self { engine, facts, room }))
     }
 
     /// Tells what changes from now on. Everybody who asks for one hears of everything.
@@ -96,10 +103,19 @@ impl EmbeddedStreams {
     /// Has the writer do something to the streams.
     async fn write<T: Send + 'static>(
         &self,
+        payload: Option<&Payload>,
         work: impl FnOnce(&mut Ledger<'_>) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, Refusal> {
         let facts = Arc::clone(&self.facts);
-        self.engine.submit(move |writing| change(writing, &facts, work)).await
+        let bytes = payload.map_or(0, |payload| payload.bytes.len());
+        let bytes = u32::try_from(bytes).unwrap_or(MOST_WAITING).min(MOST_WAITING);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| Refusal::behind())?;
+        let work = move |writing: &mut Writing<'_>| {
+            let done = change(writing, &facts, work);
+            drop(room);
+            done
+        };
+        self.engine.submit(work).await
     }
 
     async fn read_page(&self, name: &StreamName, from: From, max_bytes: usize) -> Result<Page, ReadError> {
@@ -136,14 +152,13 @@ impl StreamStore for EmbeddedStreams {
         create: &'a Create,
     ) -> BoxFuture<'a, Result<Created, CreateError>> {
         Box::pin(async move {
-            let (name, create) = (name.clone(), create.clone());
-            self.write(move |ledger| ledger.create(&name, &create)).await.map_err(
-                |refusal| match refusal {
-                    Refusal::Full(why) => CreateError::Full(why),
-                    Refusal::Unavailable(why) => CreateError::Unavailable(why),
-                    Refusal::OutcomeUnknown(why) => CreateError::OutcomeUnknown(why),
-                },
-            )?
+            let (name, its) = (name.clone(), create.clone());
+            let made = self.write(create.payload.as_ref(), move |ledger| ledger.create(&name, &its)).await;
+            made.map_err(|refusal| match refusal {
+                Refusal::Full(why) => CreateError::Full(why),
+                Refusal::Unavailable(why) => CreateError::Unavailable(why),
+                Refusal::OutcomeUnknown(why) => CreateError::OutcomeUnknown(why),
+            })?
         })
     }
 
@@ -153,14 +168,13 @@ impl StreamStore for EmbeddedStreams {
         append: &'a Append,
     ) -> BoxFuture<'a, Result<Appended, AppendError>> {
         Box::pin(async move {
-            let (name, append) = (name.clone(), append.clone());
-            self.write(move |ledger| ledger.append(&name, &append)).await.map_err(
-                |refusal| match refusal {
-                    Refusal::Full(why) => AppendError::Full(why),
-                    Refusal::Unavailable(why) => AppendError::Unavailable(why),
-                    Refusal::OutcomeUnknown(why) => AppendError::OutcomeUnknown(why),
-                },
-            )?
+            let (name, its) = (name.clone(), append.clone());
+            let done = self.write(append.payload.as_ref(), move |ledger| ledger.append(&name, &its)).await;
+            done.map_err(|refusal| match refusal {
+                Refusal::Full(why) => AppendError::Full(why),
+                Refusal::Unavailable(why) => AppendError::Unavailable(why),
+                Refusal::OutcomeUnknown(why) => AppendError::OutcomeUnknown(why),
+            })?
         })
     }
 
@@ -187,7 +201,7 @@ impl StreamStore for EmbeddedStreams {
     fn delete<'a>(&'a self, name: &'a StreamName) -> BoxFuture<'a, Result<(), DeleteError>> {
         Box::pin(async move {
             let name = name.clone();
-            self.write(move |ledger| ledger.delete(&name)).await.map_err(|refusal| match refusal {
+            self.write(None, move |ledger| ledger.delete(&name)).await.map_err(|refusal| match refusal {
                 Refusal::Full(why) | Refusal::Unavailable(why) => DeleteError::Unavailable(why),
                 Refusal::OutcomeUnknown(why) => DeleteError::OutcomeUnknown(why),
             })?

@@ -1,6 +1,7 @@
 //! The log an instance runs on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use weir_core::durable::{StreamStore, WakeReader};
@@ -23,8 +24,16 @@ pub(super) struct Backend {
     pub(super) streams: Option<Arc<dyn StreamStore>>,
     /// What tells of their changes.
     pub(super) wakes: Option<Box<dyn WakeReader>>,
-    /// What has to be closed, where it is Redis.
-    pub(super) redis: Option<Arc<RedisLog>>,
+    /// What has to be closed.
+    pub(super) held: Held,
+}
+
+/// What a log holds on to until it is closed.
+pub(super) enum Held {
+    /// A group in Redis.
+    Redis(Arc<RedisLog>),
+    /// The database of this process.
+    Embedded(Arc<Engine>),
 }
 
 impl Backend {
@@ -62,9 +71,11 @@ impl Backend {
             maxlen: config.stream_maxlen.map(|most| most as u64),
             max_bytes: (!engine.lasts()).then_some(config.stream_bytes as u64),
         };
-        let streams = EmbeddedStreams::open(engine, limits).context("open the durable streams")?;
+        let streams =
+            EmbeddedStreams::open(Arc::clone(&engine), limits).context("open the durable streams")?;
         let wakes = Box::new(streams.wakes());
-        Ok(Self { log, reader, streams: Some(streams), wakes: Some(wakes), redis: None })
+        let held = Held::Embedded(engine);
+        Ok(Self { log, reader, streams: Some(streams), wakes: Some(wakes), held })
     }
 
     fn redis(config: &ServeConfig, access: &RedisAccess, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
@@ -88,15 +99,39 @@ impl Backend {
             reader: Box::new(reader),
             streams: Some(streams),
             wakes: Some(Box::new(wakes)),
-            redis: Some(log),
+            held: Held::Redis(log),
         })
     }
 }
 
-/// Leaves nothing behind in the log. Bounded by the caller.
-pub(super) async fn close(reader: Box<dyn LogReader>, redis: Option<Arc<RedisLog>>) {
-    reader.close().await;
-    if let Some(redis) = redis {
-        redis.close().await;
+/// Leaves nothing behind in the log, if that takes no longer than this.
+pub(super) async fn close(reader: Box<dyn LogReader>, held: Held, patience: Duration) {
+    match held {
+        Held::Redis(log) => {
+            let closing = async {
+                reader.close().await;
+                log.close().await;
+            };
+            if tokio::time::timeout(patience, closing).await.is_err() {
+                tracing::warn!("the log did not answer in time: its reader group is reaped later");
+            }
+        }
+        Held::Embedded(engine) => {
+            reader.close().await;
+            // Not on a thread for blocking work: all of them may be waiting for the disk already.
+            if !tokio::task::block_in_place(|| engine.close(patience)) {
+                tracing::warn!("the disk did not answer in time: what is not answered may not be there");
+            }
+        }
+    }
+}
+
+/// Waits for nothing, now or when the log is dropped.
+pub(super) fn leave(held: &Held) {
+    match held {
+        Held::Redis(_) => {}
+        Held::Embedded(engine) => {
+            engine.close(Duration::ZERO);
+        }
     }
 }
