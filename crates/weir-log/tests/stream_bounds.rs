@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::ensure;
 use futures_util::future::join_all;
 use weir_core::durable::{
-    AppendError, Appended, Create, CreateError, From, Lifetime, MOST_PRODUCERS, Offset, PRODUCER_KEPT_MS,
-    ReadError, StreamStore, WakeReader, Woken,
+    AppendError, Appended, Create, CreateError, DeleteError, From, Lifetime, Look, MOST_PRODUCERS, Offset,
+    PRODUCER_KEPT_MS, ReadError, StreamStore, WakeReader, Woken,
 };
 use weir_log::{EmbeddedStreams, Engine, Place, StreamLimits, WallClock};
 use weir_testkit::stream_suite::ask::{append, by, close, fork, idle, name, stream, text};
@@ -198,6 +198,55 @@ async fn a_file_has_many_lives() {
     drop(streams);
     let streams = in_file(dir.path(), START_MS - 5000);
     assert!(stream(&*streams, "s").add("three").await > two);
+}
+
+/// What is damaged is refused to those who ask for it, and holds up nobody else.
+#[tokio::test]
+async fn a_damaged_stream_is_nobody_elses_trouble() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = ["before", "damaged", "fork", "expires"];
+    {
+        let streams = in_file(dir.path(), START_MS);
+        stream(&*streams, "before").make(&text()).await;
+        stream(&*streams, "damaged").make(&idle(5)).await;
+        stream(&*streams, "fork")
+            .make(&Create { lifetime: Some(Lifetime::Forever), ..fork("damaged") })
+            .await;
+        stream(&*streams, "expires").make(&idle(5)).await;
+    }
+    {
+        let database = redb::Database::open(dir.path().join("weir.redb")).unwrap();
+        let txn = database.begin_write().unwrap();
+        let names = redb::TableDefinition::<&str, &[u8]>::new("streams");
+        txn.open_table(names).unwrap().insert("damaged", &b"{}"[..]).unwrap();
+        txn.commit().unwrap();
+    }
+    let now = Arc::new(AtomicU64::new(START_MS));
+    let time = Arc::clone(&now);
+    let clock = WallClock::new(move || time.load(Ordering::Relaxed));
+    let engine = Engine::open(Place::Directory(dir.path().to_owned())).unwrap();
+    let streams = EmbeddedStreams::with_clock(engine, StreamLimits::default(), clock).unwrap();
+    let one = append("x");
+    let names: Vec<_> = (0..100).map(|n| name(all[n % 4])).collect();
+    let appended = join_all(names.iter().map(|name| streams.append(name, &one))).await;
+    for (name, appended) in names.iter().zip(appended) {
+        let is_refused = matches!(appended, Err(AppendError::Unavailable(_)));
+        assert_eq!(is_refused, name.as_str() == "damaged", "{name}: {appended:?}");
+    }
+    let looks = streams.look(&names[..4]).await.unwrap();
+    assert!(matches!(looks[..], [Look::At { .. }, Look::Missing, Look::At { .. }, Look::At { .. }]));
+    let damaged = stream(&*streams, "damaged");
+    assert!(matches!(damaged.lack().await, Some(ReadError::Unavailable(_))));
+    assert!(matches!(damaged.create(&text()).await, Err(CreateError::Unavailable(_))));
+    let forked = stream(&*streams, "g").create(&fork("damaged")).await;
+    assert!(matches!(forked, Err(CreateError::Unavailable(_))));
+    assert!(matches!(streams.delete(&name("damaged")).await, Err(DeleteError::Unavailable(_))));
+    streams.delete(&name("fork")).await.unwrap();
+
+    let mut wakes = streams.wakes();
+    now.fetch_add(6000, Ordering::Relaxed);
+    let woken = tokio::time::timeout(DEADLINE, wakes.next()).await.unwrap();
+    assert_eq!(woken, Woken::Streams(vec![name("expires")]));
 }
 
 /// However much is appended, memory stays as it is.

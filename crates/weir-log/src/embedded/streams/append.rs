@@ -25,7 +25,11 @@ impl Ledger<'_> {
         name: &StreamName,
         append: &Append,
     ) -> Result<Result<Appended, AppendError>, redb::Error> {
-        let Some(mut record) = self.find(name)? else { return Ok(Err(AppendError::Missing)) };
+        let mut record = match self.find(name)? {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(Err(AppendError::Missing)),
+            Err(damaged) => return Ok(Err(damaged.into())),
+        };
         match record.state.standing(self.now) {
             Standing::Here => {}
             Standing::Deleted => return Ok(Err(AppendError::Deleted)),
@@ -131,8 +135,9 @@ impl Ledger<'_> {
         };
         for (name, _) in &uses {
             // It is found with what is noted of it.
-            let record = self.find(name)?.filter(|record| record.state.standing(self.now) == Standing::Here);
-            if let Some(record) = record {
+            if let Ok(Some(record)) = self.find(name)?
+                && record.state.standing(self.now) == Standing::Here
+            {
                 self.keep(name, &record)?;
             }
         }

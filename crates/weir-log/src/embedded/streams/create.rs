@@ -25,15 +25,17 @@ impl Ledger<'_> {
         name: &StreamName,
         create: &Create,
     ) -> Result<Result<Created, CreateError>, redb::Error> {
-        if let Some(record) = self.find(name)? {
-            match record.state.standing(self.now) {
+        match self.find(name)? {
+            Ok(None) => {}
+            Ok(Some(record)) => match record.state.standing(self.now) {
                 Standing::Here => {
                     let head = record.state.head();
                     return Ok(record.state.answers(create).map(|()| Created { is_new: false, head }));
                 }
                 Standing::Deleted => return Ok(Err(CreateError::Taken)),
                 Standing::Expired => {}
-            }
+            },
+            Err(damaged) => return Ok(Err(damaged.into())),
         }
         let source = match &create.fork {
             None => None,
@@ -63,9 +65,7 @@ impl Ledger<'_> {
             record.state.forks += 1;
             self.keep(&forked.source, &record)?;
         }
-        if self.find(name)?.is_some() {
-            self.remove(name)?;
-        }
+        self.remove(name)?;
         let (number, epoch) = self.next()?;
         let lineage = source.map_or_else(Vec::new, Source::lineage);
         let its = source.map(|source| (&source.record.state, source.forked.clone()));
@@ -86,7 +86,11 @@ impl Ledger<'_> {
     }
 
     fn source(&self, fork: &Fork, create: &Create) -> Result<Result<Source, CreateError>, redb::Error> {
-        let Some(record) = self.find(&fork.source)? else { return Ok(Err(CreateError::NoSource)) };
+        let record = match self.find(&fork.source)? {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(Err(CreateError::NoSource)),
+            Err(damaged) => return Ok(Err(damaged.into())),
+        };
         match record.state.standing(self.now) {
             Standing::Here => {}
             Standing::Deleted => return Ok(Err(CreateError::SourceDeleted)),

@@ -7,7 +7,7 @@ use redb::ReadableTable;
 use weir_core::durable::StreamName;
 
 use super::Facts;
-use super::record::Record;
+use super::record::{Damaged, Record};
 use super::tables::{EPOCH, NUMBER, StreamTables};
 
 /// What one stream takes up besides its chunks and its producers, about.
@@ -57,13 +57,12 @@ impl<'t> Ledger<'t> {
         self.changes.uses = uses;
     }
 
-    pub(super) fn find(&self, name: &StreamName) -> Result<Option<Record>, redb::Error> {
-        let stored = self.tables.streams.get(name.as_str())?;
-        let Some(mut record) = stored.map(|stored| Record::decode(stored.value())).transpose()? else {
-            return Ok(None);
-        };
-        record.state.used_ms = record.state.used_ms.max(self.facts.uses.of(name));
-        Ok(Some(record))
+    pub(super) fn find(&self, name: &StreamName) -> Result<Result<Option<Record>, Damaged>, redb::Error> {
+        let Some(stored) = self.tables.streams.get(name.as_str())? else { return Ok(Ok(None)) };
+        Ok(Record::decode(stored.value()).map(|mut record| {
+            record.state.used_ms = record.state.used_ms.max(self.facts.uses.of(name));
+            Some(record)
+        }))
     }
 
     pub(super) fn keep(&mut self, name: &StreamName, record: &Record) -> Result<(), redb::Error> {

@@ -88,7 +88,10 @@ fn find(txn: &ReadTransaction, asked: &Asked) -> Result<Result<Record, ReadError
     let Some(stored) = txn.open_table(STREAMS)?.get(asked.name.as_str())? else {
         return Ok(Err(ReadError::Missing));
     };
-    let mut record = Record::decode(stored.value())?;
+    let mut record = match Record::decode(stored.value()) {
+        Ok(record) => record,
+        Err(damaged) => return Ok(Err(damaged.into())),
+    };
     record.state.used_ms = record.state.used_ms.max(asked.noted_ms);
     Ok(match record.state.standing(asked.now_ms) {
         Standing::Here => Ok(record),

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use weir_core::durable::{
-    Branch, Branches, Forked, Lifetime, MediaType, Offset, Producer, State, StreamName,
+    AppendError, Branch, Branches, CreateError, DeleteError, Forked, Lifetime, MediaType, Offset, Producer,
+    ReadError, State, StreamName,
 };
 
 /// A stream.
@@ -19,6 +20,10 @@ pub(super) struct Record {
     /// Under which time it stands in the table of expiries.
     pub(super) due_ms: Option<u64>,
 }
+
+/// What is stored as a stream is none. Whoever asks for it is refused, nobody else is, and the upkeep passes it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damaged;
 
 /// As it is written: short names, and nothing that is as it mostly is.
 #[derive(Serialize, Deserialize)]
@@ -114,9 +119,8 @@ impl Record {
     }
 
     /// From what is stored.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, redb::Error> {
-        let damaged = || redb::Error::Corrupted("the record of a stream".into());
-        let stored: Stored<'_> = serde_json::from_slice(bytes).map_err(|_| damaged())?;
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
+        let stored: Stored<'_> = serde_json::from_slice(bytes).map_err(|_| Damaged)?;
         let lifetime = match (stored.idle, stored.until) {
             (Some(secs), _) => Lifetime::Idle(secs),
             (None, Some((at_ms, text))) => Lifetime::Until { at_ms, text },
@@ -124,11 +128,11 @@ impl Record {
         };
         let past = stored.past.into_iter().map(|(epoch, last)| Branch { epoch, last }).collect();
         let fork = match stored.fork {
-            Some(fork) => Some(fork.forked().ok_or_else(damaged)?),
+            Some(fork) => Some(fork.forked().ok_or(Damaged)?),
             None => None,
         };
         let state = State {
-            media: MediaType::parse(&stored.media).ok_or_else(damaged)?,
+            media: MediaType::parse(&stored.media).ok_or(Damaged)?,
             lifetime,
             born: stored.born,
             branches: Branches::stored(past, stored.epoch, stored.tail),
@@ -143,6 +147,34 @@ impl Record {
         };
         let Stored { i: number, lineage, producers, due: due_ms, .. } = stored;
         Ok(Self { state, number, lineage, producers, due_ms })
+    }
+}
+
+impl Damaged {
+    const WHY: &str = "what is stored of this stream is damaged: restore the file from a backup";
+}
+
+impl From<Damaged> for CreateError {
+    fn from(_: Damaged) -> Self {
+        Self::Unavailable(Damaged::WHY.into())
+    }
+}
+
+impl From<Damaged> for AppendError {
+    fn from(_: Damaged) -> Self {
+        Self::Unavailable(Damaged::WHY.into())
+    }
+}
+
+impl From<Damaged> for ReadError {
+    fn from(_: Damaged) -> Self {
+        Self::Unavailable(Damaged::WHY.into())
+    }
+}
+
+impl From<Damaged> for DeleteError {
+    fn from(_: Damaged) -> Self {
+        Self::Unavailable(Damaged::WHY.into())
     }
 }
 

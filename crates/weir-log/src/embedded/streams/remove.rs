@@ -23,7 +23,11 @@ impl Ledger<'_> {
     /// Deletes a stream. What forks have of it stays, and so do its chunks until the upkeep comes to them: whoever deletes a
     /// large stream holds up nobody.
     pub(super) fn delete(&mut self, name: &StreamName) -> Result<Result<(), DeleteError>, redb::Error> {
-        let Some(record) = self.find(name)? else { return Ok(Err(DeleteError::Missing)) };
+        let record = match self.find(name)? {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(Err(DeleteError::Missing)),
+            Err(damaged) => return Ok(Err(damaged.into())),
+        };
         match record.state.standing(self.now) {
             Standing::Here => {}
             Standing::Deleted => return Ok(Err(DeleteError::Deleted)),
@@ -35,7 +39,7 @@ impl Ledger<'_> {
 
     /// A stream is there no more.
     fn end(&mut self, name: &StreamName) -> Result<(), redb::Error> {
-        let Some(mut record) = self.find(name)? else { return Ok(()) };
+        let Ok(Some(mut record)) = self.find(name)? else { return Ok(()) };
         self.announce(name);
         if record.state.forks == 0 {
             return self.remove(name);
@@ -47,11 +51,11 @@ impl Ledger<'_> {
         self.keep(name, &record)
     }
 
-    /// Removes a stream without forks, and those it was the last fork of where they wait for that.
+    /// Removes a stream without forks if there is one, and those it was the last fork of where they wait for that.
     pub(super) fn remove(&mut self, name: &StreamName) -> Result<(), redb::Error> {
         let mut next = Some(name.clone());
         while let Some(name) = next.take() {
-            let Some(record) = self.find(&name)? else { return Ok(()) };
+            let Ok(Some(record)) = self.find(&name)? else { return Ok(()) };
             self.tables.streams.remove(name.as_str())?;
             self.give(STREAM_COST);
             if let Some(due_ms) = record.due_ms {
@@ -59,7 +63,7 @@ impl Ledger<'_> {
             }
             self.tables.rubbish.insert(record.number, ())?;
             let Some(source) = record.state.fork.map(|fork| fork.source) else { return Ok(()) };
-            let Some(mut record) = self.find(&source)? else { return Ok(()) };
+            let Ok(Some(mut record)) = self.find(&source)? else { return Ok(()) };
             record.state.forks = record.state.forks.saturating_sub(1);
             let is_over = record.state.standing(self.now) == Standing::Expired;
             self.keep(&source, &record)?;
@@ -98,9 +102,10 @@ impl Ledger<'_> {
     /// Lets a stream expire, unless it was used since it was entered.
     fn expire_one(&mut self, name: &StreamName, due: (u64, u64)) -> Result<(), redb::Error> {
         self.tables.expiry.remove(due)?;
-        let Some(mut record) = self.find(name)?.filter(|record| record.number == due.1) else {
+        let Ok(Some(mut record)) = self.find(name)? else { return Ok(()) };
+        if record.number != due.1 {
             return Ok(());
-        };
+        }
         if record.state.standing(self.now) != Standing::Here {
             return self.end(name);
         }
