@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::ensure;
 use futures_util::future::join_all;
 use weir_core::durable::{
-    AppendError, Appended, Create, CreateError, DeleteError, From, Lifetime, Look, MOST_PRODUCERS, Offset,
-    PRODUCER_KEPT_MS, ReadError, StreamStore, WakeReader, Woken,
+    Append, AppendError, Appended, Create, CreateError, DeleteError, From, Lifetime, Look, MOST_PRODUCERS,
+    Offset, PRODUCER_KEPT_MS, ReadError, StreamStore, WakeReader, Woken,
 };
 use weir_log::{EmbeddedStreams, Engine, Place, StreamLimits, WallClock};
 use weir_testkit::stream_suite::ask::{append, by, close, fork, idle, name, stream, text};
@@ -68,6 +68,39 @@ async fn memory_is_bounded_and_given_back() {
     .await
     .unwrap();
     s.make(&with_payload).await;
+}
+
+/// What streams are called, what is known of them and who appends counts too, and is given back to the last byte.
+#[tokio::test]
+async fn small_streams_with_large_names_are_bounded() {
+    let (streams, now) = in_memory(StreamLimits::default());
+    let long = |n: usize| format!("{n}{}", "n".repeat(500));
+    let used = || streams.used_bytes();
+    let first = long(0);
+    let s = stream(&*streams, &first);
+    s.make(&idle(900)).await;
+    let empty = used();
+    assert!(empty > 1000 + 100, "{empty}");
+    s.append(&by(append("x"), &"p".repeat(256), 0, 0)).await.unwrap();
+    assert!(used() > empty + 256 + 128 + 64, "{} with a producer", used() - empty);
+    let before = used();
+    s.append(&Append { seq: Some("s".repeat(200).into()), ..append("x") }).await.unwrap();
+    assert!(used() > before + 200 + 64, "{} with a sequence", used() - before);
+    for n in 1..=20 {
+        now.fetch_add(1, Ordering::Relaxed);
+        stream(&*streams, &long(n)).make(&fork(&long(n - 1))).await;
+        stream(&*streams, &long(n)).add("x").await;
+        stream(&*streams, &long(n)).append(&by(close(), "q", 0, 0)).await.unwrap();
+    }
+    for n in 0..=20 {
+        streams.delete(&name(&long(n))).await.unwrap();
+    }
+    eventually(DEADLINE, async || {
+        ensure!(used() == 0, "{} bytes are still counted", used());
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
 
 /// The oldest chunks of a fork go too, but not what it has of its source; of that it has what the source keeps.

@@ -4,7 +4,7 @@ use redb::ReadableTable;
 use weir_core::durable::producers::Seen;
 use weir_core::durable::{Append, AppendError, Appended, MOST_PRODUCERS, Standing, StreamName, Verdict};
 
-use super::ledger::{Ledger, PRODUCER_COST, cost};
+use super::ledger::{Ledger, cost, producer_cost};
 use super::record::Record;
 use crate::engine::More;
 
@@ -86,7 +86,7 @@ impl Ledger<'_> {
         if before.is_none() {
             drop(before);
             record.producers += 1;
-            self.take(PRODUCER_COST);
+            self.take(producer_cost(&producer.id));
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Ledger<'_> {
         known.sort_unstable();
         for (_, id) in known.iter().take(FORGOTTEN_AT_ONCE) {
             self.tables.producers.remove((record.number, &**id))?;
-            self.give(PRODUCER_COST);
+            self.give(producer_cost(id));
         }
         record.producers = known.len().saturating_sub(FORGOTTEN_AT_ONCE) as u64;
         Ok(())

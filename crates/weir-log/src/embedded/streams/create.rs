@@ -7,7 +7,7 @@ use weir_core::durable::{
 };
 
 use super::append::NO_ROOM;
-use super::ledger::{Ledger, STREAM_COST, cost};
+use super::ledger::{Ledger, cost, stream_cost};
 use super::record::Record;
 
 /// What a fork begins as.
@@ -47,7 +47,7 @@ impl Ledger<'_> {
         let part = source.as_ref().and_then(|source| source.part.clone());
         let payload = create.payload.as_ref().map(|payload| payload.bytes.clone());
         let first: Vec<_> = part.into_iter().chain(payload).collect();
-        if !self.has_room(STREAM_COST + first.iter().map(|bytes| cost(bytes.len())).sum::<u64>()) {
+        if !self.has_room(stream_cost(name) + first.iter().map(|bytes| cost(bytes.len())).sum::<u64>()) {
             return Ok(Err(CreateError::Full(NO_ROOM.into())));
         }
         self.make(name, create, source.as_ref(), &first)
@@ -79,7 +79,7 @@ impl Ledger<'_> {
         if let Some(due_ms) = record.due_ms {
             self.tables.expiry.insert((due_ms, number), name.as_str())?;
         }
-        self.take(STREAM_COST);
+        self.take(stream_cost(name));
         self.keep(name, &record)?;
         self.announce(name);
         Ok(Ok(Created { is_new: true, head: record.state.head() }))

@@ -10,10 +10,16 @@ use super::Facts;
 use super::record::{Damaged, Record};
 use super::tables::{EPOCH, NUMBER, StreamTables};
 
-/// What one stream takes up besides its chunks and its producers, about.
-pub(super) const STREAM_COST: u64 = 512;
-/// What a producer takes up, about.
-pub(super) const PRODUCER_COST: u64 = 128;
+/// What a stream of that name takes up besides its record, its chunks and its producers, about. In a second table its name
+/// stands where it expires.
+pub(super) fn stream_cost(name: &StreamName) -> u64 {
+    256 + 2 * name.as_str().len() as u64
+}
+
+/// What a producer of that id takes up, about.
+pub(super) fn producer_cost(id: &str) -> u64 {
+    id.len() as u64 + 128
+}
 
 /// What a chunk of so many bytes takes up, about.
 pub(super) fn cost(bytes: usize) -> u64 {
@@ -66,7 +72,11 @@ impl<'t> Ledger<'t> {
     }
 
     pub(super) fn keep(&mut self, name: &StreamName, record: &Record) -> Result<(), redb::Error> {
-        self.tables.streams.insert(name.as_str(), record.encode().as_slice())?;
+        let record = record.encode();
+        let before = self.tables.streams.insert(name.as_str(), record.as_slice())?;
+        let (before, now) = (before.map_or(0, |before| before.value().len()), record.len());
+        self.take(now.saturating_sub(before) as u64);
+        self.give(before.saturating_sub(now) as u64);
         Ok(())
     }
 

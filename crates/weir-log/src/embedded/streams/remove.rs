@@ -3,7 +3,7 @@
 use redb::ReadableTable;
 use weir_core::durable::{DeleteError, Standing, StreamName};
 
-use super::ledger::{Ledger, PRODUCER_COST, STREAM_COST, cost};
+use super::ledger::{Ledger, cost, producer_cost, stream_cost};
 use crate::engine::More;
 
 /// Most streams that expire in one transaction of the upkeep.
@@ -56,8 +56,8 @@ impl Ledger<'_> {
         let mut next = Some(name.clone());
         while let Some(name) = next.take() {
             let Ok(Some(record)) = self.find(&name)? else { return Ok(()) };
-            self.tables.streams.remove(name.as_str())?;
-            self.give(STREAM_COST);
+            let stored = self.tables.streams.remove(name.as_str())?.map_or(0, |stored| stored.value().len());
+            self.give(stream_cost(&name) + stored as u64);
             if let Some(due_ms) = record.due_ms {
                 self.tables.expiry.remove((due_ms, record.number))?;
             }
@@ -148,8 +148,7 @@ impl Ledger<'_> {
         while room.is_left()
             && let Some(producer) = producers.next().transpose()?
         {
-            drop(producer);
-            freed += room.fill(PRODUCER_COST);
+            freed += room.fill(producer_cost(producer.0.value().1));
         }
         drop(producers);
         self.give(freed);
