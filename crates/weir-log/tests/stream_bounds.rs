@@ -282,6 +282,24 @@ async fn a_damaged_stream_is_nobody_elses_trouble() {
     assert_eq!(woken, Woken::Streams(vec![name("expires")]));
 }
 
+/// Nothing is left, and what is made again under an old name has not the offsets of what was lost.
+#[tokio::test]
+async fn a_restart_in_memory_takes_no_old_offset_for_its_own() {
+    let lost = {
+        let (streams, _) = in_memory(StreamLimits::default());
+        stream(&*streams, "s").make(&text()).await;
+        stream(&*streams, "s").add("lost").await
+    };
+    let (streams, now) = in_memory(StreamLimits::default());
+    now.fetch_add(1000, Ordering::Relaxed);
+    let s = stream(&*streams, "s");
+    assert_eq!(s.read(From::After(lost)).await.unwrap_err(), ReadError::Missing);
+    s.make(&text()).await;
+    let new = s.add("new").await;
+    assert!(new.n() == lost.n() && new > lost);
+    assert_eq!(s.read(From::After(lost)).await.unwrap_err(), ReadError::OffsetGone);
+}
+
 /// However much is appended, memory stays as it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_appends_to_a_file_take_no_memory() {
