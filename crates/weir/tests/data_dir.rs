@@ -96,7 +96,12 @@ fn the_doctor_looks_at_it_and_makes_nothing() {
         (Some(&missing), &[], "ok", "is made at the start"),
         (Some(&file), &[], "fail", "this is no directory"),
         (Some(&open), &[], "warn", "is open to other users of this machine (mode 755)"),
-        (Some(&dir.path().to_owned()), &["--window-bytes", "1KiB"], "ok", "are free"),
+        (
+            Some(&dir.path().to_owned()),
+            &["--window-bytes", "1KiB"],
+            "ok",
+            "are free; durable streams take up room until they are deleted",
+        ),
         (
             Some(&dir.path().to_owned()),
             &["--window-bytes", "999999GiB"],

@@ -7,11 +7,15 @@ use std::path::Path;
 use rustix::fs::statvfs;
 
 use super::super::amount;
-use super::Finding;
+use super::finding::{Finding, Level};
 use crate::config::{ServeConfig, data_dir};
 
 /// How much of what memory bounds the file may hold at once: entries, snapshots, and what replaces them while it is written.
 const COPIES: u64 = 4;
+
+/// What has no bound of its own, and one fate with the log.
+const STREAMS_GROW: &str = "durable streams take up room until they are deleted or expire, and without room publishes are refused \
+    too: give --stream-maxlen to bound each";
 
 /// What becomes of the log when the instance ends, and whether there is room for it.
 pub(super) fn check(config: &ServeConfig) -> Finding {
@@ -36,7 +40,11 @@ pub(super) fn check(config: &ServeConfig) -> Finding {
         );
         return Finding::warn("log", finding).advise("chmod 700 it: what is published is in it");
     }
-    room(dir, free(dir), (config.window_bytes as u64).saturating_mul(COPIES))
+    let finding = room(dir, free(dir), (config.window_bytes as u64).saturating_mul(COPIES));
+    if finding.level == Level::Ok && config.stream_maxlen.is_none() {
+        return finding.advise(STREAMS_GROW);
+    }
+    finding
 }
 
 fn free(dir: &Path) -> Option<u64> {
@@ -63,7 +71,6 @@ fn room(dir: &Path, free: Option<u64>, wanted: u64) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Level;
     use super::*;
 
     #[test]
