@@ -191,11 +191,14 @@ impl State {
     }
 
     /// A read that was begun and serves a follower. One of before the last change does, where it was told since where the end
-    /// is: what was announced before is in it, and the follower reads again where that does not reach the end.
+    /// is: what was announced before is in it, and the follower reads again where that does not reach the end. But where `now`
+    /// is, an older one does not tell: what was appended before somebody asked would be new to them.
     fn begun(&self, from: From, seen: Option<Version>) -> Option<usize> {
         let serves = |kept: &Kept| {
             kept.version == self.version
-                || (kept.version >= self.unsure && seen.is_none_or(|seen| kept.version > seen))
+                || (from != From::End
+                    && kept.version >= self.unsure
+                    && seen.is_none_or(|seen| kept.version > seen))
         };
         self.reads.iter().position(|kept| kept.from == from && serves(kept))
     }
@@ -322,6 +325,19 @@ mod tests {
         assert!(tail.changed(open(7)).is_some());
         assert!(tail.found(Look::At { tail: at(7), closed: true }, before).is_some());
         assert!(tail.found(Look::Missing, before).is_some());
+    }
+
+    #[test]
+    fn now_is_never_before_the_last_change() {
+        let tail = tail(3);
+        let version = || match tail.next(From::End, None, read) {
+            Next::Wait => unreachable!("it has nothing"),
+            Next::Read(_, version) => version,
+        };
+        let before = version();
+        assert_eq!(version(), before);
+        assert!(tail.changed(open(1)).is_some());
+        assert!(version() > before);
     }
 
     #[test]
