@@ -258,7 +258,9 @@ async fn a_long_poll_waits_and_is_answered_once() -> anyhow::Result<()> {
     front.store.create("a", "application/json");
     let begin = Offset::BEGIN.to_string();
     // Nothing comes.
-    let nothing = long_poll(&client, "a", "-1").send().await?;
+    let short = Front::waiting(Duration::from_secs(1));
+    short.store.create("a", "application/json");
+    let nothing = long_poll(&short.client(), "a", "-1").send().await?;
     let head = &nothing.head;
     ensure!(nothing.status() == 204 && head.header("stream-next-offset") == Some(&begin), "{head:?}");
     ensure!(head.header("stream-up-to-date") == Some("true"));

@@ -10,6 +10,7 @@ use weir_testkit::chaos::Close;
 use weir_testkit::client::Request;
 use weir_testkit::http2::{Http2, fields, flag, frame, kind, request};
 use weir_testkit::redis::RedisServer;
+use weir_testkit::sse::Event;
 use weir_testkit::token::{claims, now_secs};
 use weir_testkit::{
     Client, DEADLINE, End, Instance, Proxy, Response, Secret, Signal, SseStream, eventually, expect,
@@ -112,7 +113,7 @@ async fn a_thousand_get_what_is_appended_by_one_read() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_drain_lets_them_go() -> anyhow::Result<()> {
-    let flags = ["--drain-delay", "1s", "--drain-window", "1s", "--retry", "1s"];
+    let flags = ["--drain-delay", "5s", "--drain-window", "1s", "--retry", "1s"];
     let mut weir = Instance::start(WEIR, &flags).await?;
     let log = Log::create(&weir, "a", None).await?;
     let mut stream = log.sse("-1").follow().await?;
@@ -154,7 +155,7 @@ async fn it_lasts_no_longer_than_the_token() -> anyhow::Result<()> {
     let secret = Secret::new();
     let weir = Instance::start(WEIR, &["--jwt-secret-file", secret.flag()]).await?;
     let log = Log::create(&weir, "a", Some(&token(&secret, "owner", 600))).await?;
-    let short = Log { token: Some(token(&secret, "ann", 6)), client: weir.client(), path: log.path.clone() };
+    let short = Log { token: Some(token(&secret, "ann", 12)), client: weir.client(), path: log.path.clone() };
     let taken_off =
         Log { token: Some(token(&secret, "bob", 600)), client: weir.client(), path: log.path.clone() };
     let mut expires = short.sse("now").follow().await?;
@@ -177,13 +178,15 @@ async fn it_lasts_no_longer_than_the_token() -> anyhow::Result<()> {
     expect::problem(&taken_off.sse("now").send().await?, 401, "token_revoked")?;
 
     log.append("before").await?;
-    ensure!(next(&mut expires).await?.0 == "before");
-    let waited = short.long_poll("now").send().await?;
+    let waited = short.long_poll("now").deadline(Duration::from_secs(30)).send().await?;
     ensure!(waited.status() == 204, "{waited:?}");
     let (events, end) = expires.read_to_end().await?;
-    let names: Vec<_> = events.iter().map(|event| event.event.as_str()).collect();
-    ensure!(end == End::Clean && names == ["weir.expiring", "weir.expired"], "{names:?}");
-    ensure!(events.iter().all(|event| event.id.is_none()), "{events:?}");
+    // On a slow machine half of the token's time is over before the append.
+    let (own, others): (Vec<_>, Vec<_>) = events.iter().partition(|event| event.event.starts_with("weir."));
+    let names = |events: &[&Event]| events.iter().map(|event| event.event.clone()).collect::<Vec<_>>();
+    ensure!(end == End::Clean && names(&own) == ["weir.expiring", "weir.expired"], "{events:?}");
+    ensure!(names(&others) == ["data", "control"] && others[0].data == "before", "{events:?}");
+    ensure!(own.iter().all(|event| event.id.is_none()), "{events:?}");
     expect::problem(&short.sse("now").send().await?, 401, "token_expired")?;
     ensure!(ended(&weir, "expired").await? == Some(2.0));
     Ok(())
@@ -235,10 +238,10 @@ async fn expiry_under_readers() -> anyhow::Result<()> {
     ensure!(made.status() == 201, "{made:?}");
     let mut followed = idle.sse("now").follow().await?;
     control(&mut followed).await?;
-    let at = rfc3339(now_secs() + 3);
+    let at = rfc3339(now_secs() + 8);
     let made = until.call("PUT").header("content-type", "text/plain").header("stream-expires-at", at);
     ensure!(made.send().await?.status() == 201);
-    let mut ends = until.sse("now").follow().await?;
+    let mut ends = until.sse("now").deadline(Duration::from_secs(30)).follow().await?;
     control(&mut ends).await?;
     ensure!(ends.read_to_end().await? == (vec![], End::Clean));
     ensure!(until.sse("now").send().await?.status() == 404);

@@ -83,6 +83,11 @@ impl EventLog for Silent {
 
 impl Front {
     pub(crate) fn start() -> Self {
+        Self::waiting(Duration::from_secs(30))
+    }
+
+    /// One whose long-polls wait so long.
+    pub(crate) fn waiting(long_poll_timeout: Duration) -> Self {
         let broker = Broker::new(BrokerBounds {
             window: WindowBounds { events: 100, bytes: 1 << 20, age: None, remembered_sessions: 100 },
             mailbox: MailboxBounds { events: 100, bytes: 1 << 20 },
@@ -91,7 +96,8 @@ impl Front {
         let metrics = Arc::new(Metrics::new(BuildInfo { version: "test", revision: "test" }, &[]));
         let store = Store::new();
         let streams = Arc::clone(&store) as Arc<dyn StreamStore>;
-        let app = Arc::new(App::new(broker, Arc::new(Silent), Some(streams), metrics, config()));
+        let app =
+            Arc::new(App::new(broker, Arc::new(Silent), Some(streams), metrics, config(long_poll_timeout)));
         let load = Load { entries: Vec::new(), floor: EventId::ZERO, head: EventId::ZERO };
         app.broker.apply(&Feed::Loaded(load), app.time());
         app.reader_returned(app.time());
@@ -135,9 +141,9 @@ impl Front {
     }
 }
 
-fn config() -> HttpConfig {
+fn config(long_poll_timeout: Duration) -> HttpConfig {
     HttpConfig {
-        long_poll_timeout: Duration::from_secs(1),
+        long_poll_timeout,
         heartbeat: Duration::from_secs(1),
         retry: Duration::from_secs(5),
         stall_timeout: Duration::from_secs(2),
