@@ -11,7 +11,7 @@ use crate::registrar::Registrar;
 pub struct Log {
     /// `weir_entries_lost_total`: trimmed before this instance read them, where the number is known.
     pub lost: IntCounter,
-    /// `weir_stream_maxlen`: the bound of the stream and of the window, in entries.
+    /// `weir_stream_maxlen`: the bound of the shared stream and of the window, in entries. It has nothing to do with durable streams.
     pub maxlen: IntGauge,
     /// `weir_window_events`: events in the window.
     pub window_events: IntGauge,
@@ -29,7 +29,10 @@ impl Log {
         Self {
             lost: make
                 .counter(("weir_entries_lost_total", "Entries trimmed before this instance read them.")),
-            maxlen: make.gauge(("weir_stream_maxlen", "Bound of the stream and of the window in entries.")),
+            maxlen: make.gauge((
+                "weir_stream_maxlen",
+                "Bound of the shared stream of events and of the window in entries, --maxlen; not that of durable streams.",
+            )),
             window_events: make.gauge(("weir_window_events", "Events in the window.")),
             window_bytes: make.gauge(("weir_window_bytes", "Bytes the window keeps alive.")),
             last_progress: make.optional((
