@@ -45,7 +45,12 @@ impl Refusals {
             }
             Reason::Full(reason) => {
                 if let Some(failed) = self.full.due(now) {
-                    tracing::warn!(reason, failed, "the streams are full: callers are answered 507");
+                    tracing::warn!(
+                        reason,
+                        failed,
+                        "the streams are full: callers are answered 507 until there is room again, by deleted streams, a higher \
+                         --stream-bytes (in memory), a larger disk (--data-dir) or a higher maxmemory (--redis)"
+                    );
                 }
             }
         }

@@ -49,10 +49,15 @@ impl From<CreateError> for Problem {
                 "stream_taken",
                 "the stream of this name was deleted, and forks of it live on: the name is free when they are deleted",
             ),
-            CreateError::NoSource => Self::not_found("no_source", "there is no stream to fork"),
-            CreateError::SourceDeleted => {
-                Self::new(StatusCode::CONFLICT, "source_deleted", "the stream to fork was deleted")
-            }
+            CreateError::NoSource => Self::not_found(
+                "no_source",
+                "there is no stream to fork: Stream-Forked-From is the path of one",
+            ),
+            CreateError::SourceDeleted => Self::new(
+                StatusCode::CONFLICT,
+                "source_deleted",
+                "the stream to fork was deleted, and only forks of it live on: fork one of them, or another stream",
+            ),
             CreateError::NoSuchOffset => Self::malformed(
                 "no_such_offset",
                 "the stream to fork has no such offset: Stream-Fork-Offset is one that it told",
@@ -64,7 +69,10 @@ impl From<CreateError> for Problem {
             ),
             CreateError::OffsetGone => offset_gone("fork at an offset of what is there"),
             CreateError::TooDeep(most) => {
-                conflict("fork_depth", &format!("forks of forks go {most} levels deep at most"))
+                let detail = format!(
+                    "forks of forks go {most} levels deep at most: fork one that is less deep, or copy what it has"
+                );
+                conflict("fork_depth", &detail)
             }
             CreateError::Media => {
                 content_type("a fork is made of what its source is made of: leave out Content-Type")
@@ -96,10 +104,13 @@ impl From<AppendError> for Problem {
                 "sequence",
                 "Stream-Seq must be above that of the append before, compared byte by byte",
             ),
-            AppendError::StaleEpoch { current } => {
-                Self::new(StatusCode::FORBIDDEN, "stale_epoch", "a newer epoch of this producer has appended")
-                    .telling("producer-epoch", &current)
-            }
+            AppendError::StaleEpoch { current } => Self::new(
+                StatusCode::FORBIDDEN,
+                "stale_epoch",
+                "a newer epoch of this producer, which Producer-Epoch tells, has appended: stop, or go on with a higher one \
+                 from Producer-Seq 0",
+            )
+            .telling("producer-epoch", &current),
             AppendError::EpochBegins => {
                 Self::malformed("epoch_begins", "a new epoch of a producer begins with Producer-Seq 0")
             }
@@ -124,7 +135,9 @@ fn missing() -> Problem {
 }
 
 fn deleted() -> Problem {
-    Problem::new(StatusCode::GONE, "stream_deleted", "the stream was deleted, and only forks of it live on")
+    let detail =
+        "the stream was deleted, and only forks of it live on: use another name until these are deleted, too";
+    Problem::new(StatusCode::GONE, "stream_deleted", detail)
 }
 
 fn offset_gone(what_next: &str) -> Problem {
