@@ -282,6 +282,29 @@ async fn events_are_published_as_fast_as_they_may() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Making, appending to and deleting a durable stream count as an event each; what is too large is refused as such.
+#[tokio::test]
+async fn durable_streams_are_changed_as_fast_and_by_as_much_as_they_may() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--publish-rate", "3/m", "--max-append-bytes", "100"]).await?;
+    let call = |method: &'static str, body: String| {
+        let call = weir.client().request(method, "/v1/stream/a").header("content-type", "text/plain");
+        call.body(body)
+    };
+    ensure!(call("PUT", String::new()).send().await?.status() == 201);
+    ensure!(call("POST", "x".repeat(100)).send().await?.status() == 204);
+    expect::problem(&call("POST", "x".repeat(101)).send().await?, 413, "too_large")?;
+    for method in ["PUT", "POST", "DELETE"] {
+        let answer = call(method, "x".to_owned()).send().await?;
+        expect::problem(&answer, 429, "rate")?;
+        ensure!((15..30).contains(&retry_after(&answer)?), "{answer:?}");
+    }
+    // Reading is free, and so is whoever comes from elsewhere.
+    let read = weir.client().get("/v1/stream/a").send().await?;
+    ensure!(read.text()? == "x".repeat(100), "{read:?}");
+    ensure!(call("POST", "y".to_owned()).from(OTHER).send().await?.status() == 204);
+    Ok(())
+}
+
 /// A batch is never too large for a rate; it is paid for afterwards.
 #[tokio::test]
 async fn a_batch_counts_its_events() -> anyhow::Result<()> {

@@ -54,6 +54,8 @@ async fn a_watermark_turns_away_and_lets_in_again() -> anyhow::Result<()> {
         Ok(answer)
     });
     expect::problem(&refused.await?, 503, "memory")?;
+    let append = client.post("/v1/stream/a").header("content-type", "text/plain").body("x").send().await?;
+    expect::problem(&append, 503, "memory")?;
     let poll = client.get("/v1/sessions/s/events?wait=0").send().await?;
     expect::problem(&poll, 503, "memory")?;
     let soft = client.events("s").subscribe().await?.next_event().await?;
