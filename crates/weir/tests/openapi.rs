@@ -290,15 +290,19 @@ fn a_linter_finds_nothing() {
 }
 
 /// With a token that is good for everything, and without. Streams end by themselves, because connections are given a short
-/// life; hooks see to it that long-polls do not wait.
+/// life; hooks see to it that long-polls do not wait, and tails are of a stream that is there.
 #[tokio::test]
 async fn schemathesis_finds_nothing() -> anyhow::Result<()> {
     let secret = Secret::new();
     let mut claims = claims("schemathesis", &["*"], &["*"]);
     claims["weir"]["streams"] = json!({ "read": ["*"], "append": ["*"], "manage": ["*"] });
     let token = secret.sign(&claims);
-    let flags = ["--jwt-secret-file", secret.flag(), "--max-connection-age", "50ms", "--retry", "100ms"];
+    let mut flags =
+        vec!["--jwt-secret-file", secret.flag(), "--max-connection-age", "50ms", "--retry", "100ms"];
+    flags.extend(["--long-poll-timeout", "50ms"]);
     let weir = Instance::start(WEIR, &flags).await?;
+    let followed = weir.client().request("PUT", "/v1/stream/followed").bearer(&token);
+    ensure!(followed.header("content-type", "application/json").body("[1,2]").send().await?.status() == 201);
     let folder = tempfile::tempdir()?;
     std::fs::copy(foreign("schemathesis-hooks.py"), folder.path().join("schemathesis-hooks.py"))?;
     let settings = std::fs::read_to_string(foreign("schemathesis.toml"))?;
@@ -307,7 +311,7 @@ async fn schemathesis_finds_nothing() -> anyhow::Result<()> {
     let mut command = Command::new(installed("venv/bin/st"));
     command.current_dir(folder.path()).env("PYTHONDONTWRITEBYTECODE", "1");
     command.args(["run", &format!("http://{}{PATH}", weir.public())]);
-    let found = command.args(["--checks=all", "--seed=1", "--max-examples=20", "--no-color"]).output()?;
+    let found = command.args(["--checks=all", "--seed=1", "--max-examples=10", "--no-color"]).output()?;
     let said = String::from_utf8_lossy(&found.stdout);
     // A summary of nothing would pass, too: it says `No test cases were generated`.
     let generated = said.lines().filter(|line| line.contains("generated"));
@@ -315,6 +319,8 @@ async fn schemathesis_finds_nothing() -> anyhow::Result<()> {
     let cases = numbers.filter_map(|number| number.parse().ok()).max().unwrap_or(0);
     let failed = String::from_utf8_lossy(&found.stderr);
     ensure!(found.status.success() && cases > 0, "{said}{failed}");
+    let tails = weir.metrics().await?.value("weir_stream_tail_reads_total", &[]);
+    ensure!(tails > Some(0.0), "nothing was followed: {said}");
     Ok(())
 }
 

@@ -5,6 +5,7 @@ import json
 
 import schemathesis
 from schemathesis.core import NotSet
+from schemathesis.generation import GenerationMode
 
 KEYS = itertools.count()
 
@@ -25,6 +26,9 @@ def before_call(ctx, case, kwargs):
     key = headers.get("Idempotency-Key")
     if isinstance(key, str) and 0 < len(key) <= 128:
         headers["Idempotency-Key"] = key[:100] + f"-{next(KEYS)}"
+    # A tail of what is not there is none.
+    if "live" in query and case.meta and case.meta.generation.mode == GenerationMode.POSITIVE:
+        case.path_parameters["name"] = "followed"
 
 
 @schemathesis.hook
@@ -38,21 +42,24 @@ def filter_case(ctx, case):
 
 
 def belongs_together(case):
-    """Of a stream, which headers need or exclude each other, which a schema cannot say. A tail would wait, and headers that
-    nobody knows are anybody's."""
+    """Of a stream, which headers and parameters need or exclude each other, which a schema cannot say. Headers that nobody
+    knows are anybody's."""
     headers = {name.lower(): value for name, value in (case.headers or {}).items()}
     has = set(headers)
     producer = has & {"producer-id", "producer-epoch", "producer-seq"}
     forks = has & {"stream-fork-offset", "stream-fork-sub-offset"}
     is_empty = case.method.upper() == "POST" and isinstance(case.body, NotSet)
+    query = case.query or {}
     return not (
-        "live" in (case.query or {})
+        ("live" in query and "offset" not in query)
+        # Only a tail looks at it, and then passes over one that says nothing.
+        or ("last-event-id" in has and (query.get("live") != "sse" or not str(headers["last-event-id"]).strip()))
         or len(producer) in (1, 2)
         or {"stream-ttl", "stream-expires-at"} <= has
         or (forks and "stream-forked-from" not in has)
         or is_empty
         # What the generator takes for right where it has made nothing of a pattern.
-        or headers.get("stream-forked-from") == "0"
+        or "0" in (headers.get("stream-forked-from"), headers.get("last-event-id"))
         or "x-schemathesis-unknown-property" in has
     )
 
