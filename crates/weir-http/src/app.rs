@@ -100,8 +100,8 @@ pub struct App {
     pub broker: Broker,
     /// The log that publishes go to.
     pub log: Arc<dyn EventLog>,
-    /// The durable streams, where the backend has them.
-    pub streams: Option<Arc<dyn StreamStore>>,
+    /// The durable streams.
+    pub streams: Arc<dyn StreamStore>,
     /// Every series.
     pub metrics: Arc<Metrics>,
     /// The settings.
@@ -129,7 +129,7 @@ impl App {
     pub fn new(
         broker: Broker,
         log: Arc<dyn EventLog>,
-        streams: Option<Arc<dyn StreamStore>>,
+        streams: Arc<dyn StreamStore>,
         metrics: Arc<Metrics>,
         config: HttpConfig,
     ) -> Self {

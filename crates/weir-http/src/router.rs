@@ -38,7 +38,7 @@ pub(crate) async fn answer(
     settle_way(&mut parts, peer.way);
     let peer = Peer { address: app.config.proxies.client(peer.address, &parts.headers), ..peer };
     let call = Call { app: &app, link: &link, handover: &handover, parts: &parts, peer, trace: &trace };
-    let called = if streams::are_served(&app, parts.uri.path()) { Called::Stream } else { Called::Other };
+    let called = if streams::are_at(parts.uri.path()) { Called::Stream } else { Called::Other };
     let answer = match (vetted, app.config.cors.preflight(&parts, called)) {
         (Err(problem), _) => Err(problem),
         (Ok(()), Some(answer)) => answer.map_err(|problem| app.refuse(Refused::Origin, problem)),
@@ -122,12 +122,11 @@ fn no_route(app: &App, parts: &Parts, no: NoRoute) -> Problem {
     match no {
         NoRoute::Session(bad) if parts.method == Method::POST => publish::refuse(app, bad.into()),
         NoRoute::Session(bad) => app.refuse(Refused::Parameter, bad.into()),
-        NoRoute::Stream(bad) if app.streams.is_some() => app.refuse(Refused::Parameter, bad.into()),
-        NoRoute::Stream(_) | NoRoute::Unknown => no_path(app),
+        NoRoute::Stream(bad) => app.refuse(Refused::Parameter, bad.into()),
+        NoRoute::Unknown => {
+            let detail = "there is no such path; events are at /v1/sessions/{session}/events and /v1/events, durable streams at \
+                          /v1/stream/{name}";
+            app.refuse(Refused::Path, Problem::not_found("unknown_path", detail))
+        }
     }
-}
-
-pub(crate) fn no_path(app: &App) -> Problem {
-    let detail = "there is no such path; events are at /v1/sessions/{session}/events and /v1/events";
-    app.refuse(Refused::Path, Problem::not_found("unknown_path", detail))
 }

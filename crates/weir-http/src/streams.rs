@@ -21,7 +21,7 @@ use crate::call::{Call, Caller};
 use crate::path::STREAMS;
 use crate::problem::Problem;
 use crate::publish::let_begin;
-use crate::router::{no_method, no_path};
+use crate::router::no_method;
 
 mod append;
 mod asked;
@@ -46,8 +46,8 @@ pub(crate) struct Named {
 }
 
 /// Whether a path is one of a stream.
-pub(crate) fn are_served(app: &App, path: &str) -> bool {
-    app.streams.is_some() && path.starts_with(STREAMS)
+pub(crate) fn are_at(path: &str) -> bool {
+    path.starts_with(STREAMS)
 }
 
 /// Answers a call to a stream.
@@ -56,8 +56,7 @@ pub(crate) async fn answer(
     body: Incoming,
     name: StreamName,
 ) -> Result<Response<Body>, Problem> {
-    let Some(store) = call.app.streams.clone() else { return Err(no_path(call.app)) };
-    let stream = Named { store, name };
+    let stream = Named { store: Arc::clone(&call.app.streams), name };
     let answered = match call.parts.method {
         Method::GET => get(call, stream).await,
         Method::HEAD => read::head(call, &stream).await,

@@ -145,15 +145,14 @@ impl App {
 
     /// Streams were changed, here or elsewhere.
     async fn woken(&self, woken: Woken) {
-        let Some(store) = &self.streams else { return };
         match woken {
             Woken::Streams(mut names) => {
                 names.retain(|name| matches!(self.tails.announced(name), Announced::PerhapsKnown));
-                self.tails.look(&**store, &names, WokenBy::Announcement).await;
+                self.tails.look(&*self.streams, &names, WokenBy::Announcement).await;
             }
             Woken::Any => {
                 let names = self.tails.names();
-                self.tails.look(&**store, &names, WokenBy::Look).await;
+                self.tails.look(&*self.streams, &names, WokenBy::Look).await;
             }
         }
     }
@@ -190,7 +189,6 @@ pub async fn pump(app: Arc<App>, mut wakes: Box<dyn WakeReader>, stop: Cancellat
 
 /// Looks at all streams that are followed, again and again, until it is stopped.
 pub async fn watch(app: Arc<App>, stop: CancellationToken) {
-    let Some(store) = app.streams.clone() else { return };
     loop {
         let rest = Duration::from_millis(jittered(LOOK));
         tokio::select! {
@@ -200,7 +198,7 @@ pub async fn watch(app: Arc<App>, stop: CancellationToken) {
         let names = app.tails.names();
         app.tails.followed.iter().for_each(|tail| tail.forget());
         tokio::select! {
-            () = app.tails.look(&*store, &names, WokenBy::Look) => {}
+            () = app.tails.look(&*app.streams, &names, WokenBy::Look) => {}
             () = stop.cancelled() => return,
         }
     }

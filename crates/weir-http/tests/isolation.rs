@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use weir_core::durable::{
+    self, Append, Create, CreateError, Created, DeleteError, From, Head, Look, Page, ReadError, StreamName,
+    StreamStore,
+};
 use weir_core::log::{
     AppendError, Appended, BoxFuture, EventLog, Feed, Idempotency, Load, LogFacts, LogUnavailable, NewEvent,
     RevokeError,
@@ -53,6 +57,41 @@ impl EventLog for Broken {
     }
 }
 
+/// Nobody asks it for streams.
+impl StreamStore for Broken {
+    fn create<'a>(&'a self, _: &'a StreamName, _: &'a Create) -> BoxFuture<'a, Result<Created, CreateError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn append<'a>(
+        &'a self,
+        _: &'a StreamName,
+        _: &'a Append,
+    ) -> BoxFuture<'a, Result<durable::Appended, durable::AppendError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn read<'a>(&'a self, _: &'a StreamName, _: From, _: usize) -> BoxFuture<'a, Result<Page, ReadError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn head<'a>(&'a self, _: &'a StreamName) -> BoxFuture<'a, Result<Head, ReadError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn look<'a>(&'a self, _: &'a [StreamName]) -> BoxFuture<'a, Result<Vec<Look>, ReadError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn delete<'a>(&'a self, _: &'a StreamName) -> BoxFuture<'a, Result<(), DeleteError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn lasts(&self) -> bool {
+        false
+    }
+}
+
 /// A front on that log, which runs as long as this is held.
 struct Front {
     app: Arc<App>,
@@ -88,7 +127,7 @@ impl Front {
             ready_grace: Duration::from_secs(60),
             reader_patience: Duration::from_secs(10),
         };
-        let app = Arc::new(App::new(broker, Arc::new(Broken), None, metrics, config));
+        let app = Arc::new(App::new(broker, Arc::new(Broken), Arc::new(Broken), metrics, config));
         let load = Load { entries: Vec::new(), floor: EventId::ZERO, head: EventId::ZERO };
         app.broker.apply(&Feed::Loaded(load), app.time());
         app.reader_returned(app.time());

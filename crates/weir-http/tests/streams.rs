@@ -188,7 +188,7 @@ impl Front {
         let metrics = Arc::new(Metrics::new(BuildInfo { version: "test", revision: "test" }, &[]));
         let script = Arc::new(script);
         let store = Arc::clone(&script) as Arc<dyn StreamStore>;
-        let app = Arc::new(App::new(broker, Arc::new(Idle), Some(store), metrics, config()));
+        let app = Arc::new(App::new(broker, Arc::new(Idle), store, metrics, config()));
         let load = Load { entries: Vec::new(), floor: EventId::ZERO, head: EventId::ZERO };
         app.broker.apply(&Feed::Loaded(load), app.time());
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Role::Public).unwrap();

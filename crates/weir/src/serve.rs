@@ -76,10 +76,8 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     tasks.spawn(memory::watch(Arc::clone(&app), stop.clone()));
     let mut pump = tasks.spawn(pump::run(Arc::clone(&app), reader, (config.queue_events, stop.clone())));
-    if let Some(wakes) = wakes {
-        tasks.spawn(tails::pump(Arc::clone(&app), wakes, stop.clone()));
-        tasks.spawn(tails::watch(Arc::clone(&app), stop.clone()));
-    }
+    tasks.spawn(tails::pump(Arc::clone(&app), wakes, stop.clone()));
+    tasks.spawn(tails::watch(Arc::clone(&app), stop.clone()));
     if let Some(hangup) = signals.hangup() {
         tasks.spawn(reload(&config, &app, tls.as_ref()).run(hangup));
     }

@@ -96,8 +96,7 @@ impl Front {
         let metrics = Arc::new(Metrics::new(BuildInfo { version: "test", revision: "test" }, &[]));
         let store = Store::new();
         let streams = Arc::clone(&store) as Arc<dyn StreamStore>;
-        let app =
-            Arc::new(App::new(broker, Arc::new(Silent), Some(streams), metrics, config(long_poll_timeout)));
+        let app = Arc::new(App::new(broker, Arc::new(Silent), streams, metrics, config(long_poll_timeout)));
         let load = Load { entries: Vec::new(), floor: EventId::ZERO, head: EventId::ZERO };
         app.broker.apply(&Feed::Loaded(load), app.time());
         app.reader_returned(app.time());

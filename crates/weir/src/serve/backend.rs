@@ -20,10 +20,10 @@ pub(super) struct Backend {
     pub(super) log: Arc<dyn EventLog>,
     /// The instance's reader.
     pub(super) reader: Box<dyn LogReader>,
-    /// The durable streams, where it has them.
-    pub(super) streams: Option<Arc<dyn StreamStore>>,
+    /// The durable streams.
+    pub(super) streams: Arc<dyn StreamStore>,
     /// What tells of their changes.
-    pub(super) wakes: Option<Box<dyn WakeReader>>,
+    pub(super) wakes: Box<dyn WakeReader>,
     /// What has to be closed.
     pub(super) held: Held,
 }
@@ -75,7 +75,7 @@ impl Backend {
             EmbeddedStreams::open(Arc::clone(&engine), limits).context("open the durable streams")?;
         let wakes = Box::new(streams.wakes());
         let held = Held::Embedded(engine);
-        Ok(Self { log, reader, streams: Some(streams), wakes: Some(wakes), held })
+        Ok(Self { log, reader, streams, wakes, held })
     }
 
     fn redis(config: &ServeConfig, access: &RedisAccess, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
@@ -97,8 +97,8 @@ impl Backend {
         Ok(Self {
             log: events,
             reader: Box::new(reader),
-            streams: Some(streams),
-            wakes: Some(Box::new(wakes)),
+            streams,
+            wakes: Box::new(wakes),
             held: Held::Redis(log),
         })
     }

@@ -106,7 +106,7 @@ mod tests {
     use weir_http::app::{AnonymousAccess, HttpConfig, Refuse};
     use weir_http::cors::Cors;
     use weir_http::proxies::Proxies;
-    use weir_log::{EmbeddedConfig, EmbeddedLog};
+    use weir_log::{EmbeddedConfig, EmbeddedLog, EmbeddedStreams, Engine, Place, StreamLimits};
     use weir_metrics::{BuildInfo, Metrics};
 
     use super::*;
@@ -173,7 +173,9 @@ mod tests {
             ready_grace: second,
             reader_patience: second,
         };
-        App::new(broker, log, None, metrics, config)
+        let engine = Engine::open(Place::Memory).unwrap();
+        let streams = EmbeddedStreams::open(engine, StreamLimits::default()).unwrap();
+        App::new(broker, log, streams, metrics, config)
     }
 
     /// Asking for more acknowledges what came before, so it must have passed the hub, also where it goes through in parts.
