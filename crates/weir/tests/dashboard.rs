@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, kill_process, kill_process_group};
 use serde_json::{Value, json};
 use weir_testkit::balancer::{Balancer, Kind};
 use weir_testkit::browser::{browse, step};
 use weir_testkit::loopback::own_address;
-use weir_testkit::program::installed;
+use weir_testkit::program::{installed, without_settings};
 use weir_testkit::{Client, DEADLINE, Instance, Output, Program, Signal, eventually};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
@@ -188,6 +191,119 @@ async fn where_sse_is_blocked_the_page_goes_on_by_long_poll() -> anyhow::Result<
     played.with_context(|| result.to_string())?;
     is_whole(&result, 30)?;
     ensure!(result["transport"] == "long-poll", "{result}");
+    Ok(())
+}
+
+/// A stream that is made anew is another one: what the page has of the old one goes.
+#[tokio::test]
+async fn of_a_stream_made_anew_only_the_new_is_shown() -> anyhow::Result<()> {
+    let (at, weir_at) = (own_address()?, own_address()?);
+    let flags = ["--cors-origin", &origin(at)];
+    let start = async || Instance::builder(WEIR).listen(weir_at).flags(&flags).start().await;
+    let mut weir = start().await?;
+    let client = weir.client();
+    create(&client, AGENTS).await?;
+    create(&client, SAID).await?;
+    append(&client, 0..10).await?;
+    let page = Page::serve(at, &origin(weir_at)).await?;
+    let script = format!(
+        "{HELPERS}
+        await shows(10);
+        await call('http://{weir_at}{SAID}', {{ method: 'POST', body: '\"live\"', headers: {{ 'content-type': 'application/json' }} }});
+        await shows(5);
+        return seen();"
+    );
+    let play = async {
+        said(&client, "live").await?;
+        // Nothing is kept.
+        weir.signal(Signal::KILL)?;
+        weir.wait_exit(DEADLINE).await?;
+        weir = start().await?;
+        create(&client, AGENTS).await?;
+        append(&client, 0..5).await
+    };
+    let steps = [step(&page.origin, &script)];
+    let (results, played) = tokio::join!(browse(&steps), play);
+    let result = first(&results?)?.clone();
+    played.with_context(|| result.to_string())?;
+    is_whole(&result, 5)
+}
+
+/// All that `npm start` starts, each of which would outlive npm.
+struct Whole(Program);
+
+impl Whole {
+    fn start(dir: &Path, at: SocketAddr, weir_at: SocketAddr) -> anyhow::Result<Self> {
+        for file in fs::read_dir(example(""))? {
+            let file = file?;
+            if file.file_type()?.is_file() {
+                fs::copy(file.path(), dir.join(file.file_name()))?;
+            }
+        }
+        symlink(installed("node_modules"), dir.join("node_modules"))?;
+        let weir = Path::new(WEIR).parent().context("a folder")?.to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(weir).chain(std::env::split_paths(&path)))?;
+        let mut command = Command::new("npm");
+        without_settings(&mut command).arg("start").current_dir(dir).process_group(0).env("PATH", path);
+        command.env("HOST", at.ip().to_string()).env("PORT", at.port().to_string());
+        command.env("WEIR_LISTEN", weir_at.to_string()).env("WEIR_ADMIN_LISTEN", "127.0.0.1:0");
+        command.env("npm_config_update_notifier", "false");
+        Ok(Self(Program::start(command, Output::Stdout)?))
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        // It cannot fail in a way that matters: they are gone already, or are gone after this.
+        let group = i32::try_from(self.0.pid()).ok().and_then(Pid::from_raw);
+        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+    }
+}
+
+/// The weir that was told of this page.
+fn told_of(page: &str) -> anyhow::Result<Pid> {
+    for process in fs::read_dir("/proc")? {
+        let process = process?;
+        let Some(id) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let command = fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+        if command.starts_with("weir\0serve\0") && command.contains(&format!("{page}\0")) {
+            return Pid::from_raw(id).context("a process id");
+        }
+    }
+    bail!("no weir was told of {page}")
+}
+
+/// As its README says: weir is started with it, and again when it was killed; the daemon and the page go on.
+#[tokio::test]
+async fn the_whole_of_it_outlives_a_weir_that_is_killed() -> anyhow::Result<()> {
+    let (at, weir_at, dir) = (own_address()?, own_address()?, tempfile::tempdir()?);
+    let whole = Whole::start(dir.path(), at, weir_at)?;
+    let client = Client::new(weir_at);
+    let begun = eventually(DEADLINE * 3, async || create(&client, SAID).await).await;
+    begun.with_context(|| whole.0.tail())?;
+    let page = origin(at);
+    let script = format!(
+        "{HELPERS}
+        const follows = (count) => until(() => Number(text('count')) >= count && text('state') === 'live');
+        await follows(3);
+        await call('http://{weir_at}{SAID}', {{ method: 'POST', body: '\"live\"', headers: {{ 'content-type': 'application/json' }} }});
+        await until(() => states.some((state) => state.includes('lost')));
+        const more = await follows(Number(text('count')) + 3);
+        return {{ more, ...seen() }};"
+    );
+    let play = async {
+        said(&client, "live").await?;
+        kill_process(told_of(&page)?, Signal::KILL)?;
+        anyhow::Ok(())
+    };
+    let steps = [step(&page, &script)];
+    let (results, played) = tokio::join!(browse(&steps), play);
+    let result = first(&results?)?.clone();
+    played.with_context(|| format!("{result}: {}", whole.0.tail()))?;
+    ensure!(result["more"] == true, "{result}: {}", whole.0.tail());
+    ensure!(result["states"].to_string().contains("lost"), "it was never lost: {result}");
+    ensure!(result["tasks"].as_array().is_some_and(|tasks| !tasks.is_empty()), "{result}");
     Ok(())
 }
 

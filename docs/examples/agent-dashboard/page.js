@@ -57,6 +57,14 @@ function show ({ key, value }, fresh) {
   agent.animate([{ outlineColor: 'var(--accent)' }, { outlineColor: 'transparent' }], 1200)
 }
 
+function forget () {
+  agents.clear()
+  element('agents').replaceChildren()
+  element('events').replaceChildren()
+  count = 0
+  element('count').textContent = count
+}
+
 async function follow () {
   let [offset, live, short] = ['-1', 'sse', 0]
   for (;;) {
@@ -86,8 +94,11 @@ async function follow () {
       // This is how the client says that it gives up on SSE.
       live = 'long-poll'
     } catch (error) {
-      // What followed there is no longer kept.
-      if (error.status === 410) offset = '-1'
+      // What followed there is no longer kept, so what is shown may be of another life of the stream.
+      if (error.status === 410) {
+        offset = '-1'
+        forget()
+      }
       short = Date.now() - begun < SHORT_MS ? short + 1 : 0
       if (short >= MOST_SHORT) live = 'long-poll'
       say('lost, trying again')

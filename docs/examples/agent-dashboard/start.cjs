@@ -1,15 +1,15 @@
 // Usage: node start.cjs
-// Serves the page, and starts what belongs to it: the daemon, and weir itself unless WEIR_URL says where one runs. PORT and HOST
-// say where the page is; with DAEMON=off nobody appends.
+// Serves the page, and starts what belongs to it: the daemon, and weir itself unless WEIR_URL says where one runs, at WEIR_LISTEN.
+// PORT and HOST say where the page is; with DAEMON=off nobody appends.
 const { spawn } = require('node:child_process')
 const { readFileSync } = require('node:fs')
 const { createServer } = require('node:http')
 const { join } = require('node:path')
 const { buildSync } = require('esbuild')
 
-const { HOST = 'localhost', PORT = '4000', DAEMON, WEIR_URL } = process.env
+const { HOST = 'localhost', PORT = '4000', DAEMON, WEIR_URL, WEIR_LISTEN = 'localhost:8080' } = process.env
 const page = `http://${HOST}:${PORT}`
-const weir = WEIR_URL ?? 'http://localhost:8080'
+const weir = WEIR_URL ?? `http://${WEIR_LISTEN}`
 
 // The published client and the page's own script in one file. It is made anew at every start, and kept nowhere.
 const script = buildSync({
@@ -33,13 +33,21 @@ createServer(({ url }, answer) => {
   answer.end(content ?? 'not found')
 }).listen(Number(PORT), HOST, () => console.log(`the dashboard is at ${page}`))
 
+const children = new Map()
+
+// What is killed is started again. What ends by itself, as where a port is taken, ends everything.
 function run (command, args, env = {}) {
   const child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } })
+  children.set(command, child)
   child.on('error', (error) => { console.error(`${command}: ${error.message}`); process.exit(1) })
-  child.on('exit', (code) => process.exit(code ?? 1))
-  process.on('exit', () => child.kill())
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code)
+    console.error(`${command} ended by ${signal}, and is started again`)
+    setTimeout(run, 1000, command, args, env)
+  })
 }
 
+process.on('exit', () => children.forEach((child) => child.kill()))
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(0))
 if (WEIR_URL === undefined) run('weir', ['serve', '--data-dir', 'data', '--cors-origin', page])
 if (DAEMON !== 'off') run(process.execPath, [join(__dirname, 'daemon.cjs')], { WEIR_URL: weir })
