@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustix::param::page_size;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -21,8 +22,8 @@ const CALM: u32 = 40;
 /// Looks after which rates forget those who waited long enough: some ten seconds.
 const TIDY: u32 = 40;
 
-/// Most bytes of bodies that are being received or published, and of answers to long-polls and reads that have not left, each. More
-/// than any network brings while one of them is dealt with.
+/// Most bytes of bodies that are being received or published, of answers to long-polls and reads that have not left, and of what
+/// followers are given and has not left, each. More than any network brings while one of them is dealt with.
 const IN_FLIGHT: usize = 32 << 20;
 
 /// How long a body waits for room before it is turned away. Those that are there hold what they have as long as they wait,
@@ -40,6 +41,8 @@ pub(crate) struct Memory {
     pub(crate) bodies: Budget,
     /// For answers to long-polls, and to reads of streams.
     pub(crate) answers: Budget,
+    /// For what followers of streams are given. Whoever is slow to read an answer takes nothing of it.
+    pub(crate) tails: Budget,
 }
 
 impl Memory {
@@ -48,8 +51,10 @@ impl Memory {
         let share =
             limit.map_or(IN_FLIGHT, |limit| usize::try_from(limit / 8).unwrap_or(usize::MAX).min(IN_FLIGHT));
         let largest = batch::MAX_BYTES.max(max_body_bytes);
-        let (bodies, answers) = (Budget::new(share.max(2 * largest)), Budget::new(share));
-        Self { limit, above: AtomicBool::new(false), calm: AtomicU32::new(0), bodies, answers }
+        // What could be appended can be read.
+        let budget = || Budget::new(share.max(2 * largest));
+        let (bodies, answers, tails) = (budget(), budget(), budget());
+        Self { limit, above: AtomicBool::new(false), calm: AtomicU32::new(0), bodies, answers, tails }
     }
 
     /// Whether nobody more is let in.
@@ -109,14 +114,41 @@ fn resident() -> Option<u64> {
 
 /// Bytes that may be held at once by all who hold such together.
 #[derive(Debug)]
-pub(crate) struct Budget(Arc<Semaphore>);
+pub(crate) struct Budget {
+    left: Arc<Semaphore>,
+    all: usize,
+}
 
 /// What somebody holds of a budget, until it is dropped.
 #[derive(Debug, Default)]
 #[must_use = "it is given back when it is dropped"]
 pub(crate) struct Share(Option<OwnedSemaphorePermit>);
 
+/// Bytes, and the room that they take until the last of them has left.
+pub(crate) fn held(text: Bytes, room: impl Send + 'static) -> Bytes {
+    if text.is_empty() { text } else { Bytes::from_owner(Held { text, _room: room }) }
+}
+
+struct Held<R> {
+    text: Bytes,
+    _room: R,
+}
+
+impl<R> AsRef<[u8]> for Held<R> {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 impl Share {
+    /// Holds this as well.
+    pub(crate) fn add(&mut self, more: Self) {
+        match (&mut self.0, more.0) {
+            (Some(have), Some(more)) => have.merge(more),
+            (have, more) => *have = more.or(have.take()),
+        }
+    }
+
     /// Gives back what is more than so many bytes.
     pub(crate) fn keep(&mut self, bytes: usize) {
         if let Some(permit) = &mut self.0
@@ -133,38 +165,36 @@ pub(crate) struct UsedUp;
 
 impl Budget {
     fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+        let all = bytes.min(Semaphore::MAX_PERMITS);
+        Self { left: Arc::new(Semaphore::new(all)), all }
     }
 
     /// So many bytes, where there are so many.
     pub(crate) fn share(&self, bytes: usize) -> Result<Share, UsedUp> {
         let bytes = u32::try_from(bytes).map_err(|_| UsedUp)?;
-        let permit = Arc::clone(&self.0).try_acquire_many_owned(bytes).map_err(|_| UsedUp)?;
+        let permit = Arc::clone(&self.left).try_acquire_many_owned(bytes).map_err(|_| UsedUp)?;
         Ok(Share(Some(permit)))
     }
 
-    /// So many bytes, whenever others give them back.
+    /// So many bytes, or all that there are, whenever others give them back.
     pub(crate) async fn wait(&self, bytes: usize) -> Result<Share, UsedUp> {
-        let bytes = u32::try_from(bytes).map_err(|_| UsedUp)?;
-        let permit = Arc::clone(&self.0).acquire_many_owned(bytes).await.map_err(|_| UsedUp)?;
+        let bytes = u32::try_from(bytes.min(self.all)).map_err(|_| UsedUp)?;
+        let permit = Arc::clone(&self.left).acquire_many_owned(bytes).await.map_err(|_| UsedUp)?;
         Ok(Share(Some(permit)))
     }
 
     /// So many bytes more, where others give them back in time.
     pub(crate) async fn grow(&self, share: &mut Share, bytes: usize) -> Result<(), UsedUp> {
         let more = match self.share(bytes) {
-            Ok(more) => more.0,
+            Ok(more) => more,
             Err(UsedUp) => {
                 let bytes = u32::try_from(bytes).map_err(|_| UsedUp)?;
-                let acquire = Arc::clone(&self.0).acquire_many_owned(bytes);
+                let acquire = Arc::clone(&self.left).acquire_many_owned(bytes);
                 let acquired = tokio::time::timeout(WAIT, acquire).await;
-                Some(acquired.map_err(|_| UsedUp)?.map_err(|_| UsedUp)?)
+                Share(Some(acquired.map_err(|_| UsedUp)?.map_err(|_| UsedUp)?))
             }
         };
-        match (&mut share.0, more) {
-            (Some(have), Some(more)) => have.merge(more),
-            (have, more) => *have = more.or(have.take()),
-        }
+        share.add(more);
         Ok(())
     }
 }
@@ -218,5 +248,14 @@ mod tests {
         drop(all);
         assert!(budget.share(100).is_ok());
         assert_eq!(budget.share(usize::MAX).err(), Some(UsedUp));
+        // Whoever needs more than there is has all of it.
+        let all = budget.wait(101).await.unwrap();
+        assert!(budget.share(1).is_err());
+        let text = held(Bytes::from_static(b"text"), all);
+        let mut rest = text.clone();
+        drop((text, rest.split_to(3)));
+        assert!(budget.share(1).is_err());
+        drop(rest);
+        assert!(budget.share(100).is_ok());
     }
 }

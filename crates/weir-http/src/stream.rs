@@ -1,6 +1,6 @@
 //! The events of one client, as they become due.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -82,10 +82,19 @@ impl Stream {
 
     /// What comes by another way than the seat, which goes first: whoever is told to go gets nothing more.
     fn poll_events(&mut self, cx: &mut Context<'_>, time: Time) -> Poll<Pulled> {
-        match &mut self.events {
-            Some(events) => events.poll_pulled(cx, time.ms),
-            None => Poll::Pending,
+        let Some(events) = &mut self.events else { return Poll::Pending };
+        let mut pulled = ready!(events.poll_pulled(cx, time.ms));
+        // What others get as well is passed on as it is, so what a stream begins with stands with what is its own.
+        if !self.opened
+            && let [Out::Part(Part { own, .. })] = &mut pulled.items[..]
+        {
+            self.opened = true;
+            let mut begin = BytesMut::new();
+            frame::put_retry(&mut begin, self.seated.app.reconnect_ms());
+            begin.extend_from_slice(own);
+            *own = begin.freeze();
         }
+        Poll::Ready(pulled)
     }
 
     /// Whether nothing comes for now; then the task is woken when something does. It costs less than [`Self::poll_due`].

@@ -80,6 +80,13 @@ impl Tails {
         }
     }
 
+    /// Nobody holds more of a stream than has not left.
+    fn give_way(&self, name: &StreamName) {
+        if let Some(tail) = self.get(name) {
+            tail.give_way();
+        }
+    }
+
     /// Looks at streams, so many at a time as the store takes, and wakes whoever follows one that is not as it was.
     async fn look(&self, store: &dyn StreamStore, names: &[StreamName], by: WokenBy) {
         for names in names.chunks(MOST_LOOKED_AT) {

@@ -182,6 +182,62 @@ async fn whoever_sips_at_a_stream_is_cut() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A chunk of line ends is six times as large for those who follow as it is. Many who do not read it have it once, and those
+/// who follow something else do not wait for them.
+#[tokio::test]
+async fn what_followers_are_given_is_bounded() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--stall-timeout", "5s"]).await?;
+    let client = weir.client();
+    let call = |method: &str, name: &str| {
+        client.request(method, &format!("/v1/stream/{name}")).header("content-type", "text/plain")
+    };
+    for name in ["large", "small"] {
+        call("PUT", name).send().await?;
+    }
+    assert_eq!(call("POST", "large").body("\n".repeat(MIB / 2)).send().await?.status(), 204);
+    let mut small = client.get("/v1/stream/small?offset=now&live=sse").follow().await?;
+    let resident = usage::resident(weir.pid())?;
+    let request = "GET /v1/stream/large?offset=-1&live=sse HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut unread = Vec::new();
+    for _ in 0..200 {
+        let mut conn = RawConn::open_narrow(weir.public(), NARROW).await?;
+        conn.write(request.as_bytes()).await?;
+        unread.push(conn);
+    }
+    for n in 0..3 {
+        assert_eq!(call("POST", "small").body(format!("{n}")).send().await?.status(), 204);
+        while small.next_event().await?.data != format!("{n}") {}
+        let grown = usage::resident(weir.pid())?.saturating_sub(resident);
+        assert!(grown < 120 << 20, "{grown} bytes more");
+    }
+    reaches(&weir, "weir_disconnections_total", ("reason", "stalled"), 1.0).await?;
+    drop(unread);
+    let mut large = client.get("/v1/stream/large?offset=-1&live=sse").follow().await?;
+    assert_eq!(large.next_event().await?.data.len(), MIB / 2);
+    Ok(())
+}
+
+/// What was small enough to be appended is not too large to be read, wherever in an answer it stands.
+#[tokio::test]
+async fn what_could_be_appended_can_be_read() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--max-append-bytes", "34MiB"]).await?;
+    let call = |method: &str| weir.client().request(method, "/v1/stream/s").deadline(DEADLINE);
+    call("PUT").header("content-type", "text/plain").send().await?;
+    for text in ["first".to_owned(), "x".repeat(34 * MIB)] {
+        let append = call("POST").header("content-type", "text/plain").body(text);
+        assert_eq!(append.send().await?.status(), 204);
+    }
+    let all = call("GET").send().await?;
+    assert_eq!(all.body.len(), 5 + 34 * MIB);
+    let polled = call("GET").query("offset", "-1").query("live", "long-poll").send().await?;
+    let behind = polled.head.header("stream-next-offset").context("an offset")?;
+    let page = || call("GET").query("offset", behind);
+    for page in [page(), page().query("live", "long-poll")] {
+        assert_eq!(page.send().await?.body.len(), 34 * MIB);
+    }
+    Ok(())
+}
+
 /// Answers to long-polls that nobody reads take what they may take together, and no more.
 #[tokio::test]
 async fn answers_together_are_bounded() -> anyhow::Result<()> {

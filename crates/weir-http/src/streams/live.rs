@@ -16,6 +16,7 @@ use crate::admission::Admitted;
 use crate::body::Body;
 use crate::call::{Call, Caller};
 use crate::client::{Seated, rejected};
+use crate::intake::short_of_memory;
 use crate::problem::Problem;
 use crate::stream::Stream;
 use crate::subscribe;
@@ -41,7 +42,7 @@ pub(crate) async fn sse(
     let app = call.app;
     let place = admit(call, &who)?;
     let came_back = last_event_id(&call.parts.headers)?;
-    let (mut follow, found) = first(call, stream, came_back.unwrap_or(asked.from)).await;
+    let (mut follow, found) = first(call, stream, came_back.unwrap_or(asked.from)).await?;
     let page = found.page.as_ref().map_err(|error| Problem::from(error.clone()))?;
     if came_back.is_some() && page.chunks.is_empty() && page.head.closed && page.is_up_to_date() {
         // Nothing else keeps a native `EventSource` from coming back for ever.
@@ -79,11 +80,18 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<From>, Problem> {
     position(id.to_str().unwrap_or_default()).map(Some)
 }
 
-/// What is there to begin with. Nothing that comes after it is missed.
-async fn first(call: Call<'_>, Named { store, name }: Named, from: From) -> (Follow, Arc<Found>) {
+/// What is there to begin with. Nothing that comes after it is missed. Where there is no room for it, it waits no longer than
+/// those may hold theirs who do not read.
+async fn first(
+    call: Call<'_>,
+    Named { store, name }: Named,
+    from: From,
+) -> Result<(Follow, Arc<Found>), Problem> {
     let mut follow = Follow::new(call.app, (store, &name), from);
-    let found = poll_fn(|cx| follow.poll_found(cx)).await;
-    (follow, found)
+    let found = poll_fn(|cx| follow.poll_found(cx));
+    let found = tokio::time::timeout(call.app.config.stall_timeout, found).await;
+    let found = found.map_err(|_| short_of_memory())?;
+    Ok((follow, found))
 }
 
 /// What weir itself has to say is all that comes by the seat.

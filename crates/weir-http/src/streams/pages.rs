@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::body::{Body, SLICE};
 use crate::intake::short_of_memory;
 use crate::link::Busy;
-use crate::memory::{Share, UsedUp};
+use crate::memory::{Share, UsedUp, held};
 use crate::problem::Problem;
 
 /// Bytes of a page. A chunk that is larger is a page by itself.
@@ -99,8 +99,12 @@ async fn fit(app: &App, share: &mut Share, bytes: usize) -> Result<(), UsedUp> {
         Some(more) if more > 0 => app.memory.answers.grow(share, more).await?,
         Some(_) | None => share.keep(bytes),
     }
-    app.metrics.streams.read_bytes.inc_by(bytes as u64);
+    count(app, bytes);
     Ok(())
+}
+
+fn count(app: &App, bytes: usize) {
+    app.metrics.streams.read_bytes.inc_by(bytes as u64);
 }
 
 /// See the [module](self).
@@ -164,24 +168,38 @@ impl fmt::Debug for Pages {
     }
 }
 
-/// The next page. It waits for room as long as others hold theirs.
+/// The next page. It waits for room as long as others hold theirs; whoever waits holds nothing, so that no two wait for each
+/// other.
 async fn page(
     app: &App,
     stream: &Named,
     (at, end): (Offset, Offset),
     media: Media,
 ) -> Result<(Bytes, Offset), BrokenOff> {
-    let mut share = app.memory.answers.wait(BYTES).await.map_err(|UsedUp| BrokenOff)?;
-    let page = stream.store.read(&stream.name, From::After(at), BYTES).await.map_err(|_| BrokenOff)?;
-    let chunks = until(page.chunks, end);
-    let next = chunks.last().ok_or(BrokenOff)?.end;
-    let text = join(&chunks, media, (false, next == end));
-    fit(app, &mut share, text.len()).await.map_err(|UsedUp| BrokenOff)?;
-    Ok((held(text, share), next))
+    let answers = &app.memory.answers;
+    let mut room = BYTES;
+    loop {
+        let mut share = answers.wait(room).await.map_err(|UsedUp| BrokenOff)?;
+        let page = stream.store.read(&stream.name, From::After(at), BYTES).await.map_err(|_| BrokenOff)?;
+        let chunks = until(page.chunks, end);
+        let next = chunks.last().ok_or(BrokenOff)?.end;
+        let text = join(&chunks, media, (false, next == end));
+        let more = text.len().saturating_sub(room);
+        if more == 0 {
+            share.keep(text.len());
+        } else if let Ok(more) = answers.share(more) {
+            share.add(more);
+        } else {
+            room = text.len();
+            continue;
+        }
+        count(app, text.len());
+        return Ok((held(text, share), next));
+    }
 }
 
 /// Chunks as they are read: JSON is one array over all pages.
-fn join(chunks: &[Chunk], media: Media, (is_first, is_last): (bool, bool)) -> Bytes {
+pub(crate) fn join(chunks: &[Chunk], media: Media, (is_first, is_last): (bool, bool)) -> Bytes {
     let is_json = media == Media::Json;
     if let ([only], false) = (chunks, is_json) {
         return only.bytes.clone();
@@ -198,25 +216,6 @@ fn join(chunks: &[Chunk], media: Media, (is_first, is_last): (bool, bool)) -> By
         text.extend_from_slice(if chunks.is_empty() { b"[]" } else { b"]" });
     }
     text.freeze()
-}
-
-/// Bytes, and the room that they take until the last of them has left.
-fn held(text: Bytes, share: Share) -> Bytes {
-    if text.is_empty() {
-        return text;
-    }
-    Bytes::from_owner(Held { text, _share: share })
-}
-
-struct Held {
-    text: Bytes,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.text
-    }
 }
 
 #[cfg(test)]

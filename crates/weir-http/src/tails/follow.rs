@@ -12,7 +12,7 @@ use weir_core::hub::Seat;
 
 use super::Following;
 use super::read::{self, Found, Read};
-use super::tail::{Next, Version};
+use super::tail::{Next, Place, Version};
 use crate::app::{App, jittered};
 
 /// How long a follower rests after the store could not be asked, at first and at most.
@@ -24,10 +24,7 @@ const LONGEST_REST: Duration = Duration::from_secs(5);
 pub(crate) struct Follow {
     following: Following,
     store: Arc<dyn StreamStore>,
-    /// It has everything before this.
-    from: From,
-    /// Up to which version it has everything; `None` where there is more.
-    seen: Option<Version>,
+    place: Place,
     doing: Doing,
     failures: u32,
 }
@@ -47,7 +44,8 @@ impl Follow {
         from: From,
     ) -> Self {
         let following = app.hold(name);
-        Self { following, store, from, seen: None, doing: Doing::Waiting, failures: 0 }
+        let place = Place { from, seen: None, is_new: true };
+        Self { following, store, place, doing: Doing::Waiting, failures: 0 }
     }
 
     /// Whoever sits here is woken when there may be more.
@@ -79,10 +77,10 @@ impl Follow {
     }
 
     fn next(&self) -> Next {
-        let tail = &self.following.tail;
-        tail.next(self.from, self.seen, || {
-            self.following.app.metrics.tails.reads.inc();
-            read::begin(Arc::clone(&self.store), tail.name.clone(), self.from)
+        let Following { app, tail, .. } = &self.following;
+        tail.next(self.place, || {
+            app.metrics.tails.reads.inc();
+            read::begin(Arc::clone(app), Arc::clone(&self.store), tail.name.clone(), self.place.from)
         })
     }
 
@@ -92,8 +90,8 @@ impl Follow {
         }
         if let Ok(page) = &found.page {
             self.failures = 0;
-            self.from = From::After(page.next);
-            self.seen = page.is_up_to_date().then_some(version);
+            let seen = page.is_up_to_date().then_some(version);
+            self.place = Place { from: From::After(page.next), seen, is_new: false };
         }
     }
 
@@ -101,7 +99,7 @@ impl Follow {
     pub(crate) fn rest(&mut self) {
         let rest = REST.saturating_mul(1 << self.failures.min(8)).min(LONGEST_REST);
         self.failures += 1;
-        self.seen = None;
+        self.place.seen = None;
         let rest = Duration::from_millis(jittered(rest));
         self.doing = Doing::Resting(Box::pin(tokio::time::sleep(rest)));
     }

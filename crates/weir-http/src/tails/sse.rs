@@ -5,6 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use weir_core::durable::{Media, Offset, Page};
 
+/// Bytes of an event beside its lines, and of a line beside its text and its end.
+const AROUND: usize = 128;
+const LINE: usize = "data: ".len();
+
 /// Whether there is something to tell.
 pub(super) fn is_news(page: &Page) -> bool {
     !page.chunks.is_empty() || is_last(page)
@@ -15,13 +19,28 @@ pub(super) fn is_last(page: &Page) -> bool {
     page.head.closed && page.is_up_to_date()
 }
 
+/// Most bytes that the event of a page takes. Of text every end of a line becomes the begin of another.
+pub(super) fn most(page: &Page) -> usize {
+    let texts = || page.chunks.iter().map(|chunk| &chunk.bytes[..]);
+    let bytes: usize = texts().map(|text| text.len() + 1).sum();
+    let of = |text: &[u8], is: fn(&u8) -> bool| text.iter().filter(|byte| is(byte)).count();
+    let more = |text: &[u8]| {
+        let replaced = if std::str::from_utf8(text).is_ok() { 0 } else { of(text, |byte| !byte.is_ascii()) };
+        LINE * of(text, |byte| matches!(byte, b'\n' | b'\r')) + 2 * replaced
+    };
+    let written = match page.head.media.media() {
+        Media::Json | Media::Text => bytes + texts().map(more).sum::<usize>(),
+        Media::Bytes => bytes.div_ceil(3) * 4,
+    };
+    written + AROUND
+}
+
 /// What is in a page, as one event, whose id is the place behind it. Empty where there is nothing.
 pub(super) fn event(page: &Page) -> Bytes {
     if page.chunks.is_empty() {
         return Bytes::new();
     }
-    let length: usize = page.chunks.iter().map(|chunk| chunk.bytes.len() + 1).sum();
-    let mut out = BytesMut::with_capacity(length + length / 2 + 128);
+    let mut out = BytesMut::with_capacity(most(page));
     out.put_slice(b"event: data\n");
     let chunks = || page.chunks.iter().map(|chunk| &chunk.bytes[..]);
     match page.head.media.media() {
@@ -132,6 +151,22 @@ mod tests {
         );
         assert_eq!(text("image/png", &[b"Hel", b"lo"]), format!("event: data\ndata:SGVsbG8=\n{two}\n\n"));
         assert_eq!(text("text/plain", &[]), "");
+    }
+
+    #[test]
+    fn an_event_is_as_large_as_it_can_be_expected_to_be() {
+        let larger = |media: &str, chunks: &[&[u8]]| {
+            let page = page(media, chunks, false);
+            most(&page).checked_sub(event(&page).len()).unwrap()
+        };
+        let texts: [&[u8]; 7] = [b"", b"\n", b"\r", b" \n", b"\xff", b"\r\n", b"\xe2\x82"];
+        for text in texts.map(|text| text.repeat(10_000)) {
+            larger("text/plain", &[&text, b" ", &text]);
+            larger("image/png", &[&text, b" ", &text]);
+        }
+        assert!(larger("application/json", &[&[b'1'; 9999], b"{\n}"]) < 2 * AROUND);
+        assert!(larger("text/plain", &[&b"\n".repeat(60_000)]) < 60_000 + AROUND);
+        assert!(larger("image/png", &[&[b'x'; 60_000]]) < 2 * AROUND);
     }
 
     #[test]

@@ -47,6 +47,17 @@ struct Kept {
     owed: usize,
 }
 
+/// Where a follower is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// It has everything before this.
+    pub(super) from: From,
+    /// Up to which version it has everything; `None` where there is more.
+    pub(super) seen: Option<Version>,
+    /// It has come just now, and has not been told anything.
+    pub(super) is_new: bool,
+}
+
 /// Whether a follower has to read.
 pub(super) enum Next {
     /// It has everything.
@@ -125,16 +136,15 @@ impl Tail {
         state.is_news(now).then(|| state.wake(None))
     }
 
-    /// What a follower does that has everything before this place, as it was at the version `seen`, where it has been told
-    /// that there was no more then. `begin` makes a read.
-    pub(super) fn next(&self, from: From, seen: Option<Version>, begin: impl FnOnce() -> Read) -> Next {
+    /// What a follower does that is here. `begin` makes a read.
+    pub(super) fn next(&self, place: Place, begin: impl FnOnce() -> Read) -> Next {
         let mut state = self.state.lock();
         let version = state.version;
-        if seen.is_some_and(|seen| seen == version || state.is_known(from, seen)) {
+        if place.seen.is_some_and(|seen| seen == version || state.is_known(place.from, seen)) {
             return Next::Wait;
         }
-        let Some(nth) = state.begun(from, seen) else {
-            return Next::Read(state.begin(from, begin()), version);
+        let Some(nth) = state.begun(place) else {
+            return Next::Read(state.begin(place.from, begin()), version);
         };
         let kept = &mut state.reads[nth];
         kept.owed = kept.owed.saturating_sub(1);
@@ -151,6 +161,11 @@ impl Tail {
         if state.version == at {
             state.known = Some(now);
         }
+    }
+
+    /// Lets go of what was read and is kept for others, who read it again.
+    pub(super) fn give_way(&self) {
+        self.state.lock().reads.retain(|kept| kept.read.peek().is_none());
     }
 
     /// Lets go of what was kept for others.
@@ -192,15 +207,19 @@ impl State {
 
     /// A read that was begun and serves a follower. One of before the last change does, where it was told since where the end
     /// is: what was announced before is in it, and the follower reads again where that does not reach the end. But where `now`
-    /// is, an older one does not tell: what was appended before somebody asked would be new to them.
-    fn begun(&self, from: From, seen: Option<Version>) -> Option<usize> {
-        let serves = |kept: &Kept| {
-            kept.version == self.version
-                || (from != From::End
-                    && kept.version >= self.unsure
-                    && seen.is_none_or(|seen| kept.version > seen))
+    /// is, an older one does not tell: what was appended before somebody asked would be new to them. What was found already
+    /// serves only who was there then, and only where nothing has happened since: whoever comes now may know of more.
+    fn begun(&self, place: Place) -> Option<usize> {
+        let serves = |kept: &Kept| match kept.read.peek() {
+            Some(found) => !place.is_new && found.page.is_ok() && kept.version == self.version,
+            None => {
+                kept.version == self.version
+                    || (place.from != From::End
+                        && kept.version >= self.unsure
+                        && place.seen.is_none_or(|seen| kept.version > seen))
+            }
         };
-        self.reads.iter().position(|kept| kept.from == from && serves(kept))
+        self.reads.iter().position(|kept| kept.from == place.from && serves(kept))
     }
 
     fn begin(&mut self, from: From, read: Read) -> Read {
@@ -225,7 +244,7 @@ fn is_at(from: From, end: Offset) -> bool {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
-    use weir_core::durable::ReadError;
+    use weir_core::durable::{Head, Lifetime, MediaType, Page, ReadError};
 
     use super::*;
     use crate::tails::read::Found;
@@ -248,7 +267,7 @@ mod tests {
 
     /// Whether a follower reads, and up to which version it has everything then.
     fn reads(tail: &Tail, from: Offset, seen: Option<Version>) -> Option<Version> {
-        match tail.next(From::After(from), seen, read) {
+        match tail.next(Place { from: From::After(from), seen, is_new: false }, read) {
             Next::Wait => None,
             Next::Read(_, version) => Some(version),
         }
@@ -330,7 +349,8 @@ mod tests {
     #[test]
     fn now_is_never_before_the_last_change() {
         let tail = tail(3);
-        let version = || match tail.next(From::End, None, read) {
+        let place = Place { from: From::End, seen: None, is_new: true };
+        let version = || match tail.next(place, read) {
             Next::Wait => unreachable!("it has nothing"),
             Next::Read(_, version) => version,
         };
@@ -353,6 +373,45 @@ mod tests {
     }
 
     #[test]
+    fn what_was_found_is_for_those_who_were_there() {
+        let tail = tail(9);
+        let made = std::cell::Cell::new(0);
+        let next = |is_new: bool, found: Result<Page, ReadError>| {
+            let begin = || {
+                made.set(made.get() + 1);
+                let found: weir_core::log::BoxFuture<'static, _> =
+                    Box::pin(std::future::ready(Arc::new(Found::new(found))));
+                found.shared()
+            };
+            let place = Place { from: From::After(at(1)), seen: None, is_new };
+            let Next::Read(read, _) = tail.next(place, begin) else { panic!("it waits") };
+            (made.get(), read)
+        };
+        let head = Head {
+            media: MediaType::octets(),
+            lifetime: Lifetime::Forever,
+            tail: at(1),
+            closed: false,
+            born: 7,
+        };
+        let page = || Ok(Page { head: head.clone(), chunks: Vec::new(), next: at(1) });
+        let (_, first) = next(false, page());
+        // It has not ended, so it serves everybody.
+        assert_eq!(next(true, page()).0, 1);
+        assert!(first.now_or_never().is_some());
+        assert_eq!([next(false, page()).0, next(true, page()).0], [1, 2]);
+        // Nor is anything read again that has not changed.
+        assert_eq!(next(false, page()).0, 2);
+        assert!(tail.changed(open(2)).is_some());
+        tail.forget();
+        let (nth, failed) = next(false, Err(ReadError::Missing));
+        assert!(failed.now_or_never().is_some());
+        assert_eq!(next(false, page()).0, nth + 1);
+        tail.give_way();
+        assert_eq!(tail.state.lock().reads.len(), 1);
+    }
+
+    #[test]
     fn a_read_is_shared_until_something_happens() {
         let tail = tail(3);
         let made = std::cell::Cell::new(0);
@@ -361,7 +420,8 @@ mod tests {
                 made.set(made.get() + 1);
                 read()
             };
-            assert!(matches!(tail.next(From::After(at(from)), None, begin), Next::Read(..)));
+            let place = Place { from: From::After(at(from)), seen: None, is_new: true };
+            assert!(matches!(tail.next(place, begin), Next::Read(..)));
             made.get()
         };
         assert_eq!([next(1), next(1), next(1)], [1, 1, 1]);

@@ -37,7 +37,7 @@ pub(crate) async fn long_poll(
 ) -> Result<Response<Body>, Problem> {
     let app = call.app;
     let place = admit(call, &who)?;
-    let (mut follow, mut found) = first(call, stream, asked.from).await;
+    let (mut follow, mut found) = first(call, stream, asked.from).await?;
     let born = page(&found)?.head.born;
     let mut seated = Seated::join(app, wants(), Transport::Durable, (who, place));
     follow.sit(&seated.seat);
