@@ -34,6 +34,7 @@ mod read;
 mod told;
 
 use asked::{Asked, Mode};
+use pages::Reader;
 
 /// What the path answers to.
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
@@ -73,7 +74,7 @@ async fn get(call: Call<'_>, stream: Named) -> Result<Response<Body>, Problem> {
     let caller = who(call, Action::Read, &stream.name).await?;
     let asked = Asked::parse(call.parts)?;
     match asked.mode {
-        Mode::CatchUp => read::catch_up(call, stream, asked).await,
+        Mode::CatchUp => read::catch_up(call, Reader { stream, caller }, asked).await,
         Mode::LongPoll => live::long_poll(call, stream, asked, caller).await,
         Mode::Sse => live::sse(call, stream, asked, caller).await,
     }

@@ -13,6 +13,7 @@ use weir_core::log::BoxFuture;
 use super::Named;
 use crate::app::App;
 use crate::body::{Body, SLICE};
+use crate::call::Caller;
 use crate::intake::short_of_memory;
 use crate::link::Busy;
 use crate::memory::{Share, UsedUp, held};
@@ -40,6 +41,13 @@ pub(super) struct Part {
     pub(super) media: Media,
 }
 
+/// Whose answer it is.
+#[derive(Clone, Debug)]
+pub(super) struct Reader {
+    pub(super) stream: Named,
+    pub(super) caller: Caller,
+}
+
 /// Room for a page, taken before it is read, so that those who wait for room hold nothing.
 pub(super) async fn room(app: &App) -> Result<Share, Problem> {
     let mut share = Share::default();
@@ -50,7 +58,7 @@ pub(super) async fn room(app: &App) -> Result<Share, Problem> {
 /// The body of an answer that begins with this.
 pub(super) async fn body(
     app: &Arc<App>,
-    stream: Named,
+    reader: Reader,
     part: Part,
     mut share: Share,
 ) -> Result<Body, Problem> {
@@ -63,7 +71,7 @@ pub(super) async fn body(
         return Ok(if first.is_empty() { Body::empty() } else { Body::full(first) });
     }
     let pages =
-        Pages { app: Arc::clone(app), stream, at: next, end, media, ready: first, reading: None, busy: None };
+        Pages { app: Arc::clone(app), reader, at: next, end, media, ready: first, reading: None, busy: None };
     Ok(Body::pages(pages))
 }
 
@@ -110,7 +118,7 @@ fn count(app: &App, bytes: usize) {
 /// See the [module](self).
 pub(crate) struct Pages {
     app: Arc<App>,
-    stream: Named,
+    reader: Reader,
     at: Offset,
     end: Offset,
     media: Media,
@@ -134,10 +142,10 @@ impl Pages {
                 return Poll::Ready(None);
             }
             let reading = self.reading.get_or_insert_with(|| {
-                let (app, stream) = (Arc::clone(&self.app), self.stream.clone());
+                let (app, reader) = (Arc::clone(&self.app), self.reader.clone());
                 let (at, end, media) = (self.at, self.end, self.media);
                 Box::pin(async move {
-                    let page = tokio::time::timeout(PATIENCE, page(&app, &stream, (at, end), media)).await;
+                    let page = tokio::time::timeout(PATIENCE, page(&app, &reader, (at, end), media)).await;
                     page.map_err(|_| BrokenOff)?
                 })
             });
@@ -172,7 +180,7 @@ impl fmt::Debug for Pages {
 /// other.
 async fn page(
     app: &App,
-    stream: &Named,
+    Reader { stream, caller }: &Reader,
     (at, end): (Offset, Offset),
     media: Media,
 ) -> Result<(Bytes, Offset), BrokenOff> {
@@ -180,6 +188,8 @@ async fn page(
     let mut room = BYTES;
     loop {
         let mut share = answers.wait(room).await.map_err(|UsedUp| BrokenOff)?;
+        // An answer takes long where it is large, and a token ends meanwhile.
+        caller.stays(app).map_err(|_| BrokenOff)?;
         let page = stream.store.read(&stream.name, From::After(at), BYTES).await.map_err(|_| BrokenOff)?;
         let chunks = until(page.chunks, end);
         let next = chunks.last().ok_or(BrokenOff)?.end;

@@ -5,7 +5,7 @@ use http::{Response, StatusCode, Version};
 use weir_core::durable::{From, Head, Offset, Page};
 
 use super::asked::Asked;
-use super::pages::{self, Part};
+use super::pages::{self, Part, Reader};
 use super::told::{Told, tag};
 use super::{Named, who};
 use crate::access::Action;
@@ -32,7 +32,12 @@ pub(super) async fn head(call: Call<'_>, stream: &Named) -> Result<Response<Body
 
 /// Answers with all that is there, however much that is: what is more than a page is read while it leaves. Where the answer
 /// ends is settled when it begins, since its head says so.
-pub(super) async fn catch_up(call: Call<'_>, stream: Named, asked: Asked) -> Result<Response<Body>, Problem> {
+pub(super) async fn catch_up(
+    call: Call<'_>,
+    reader: Reader,
+    asked: Asked,
+) -> Result<Response<Body>, Problem> {
+    let stream = &reader.stream;
     call.app.metrics.streams.reads.inc();
     let share = pages::room(call.app).await?;
     let page = stream.store.read(&stream.name, asked.from, pages::BYTES).await;
@@ -53,10 +58,10 @@ pub(super) async fn catch_up(call: Call<'_>, stream: Named, asked: Asked) -> Res
         let part = Part { chunks, next, end, media: head.media.media() };
         if call.parts.version < Version::HTTP_11 && next != end {
             // Nothing else tells an answer that breaks off there from one that is whole.
-            let length = pages::length(call.app, &stream, &part).await?;
+            let length = pages::length(call.app, stream, &part).await?;
             response.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
-        *response.body_mut() = pages::body(call.app, stream, part, share).await?;
+        *response.body_mut() = pages::body(call.app, reader, part, share).await?;
     }
     Ok(response)
 }

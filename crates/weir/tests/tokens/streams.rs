@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use serde_json::{Value, json};
 use weir_testkit::token::claims;
-use weir_testkit::{Client, Instance, RawConn, Response, Secret, expect};
+use weir_testkit::{Client, DEADLINE, Instance, RawConn, Response, Secret, expect};
 
 use crate::WEIR;
 
@@ -145,8 +145,30 @@ async fn nothing_is_read_of_who_may_not_append() -> anyhow::Result<()> {
          content-type: text/plain\r\ncontent-length: 4000000\r\n\r\nx"
     );
     conn.write(head.as_bytes()).await?;
-    ensure!(conn.read_head(weir_testkit::DEADLINE / 5).await?.status == 403);
+    ensure!(conn.read_head(DEADLINE / 5).await?.status == 403);
     let metrics = weir.metrics().await?;
     ensure!(metrics.value("weir_stream_appends_total", &[("result", "denied")]) == Some(1.0));
     Ok(())
+}
+
+/// An answer that takes long goes no further than the token.
+#[tokio::test]
+async fn an_answer_breaks_off_where_its_token_is_refused() -> anyhow::Result<()> {
+    const SIZE: usize = 1 << 20;
+    let (weir, secret) = start().await?;
+    let all = token(&secret, json!({ "read": ["*"], "append": ["*"], "manage": ["*"] }));
+    call(&weir.client(), ("PUT", "a"), &all).await?;
+    for _ in 0..8 {
+        let append = weir.client().post("/v1/stream/a").bearer(&*all).header("content-type", "text/plain");
+        ensure!(append.body("x".repeat(SIZE)).send().await?.status() == 204);
+    }
+    let mut conn = RawConn::open_narrow(weir.public(), 4096).await?;
+    let request = format!("GET /v1/stream/a HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {all}\r\n\r\n");
+    conn.write(request.as_bytes()).await?;
+    ensure!(conn.read_head(DEADLINE).await?.status == 200);
+    let taken_off = weir.admin_client().post("/disconnect?subject=ann&revoke=600");
+    ensure!(taken_off.header("weir-admin", "1").send().await?.status() == 200);
+    let (rest, closed) = conn.read_until_close(DEADLINE).await?;
+    ensure!(closed.is_some() && rest.len() < 8 * SIZE, "{} bytes, {closed:?}", rest.len());
+    expect::problem(&call(&weir.client(), ("GET", "a"), &all).await?, 401, "token_revoked")
 }
