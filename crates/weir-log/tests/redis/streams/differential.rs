@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_core::durable::{
     Append, Create, Fork, From, Lifetime, MediaType, Offset, Payload, Producer, StreamName, StreamStore,
@@ -16,6 +16,9 @@ use super::shared::Shared;
 
 /// Operations of one run.
 const STEPS: usize = 600;
+
+/// How long both sides may take to sweep what has expired.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Names that are asked for, few enough to meet each other.
 const NAMES: [&str; 7] = ["a", "b/c", "d 1", "e", "f", "g", "h"];
@@ -147,8 +150,19 @@ impl Pair {
             self.now.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
             return [String::new(), String::new()];
         }
-        let (one, one_tail) = self.on(&*redis, step, 0).await;
-        let (two, two_tail) = self.on(&*embedded, step, 1).await;
+        let (mut one, mut one_tail) = self.on(&*redis, step, 0).await;
+        let (mut two, mut two_tail) = self.on(&*embedded, step, 1).await;
+        // Forks that have expired keep their source until they are swept, which each side does in its own time. What is answered so
+        // has changed nothing, and can be asked again.
+        let deadline = Instant::now() + PATIENCE;
+        while is_kept(&one) != is_kept(&two) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if is_kept(&one) {
+                (one, one_tail) = self.on(&*redis, step, 0).await;
+            } else {
+                (two, two_tail) = self.on(&*embedded, step, 1).await;
+            }
+        }
         if let (Some((name, one)), Some((_, two))) = (one_tail, two_tail) {
             self.places.entry(name).or_default().push((one, two));
         }
@@ -195,6 +209,11 @@ impl Pair {
             Step::Pass(_) => unreachable!("time is not a store's"),
         }
     }
+}
+
+/// Whether something is said to be gone but for its forks.
+fn is_kept(outcome: &str) -> bool {
+    ["Err(Deleted)", "Err(Taken)", "Err(SourceDeleted)"].contains(&outcome)
 }
 
 /// Without epochs: times, and what follows from them.
