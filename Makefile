@@ -22,10 +22,12 @@ SOAK_FUZZ_SECONDS ?= 300
 CHURN_SECONDS ?= 3600
 # Clients of `make crowd`.
 CROWD ?= 3000
+# Appends of `make appends`, to a file and as many to Redis.
+APPENDS ?= 1000000
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run release test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd bench churn fuzz clean
+.PHONY: help run release test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd appends bench churn fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +108,11 @@ soak: ## three instances under every fault for SOAK_SECONDS (600), SOAK_SEED rep
 crowd: ## rolling deploys behind nginx and HAProxy, and the end of an instance, with CROWD (3000) clients
 	@.ci/setup test
 	WEIR_TEST_CLIENTS=$(CROWD) cargo test --locked -p weir --test rolling --test shutdown -- --test-threads=1 rolls survives_a_crash never_read
+
+# Both run at once, in an instance that is built for tests: for some twenty minutes on two cores.
+appends: ## APPENDS (1000000) to a durable stream in a file, and on Redis: memory stays flat
+	@.ci/setup test
+	WEIR_TEST_APPENDS=$(APPENDS) cargo test --locked -p weir --test appends -- --nocapture
 
 bench: ## measure end to end, or BENCH="fanout idle …" alone; then each step of the core
 	@.ci/setup bench
