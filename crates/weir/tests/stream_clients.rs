@@ -126,7 +126,8 @@ async fn typescript_where_sse_is_blocked() -> anyhow::Result<()> {
     passes(node("streams-fallback.cjs", &[&format!("{}/blocked", base(balancer.address()))])).await?;
     eventually(DEADLINE, async || {
         let [_, polls, streams] = asked(&balancer, "clients/fallback");
-        ensure!(streams == 3 && polls > 0, "{streams} streams, {polls} polls");
+        // More than three where one of them took long enough not to count as ended at once.
+        ensure!(streams >= 3 && polls > 0, "{streams} streams, {polls} polls");
         Ok(())
     })
     .await
