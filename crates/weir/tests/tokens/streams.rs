@@ -159,7 +159,7 @@ async fn an_answer_breaks_off_where_its_token_is_refused() -> anyhow::Result<()>
     let all = token(&secret, json!({ "read": ["*"], "append": ["*"], "manage": ["*"] }));
     call(&weir.client(), ("PUT", "a"), &all).await?;
     for _ in 0..8 {
-        let append = weir.client().post("/v1/stream/a").bearer(&*all).header("content-type", "text/plain");
+        let append = weir.client().post("/v1/stream/a").bearer(&all).header("content-type", "text/plain");
         ensure!(append.body("x".repeat(SIZE)).send().await?.status() == 204);
     }
     let mut conn = RawConn::open_narrow(weir.public(), 4096).await?;
