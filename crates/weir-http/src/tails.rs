@@ -6,11 +6,11 @@
 //! wait.
 //!
 //! In reading order:
-//! - [`tail`]: one stream, and who follows it
-//! - [`read`]: one read, for all who want the same
-//! - [`follow`]: what one follower finds next
-//! - [`events`]: what it is given of that as Server-Sent Events; [`sse`]: how that is written
-//! - [`cursor`]: what tells caches apart
+//! - `tail`: one stream, and who follows it
+//! - `read`: one read, for all who want the same
+//! - `follow`: what one follower finds next
+//! - `events`: what it is given of that as Server-Sent Events; `sse`: how that is written
+//! - `cursor`: what tells caches apart
 
 use std::sync::Arc;
 use std::time::Duration;
