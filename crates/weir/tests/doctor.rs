@@ -438,7 +438,7 @@ async fn groups_that_need_a_look() {
 async fn without_redis_there_is_only_this_machine() {
     let report = Report::of(weir(&["doctor", "--json"]));
     assert_eq!((report.status, report.err.as_str()), (Some(0), ""));
-    report.assert("log", "ok", "give --redis");
+    report.assert("log", "ok", "give --data-dir to keep it, or --redis");
     report.assert("drain", "ok", "draining takes 20s");
     assert_eq!(report.check("connect"), None);
 
