@@ -14,6 +14,7 @@ mod writer;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ struct Shared {
     database: RwLock<Option<Database>>,
     upkeep: Mutex<Vec<Upkeep>>,
     trouble: Mutex<Option<Trouble>>,
+    /// Transactions of a database in memory.
+    commits: AtomicU64,
 }
 
 impl Engine {
@@ -64,8 +67,13 @@ impl Engine {
     pub fn open(place: Place) -> Result<Arc<Self>, OpenError> {
         let database = place.open_first()?;
         let database = RwLock::new(Some(database));
-        let shared =
-            Arc::new(Shared { place, database, upkeep: Mutex::default(), trouble: Mutex::default() });
+        let shared = Arc::new(Shared {
+            place,
+            database,
+            upkeep: Mutex::default(),
+            trouble: Mutex::default(),
+            commits: AtomicU64::new(0),
+        });
         let (queue, jobs) = sync_channel(QUEUE);
         let (ends, ended) = channel();
         let its = Arc::clone(&shared);
@@ -89,7 +97,7 @@ impl Engine {
 
     /// Whether what it keeps outlives the process.
     pub fn lasts(&self) -> bool {
-        matches!(self.shared.place, Place::Directory(_))
+        self.shared.lasts()
     }
 
     /// Has the writer do some work, and returns when it is committed, or when the disk has not answered for [`PATIENCE`]. It
@@ -163,6 +171,10 @@ impl Engine {
 }
 
 impl Shared {
+    fn lasts(&self) -> bool {
+        matches!(self.place, Place::Directory(_))
+    }
+
     /// Only the writer does it: the disk may take its time.
     fn close(&self) {
         let database = self.database.write().take();

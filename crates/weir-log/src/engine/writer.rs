@@ -1,14 +1,15 @@
 //! The thread that writes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
+use redb::{Durability, Key, Table, TableDefinition, Value, WriteTransaction};
 use tokio::sync::oneshot;
 
 use super::refusal::Refusal;
-use super::{Place, Shared, place};
+use super::{Shared, place};
 use crate::embedded::StreamTables;
 
 /// Most operations in one transaction. It bounds how long the first of them waits for the others.
@@ -18,6 +19,10 @@ const BATCH: usize = 512;
 const UPKEEP: Duration = Duration::from_millis(500);
 /// And how soon where there was more than a piece.
 const UPKEEP_SOON: Duration = Duration::from_millis(5);
+
+/// Of what is in memory, every so many commits one is settled as that of a file is, which takes several times as long and gives
+/// back what the ones before have replaced. No other would be lost by not being settled: there is no file to open again.
+const SETTLED: u64 = 32;
 
 /// Something to be done in a transaction.
 pub(super) trait Job: Send {
@@ -162,12 +167,15 @@ fn write_if<T>(
         let mut txn = database.begin_write()?;
         // Else what opens the file after a crash would read all of it first, and a commit would be told from half of one by
         // a checksum alone that is no secret to those who choose the bytes. Who share a commit do not notice the difference.
-        txn.set_quick_repair(matches!(shared.place, Place::Directory(_)));
+        txn.set_quick_repair(shared.lasts());
+        if !shared.lasts() && !shared.commits.fetch_add(1, Ordering::Relaxed).is_multiple_of(SETTLED) {
+            txn.set_durability(Durability::None).map_err(redb::Error::from)?;
+        }
         let done = work(&mut Writing { txn: &txn, after: &mut after, streams: None })?;
         let is_worth_it = is_worth_it(&done);
         value = Some(done);
         if is_worth_it {
-            number = Some(place::count(&txn)?);
+            number = shared.lasts().then(|| place::count(&txn)).transpose()?;
             txn.commit()?;
         } else {
             after.clear();
