@@ -1,33 +1,26 @@
 //! What becomes of calls to durable streams whose store does what a good one seldom does.
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
-use std::net::SocketAddr;
+#[path = "bare/front.rs"]
+mod bare;
+#[path = "bare/idle.rs"]
+mod idle;
+
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use weir_core::durable::{
     self, Append, AppendError, Appended, Chunk, Create, CreateError, Created, DeleteError, From, Head, Look,
     MediaType, Offset, Page, ReadError, StreamName, StreamStore,
 };
-use weir_core::log::{
-    Appended as Published, BoxFuture, EventLog, Feed, Idempotency, Load, LogFacts, LogUnavailable, NewEvent,
-    RevokeError,
-};
-use weir_core::mailbox::{MailboxBounds, Overflow};
-use weir_core::window::WindowBounds;
-use weir_core::{Broker, BrokerBounds, Event, EventId, Revocation, Session};
-use weir_http::admission::Limits;
-use weir_http::app::{AnonymousAccess, App, HttpConfig, Refuse};
-use weir_http::cors::Cors;
-use weir_http::proxies::Proxies;
-use weir_http::server::{Listener, Role, Server};
-use weir_metrics::{BuildInfo, Metrics};
+use weir_core::log::BoxFuture;
+use weir_http::app::{AnonymousAccess, HttpConfig};
 use weir_testkit::{Client, DEADLINE, RawConn, expect};
+
+use bare::Bare;
+use idle::Idle;
 
 const PATH: &str = "/v1/stream/s";
 
@@ -139,87 +132,20 @@ impl StreamStore for Script {
     }
 }
 
-/// A log that nobody asks for anything.
-#[derive(Debug)]
-struct Idle;
-
-impl EventLog for Idle {
-    fn append<'a>(
-        &'a self,
-        _: &'a [NewEvent],
-        _: Option<&'a Idempotency>,
-    ) -> BoxFuture<'a, Result<Published, weir_core::log::AppendError>> {
-        Box::pin(std::future::pending())
-    }
-
-    fn revoke<'a>(&'a self, _: &'a Revocation) -> BoxFuture<'a, Result<EventId, RevokeError>> {
-        Box::pin(std::future::pending())
-    }
-
-    fn lasts(&self) -> bool {
-        false
-    }
-
-    fn snapshot<'a>(&'a self, _: &'a Session) -> BoxFuture<'a, Result<Option<Arc<Event>>, LogUnavailable>> {
-        Box::pin(std::future::pending())
-    }
-
-    fn facts(&self) -> LogFacts {
-        LogFacts { up: true, ..LogFacts::default() }
-    }
-}
-
-/// A front on these, which runs as long as this is held.
+/// A front on such a store, which runs as long as this is held.
 struct Front {
-    app: Arc<App>,
+    bare: Bare,
     script: Arc<Script>,
     client: Client,
-    address: SocketAddr,
-    _runs: TaskTrackerToken,
 }
 
 impl Front {
     fn start(script: Script) -> Self {
-        let broker = Broker::new(BrokerBounds {
-            window: WindowBounds { events: 100, bytes: 1 << 20, age: None, remembered_sessions: 100 },
-            mailbox: MailboxBounds { events: 100, bytes: 1 << 20 },
-            snapshot_bytes: 1 << 20,
-        });
-        let metrics = Arc::new(Metrics::new(BuildInfo { version: "test", revision: "test" }, &[]));
         let script = Arc::new(script);
         let store = Arc::clone(&script) as Arc<dyn StreamStore>;
-        let app = Arc::new(App::new(broker, Arc::new(Idle), store, metrics, config()));
-        let load = Load { entries: Vec::new(), floor: EventId::ZERO, head: EventId::ZERO };
-        app.broker.apply(&Feed::Loaded(load), app.time());
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Role::Public).unwrap();
-        let address = listener.local_addr().unwrap();
-        let tasks = TaskTracker::new();
-        tasks.spawn(Server::new(Arc::clone(&app)).accept(listener));
-        Self { app, script, client: Client::new(address), address, _runs: tasks.token() }
-    }
-}
-
-fn config() -> HttpConfig {
-    let second = Duration::from_secs(1);
-    HttpConfig {
-        long_poll_timeout: second,
-        heartbeat: 15 * second,
-        retry: second,
-        stall_timeout: 30 * second,
-        overflow: Overflow::CatchUp,
-        max_event_bytes: 1 << 16,
-        max_append_bytes: 1000,
-        limits: Limits::of_clients(100),
-        max_sessions_per_connection: 10,
-        max_connection_age: None,
-        refuse: Refuse::Soft,
-        admin_token: None,
-        anonymous: AnonymousAccess::All,
-        tokens: Arc::default(),
-        cors: Cors::default(),
-        proxies: Proxies::default(),
-        ready_grace: second,
-        reader_patience: second,
+        let config = HttpConfig { max_append_bytes: 1000, anonymous: AnonymousAccess::All, ..bare::config() };
+        let bare = Bare::start(Arc::new(Idle), store, config);
+        Self { client: Client::new(bare.address), script, bare }
     }
 }
 
@@ -237,7 +163,7 @@ async fn a_read_is_not_cut_to_pages() -> anyhow::Result<()> {
     let tag = told("etag").unwrap().to_owned();
     let again = front.client.get(PATH).header("if-none-match", tag).send().await?;
     assert_eq!((again.status(), again.body.len()), (304, 0));
-    let page = front.app.metrics.encode();
+    let page = front.bare.app.metrics.encode();
     ensure!(
         page.contains("weir_stream_reads_total 2\n")
             && page.contains("weir_stream_read_bytes_total 50000000\n"),
@@ -281,7 +207,7 @@ async fn what_is_appended_meanwhile_is_for_the_next_read() -> anyhow::Result<()>
 
 /// The answer to a read of all, whose head says where the connection ends.
 async fn raw(front: &Front, version: &str) -> anyhow::Result<(String, String)> {
-    let mut conn = RawConn::open(front.address).await?;
+    let mut conn = RawConn::open(front.bare.address).await?;
     conn.write(format!("GET {PATH} {version}\r\nhost: localhost\r\n\r\n").as_bytes()).await?;
     let (answer, closed) = conn.read_until_close(DEADLINE).await?;
     ensure!(closed.is_some(), "it goes on");
@@ -370,7 +296,7 @@ async fn every_refusal_to_append_has_a_code() -> anyhow::Result<()> {
         assert_eq!(answer.head.header("retry-after").is_some(), status == 503);
         assert!(answer.head.header("www-authenticate").is_none() && !answer.text()?.contains("secret"));
     }
-    let page = front.app.metrics.encode();
+    let page = front.bare.app.metrics.encode();
     for (result, count) in
         [("refused", 7), ("invalid", 1), ("full", 1), ("unavailable", 2), ("ok", 0), ("denied", 0)]
     {
@@ -487,7 +413,7 @@ async fn where_a_new_stream_is() -> anyhow::Result<()> {
     assert_eq!(made.status(), 201);
     assert_eq!(
         made.head.header("location"),
-        Some(format!("http://{}/v1/stream/a%20b/c", front.address).as_str())
+        Some(format!("http://{}/v1/stream/a%20b/c", front.bare.address).as_str())
     );
     assert_eq!(
         made.head.header("content-security-policy").map(|policy| policy.contains("sandbox")),

@@ -8,8 +8,12 @@ use weir_core::durable::{Look, Offset, ReadError, Woken};
 use weir_testkit::client::Request;
 use weir_testkit::{Client, DEADLINE, End, SseStream, eventually};
 
+#[path = "bare/front.rs"]
+mod bare;
 #[path = "tails/front.rs"]
 mod front;
+#[path = "bare/idle.rs"]
+mod idle;
 #[path = "tails/store.rs"]
 mod store;
 
