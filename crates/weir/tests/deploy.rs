@@ -1,0 +1,5 @@
+//! What `deploy/` holds, proved by running it. What takes long, or needs programs that `make test` does not install, is
+//! ignored here and run by `make deploy-test`.
+
+#[path = "deploy/able.rs"]
+mod able;
