@@ -39,7 +39,10 @@ impl Streams {
             created: counter("weir_streams_created_total", "Durable streams made over HTTP."),
             deleted: counter("weir_streams_deleted_total", "Durable streams deleted over HTTP."),
             reads: counter("weir_stream_reads_total", "Reads of durable streams that are answered at once."),
-            read_bytes: counter("weir_stream_read_bytes_total", "Bytes that such reads were answered with."),
+            read_bytes: counter(
+                "weir_stream_read_bytes_total",
+                "Bytes that reads of durable streams were answered with at once.",
+            ),
         }
     }
 

@@ -1,6 +1,6 @@
-//! The page that operators scrape, held against the list in the contract.
+//! The page that operators scrape, held against the list in `docs/metrics.md`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weir_core::log::LogFacts;
@@ -8,92 +8,7 @@ use weir_core::{EventId, EventType, Malformed};
 use weir_metrics::{
     BuildInfo, Discarded, Disconnect, Dropped, Metrics, Operation, PublishResult, ReaderError, Transport,
 };
-
-/// Series and label values of section 9 of the contract that weir has with the embedded log.
-const SERIES: &[(&str, &str, &[&str])] = &[
-    ("weir_ready", "", &[]),
-    ("weir_draining", "", &[]),
-    ("weir_admin_denied_total", "", &[]),
-    ("weir_revocations", "", &[]),
-    ("weir_clients", "transport", &["sse", "long-poll", "durable"]),
-    ("weir_clients_max", "", &[]),
-    ("weir_clients_catching_up", "", &[]),
-    ("weir_sessions", "", &[]),
-    ("weir_sockets", "", &[]),
-    ("weir_subscriptions", "", &[]),
-    ("weir_connections_total", "transport", &["sse", "long-poll", "durable"]),
-    (
-        "weir_disconnections_total",
-        "reason",
-        &["client", "stalled", "overflow", "expired", "revoked", "shutdown", "max-age", "ended", "error"],
-    ),
-    (
-        "weir_connections_rejected_total",
-        "reason",
-        &["limit", "ip", "subject", "rate", "memory", "draining", "starting", "auth"],
-    ),
-    ("weir_connection_duration_seconds_count", "", &[]),
-    ("weir_publishes_total", "result", &["ok", "invalid", "denied", "limited", "unavailable", "duplicate"]),
-    ("weir_publish_duration_seconds_count", "", &[]),
-    (
-        "weir_stream_appends_total",
-        "result",
-        &["ok", "duplicate", "invalid", "refused", "denied", "limited", "full", "unavailable"],
-    ),
-    ("weir_stream_append_bytes_total", "", &[]),
-    ("weir_stream_append_duration_seconds_count", "", &[]),
-    ("weir_stream_reads_total", "", &[]),
-    ("weir_stream_read_bytes_total", "", &[]),
-    ("weir_streams_created_total", "", &[]),
-    ("weir_streams_deleted_total", "", &[]),
-    (
-        "weir_requests_rejected_total",
-        "reason",
-        &[
-            "head",
-            "head-size",
-            "head-timeout",
-            "silent",
-            "http2",
-            "path",
-            "method",
-            "parameter",
-            "auth",
-            "origin",
-            "unavailable",
-        ],
-    ),
-    ("weir_entries_read_total", "", &[]),
-    ("weir_entries_malformed_total", "reason", &["session", "data", "utf8", "type", "key", "oversize"]),
-    ("weir_events_total", "type", &["other"]),
-    ("weir_events_queued_total", "", &[]),
-    ("weir_events_delivered_total", "", &[]),
-    ("weir_delivered_bytes_total", "", &[]),
-    ("weir_events_dropped_total", "reason", &["overflow", "trimmed", "oversize"]),
-    (
-        "weir_events_discarded_total",
-        "reason",
-        &["client", "stalled", "disconnect", "shutdown", "expired", "conflated"],
-    ),
-    ("weir_queue_events_count", "", &[]),
-    ("weir_queue_bytes", "", &[]),
-    ("weir_delivery_latency_seconds_count", "", &[]),
-    ("weir_resumes_total", "result", &["complete", "gap"]),
-    ("weir_replayed_events_total", "", &[]),
-    (
-        "weir_gap_notices_total",
-        "reason",
-        &["trimmed", "unknown-id", "overflow", "reader", "oversize", "reset"],
-    ),
-    ("weir_entries_lost_total", "", &[]),
-    ("weir_tls_handshakes_total", "result", &["ok", "failed", "timeout", "plain"]),
-    ("weir_stream_maxlen", "", &[]),
-    ("weir_streams_followed", "", &[]),
-    ("weir_stream_wakes_total", "source", &["call", "announcement", "look"]),
-    ("weir_stream_tail_reads_total", "", &[]),
-    ("weir_window_events", "", &[]),
-    ("weir_window_bytes", "", &[]),
-];
+use weir_testkit::series::{self, About};
 
 /// Gauges that nobody knows before the log was looked at.
 const UNKNOWN: &[&str] = &[
@@ -103,14 +18,6 @@ const UNKNOWN: &[&str] = &[
     "weir_stream_length",
     "weir_stream_horizon_seconds",
     "weir_tls_certificate_expiry_timestamp_seconds",
-];
-
-const REDIS: &[&str] = &[
-    "weir_redis_up",
-    "weir_redis_reconnects_total",
-    "weir_groups_reaped_total",
-    "weir_group_recreated_total",
-    "weir_reader_without_group",
 ];
 
 const REDIS_UNKNOWN: &[&str] =
@@ -132,17 +39,28 @@ fn samples(metrics: &Metrics) -> BTreeMap<String, f64> {
         .collect()
 }
 
+/// The keys of samples of a series that is 0 where nothing happened; none of one that then has another value.
+fn zeros(name: &str, about: &About) -> Vec<String> {
+    if name.starts_with("process_")
+        || name == "weir_build_info"
+        || [UNKNOWN, REDIS_UNKNOWN].concat().contains(&name)
+    {
+        return Vec::new();
+    }
+    let name = if about.kind == "histogram" { format!("{name}_count") } else { name.to_owned() };
+    match about.labels.iter().next() {
+        None => vec![name],
+        Some((label, values)) => {
+            values.iter().map(|value| format!("{name}{{{label}=\"{value}\"}}")).collect()
+        }
+    }
+}
+
 #[test]
 fn a_fresh_page_shows_every_series_at_0_or_as_unknown() {
     let page = samples(&fresh());
-    for (name, label, values) in SERIES {
-        let keys = match label.is_empty() {
-            true => vec![(*name).to_owned()],
-            false => values.iter().map(|value| format!("{name}{{{label}=\"{value}\"}}")).collect(),
-        };
-        for key in keys {
-            assert_eq!(page.get(&key), Some(&0.0), "{key}");
-        }
+    for key in series::documented().iter().flat_map(|(name, about)| zeros(name, about)) {
+        assert_eq!(page.get(&key), Some(&0.0), "{key}");
     }
     for name in UNKNOWN {
         assert!(page.get(*name).is_some_and(|value| value.is_nan()), "{name}");
@@ -152,29 +70,13 @@ fn a_fresh_page_shows_every_series_at_0_or_as_unknown() {
 }
 
 #[test]
-fn the_page_has_no_series_of_weir_beyond_the_list() {
+fn the_page_is_what_the_documents_list() {
     let metrics = fresh();
+    let mut documented = series::documented();
+    assert_eq!(series::drift(&metrics.encode(), &documented).unwrap(), [""; 0]);
     metrics.redis();
-    let known: BTreeSet<&str> = SERIES
-        .iter()
-        .map(|(name, ..)| name.trim_end_matches("_count"))
-        .chain(UNKNOWN.iter().chain(REDIS).chain(REDIS_UNKNOWN).copied())
-        .chain(["weir_build_info", "weir_redis_command_duration_seconds", "weir_reader_errors_total"])
-        .collect();
-    let page = metrics.encode();
-    let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE weir_"));
-    let families: BTreeSet<String> =
-        families.map(|line| format!("weir_{}", line.split(' ').next().unwrap())).collect();
-    assert_eq!(families.iter().map(String::as_str).collect::<BTreeSet<_>>(), known);
-}
-
-#[test]
-fn label_values_are_only_those_of_the_list() {
-    let page = samples(&fresh());
-    for (name, label, values) in SERIES.iter().filter(|(_, label, _)| !label.is_empty()) {
-        let prefix = format!("{name}{{{label}=");
-        assert_eq!(page.keys().filter(|key| key.starts_with(&prefix)).count(), values.len(), "{name}");
-    }
+    documented.append(&mut series::documented_of_redis());
+    assert_eq!(series::drift(&metrics.encode(), &documented).unwrap(), [""; 0]);
 }
 
 #[test]
@@ -185,20 +87,18 @@ fn the_embedded_log_shows_no_redis() {
     metrics.redis();
     metrics.redis();
     let page = samples(&metrics);
-    for name in REDIS {
-        assert_eq!(page.get(*name), Some(&0.0), "{name}");
+    let documented = series::documented_of_redis();
+    for key in documented.iter().flat_map(|(name, about)| zeros(name, about)) {
+        assert_eq!(page.get(&key), Some(&0.0), "{key}");
     }
     for name in REDIS_UNKNOWN {
         assert!(page.get(*name).is_some_and(|value| value.is_nan()), "{name}");
     }
-    for kind in ReaderError::ALL {
-        let key = format!("weir_reader_errors_total{{kind=\"{}\"}}", kind.as_str());
-        assert_eq!(page.get(&key), Some(&0.0), "{key}");
-    }
-    for command in Operation::ALL {
-        let key = format!("weir_redis_command_duration_seconds_count{{command=\"{}\"}}", command.as_str());
-        assert_eq!(page.get(&key), Some(&0.0), "{key}");
-    }
+    let values = |name: &str, label| documented[name].labels[label].clone();
+    let kinds = ReaderError::ALL.iter().map(|kind| kind.as_str().to_owned());
+    assert_eq!(values("weir_reader_errors_total", "kind"), kinds.collect());
+    let commands = Operation::ALL.iter().map(|command| command.as_str().to_owned());
+    assert_eq!(values("weir_redis_command_duration_seconds", "command"), commands.collect());
 }
 
 #[test]

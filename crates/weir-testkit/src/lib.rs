@@ -21,7 +21,7 @@
 //! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]
 //! - [`chaos`]: a network that fails on command, and an address that outlives the server behind it
 //! - [`workload`]: producers and clients that write down what they do; [`mod@stall`]: a client that does not read
-//! - [`expect`]: what tests expect again and again; [`page`]: what the documents say
+//! - [`expect`]: what tests expect again and again; [`page`]: what the documents say, [`series`]: of metrics
 
 pub mod certificates;
 pub mod log_suite;
@@ -56,6 +56,7 @@ pub mod metrics;
 pub mod page;
 pub mod program;
 pub mod refusals;
+pub mod series;
 pub mod stall;
 pub mod ticker;
 pub mod token;

@@ -1,4 +1,4 @@
-//! `docs/contract.md` lists what is built, and nothing that is not.
+//! `docs/contract.md` and `docs/metrics.md` list what is built, and nothing that is not.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,6 +9,7 @@ use weir_core::notice::{GapReason, Refusal};
 use weir_testkit::Instance;
 use weir_testkit::page::{self, quoted, root, rows, section};
 use weir_testkit::redis::RedisServer;
+use weir_testkit::series;
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -186,35 +187,15 @@ async fn paths() -> anyhow::Result<()> {
 #[tokio::test]
 async fn metrics() -> anyhow::Result<()> {
     let redis = RedisServer::start().await;
-    let weir = Instance::start(WEIR, &["--redis", &redis.url()]).await?;
-    let page = weir.admin_client().get("/metrics").send().await?;
-    let page = page.text()?;
-    let text = contract();
-    let documented: BTreeSet<(String, String)> = rows(section(&text, "9. Operators"))
-        .into_iter()
-        .filter(|cells| cells[0].starts_with("`weir_"))
-        .map(|cells| (quoted(cells[0]).next().unwrap().to_owned(), cells[1].to_owned()))
-        .collect();
-    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    let built: BTreeSet<(String, String)> = types
-        .filter_map(|line| line.split_once(' '))
-        .filter(|(name, _)| name.starts_with("weir_"))
-        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
-        .collect();
-    assert_eq!(documented, built);
-    for cells in
-        rows(section(&text, "9. Operators")).into_iter().filter(|cells| cells[0].starts_with("`weir_"))
-    {
-        let Some((_, labels)) = cells[2].split_once(" Labels: ") else { continue };
-        let Some((label, values)) = labels.split_once(": ") else { continue };
-        let (name, label) = (quoted(cells[0]).next().unwrap(), label.trim_matches('`'));
-        let documented = set(quoted(values));
-        let series = page
-            .lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', '_'])));
-        let marker = format!("{label}=\"");
-        let built = set(series.filter_map(|line| line.split_once(&marker)?.1.split('"').next()));
-        assert_eq!(documented, built, "{name}");
-    }
+    let mut documented = series::documented();
+    assert_eq!(drift(&[], &documented).await?, [""; 0]);
+    documented.append(&mut series::documented_of_redis());
+    assert_eq!(drift(&["--redis", &redis.url()], &documented).await?, [""; 0]);
     Ok(())
+}
+
+async fn drift(flags: &[&str], documented: &series::Series) -> anyhow::Result<Vec<String>> {
+    let weir = Instance::start(WEIR, flags).await?;
+    let page = weir.admin_client().get("/metrics").send().await?;
+    series::drift(&page.text()?, documented)
 }
