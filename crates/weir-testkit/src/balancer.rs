@@ -1,4 +1,4 @@
-//! A real load balancer in front of instances, configured as it is meant to be deployed.
+//! A real load balancer in front of instances, configured as `deploy/` ships it.
 
 use std::fmt;
 use std::fs;
@@ -16,8 +16,11 @@ use crate::files;
 use crate::loopback;
 use crate::program::{Output, Program};
 
+mod draft;
 mod haproxy;
 mod nginx;
+
+use draft::Draft;
 
 /// Most connections that a balancer is told to take. Each needs two files.
 const MOST_CONNECTIONS: u64 = 50_000;
@@ -49,11 +52,17 @@ pub struct Balancer {
 #[derive(Debug)]
 struct Facts<'a> {
     listen: SocketAddr,
-    instances: &'a [SocketAddr],
     connections: u64,
     dir: &'a Path,
-    /// Instead of the one that is meant to be deployed.
-    template: Option<&'a str>,
+}
+
+/// Whose configuration it is.
+#[derive(Clone, Copy, Debug)]
+enum Configuration<'a> {
+    /// That of `deploy/`, for these instances.
+    Shipped(&'a [SocketAddr]),
+    /// The test's own.
+    Own(&'a str),
 }
 
 impl fmt::Display for Kind {
@@ -67,6 +76,14 @@ impl Kind {
         match self {
             Self::Nginx => "nginx",
             Self::HaProxy => "haproxy",
+        }
+    }
+
+    /// What `deploy/` has for it.
+    fn shipped(self) -> &'static str {
+        match self {
+            Self::Nginx => include_str!("../../../deploy/nginx/nginx.conf"),
+            Self::HaProxy => include_str!("../../../deploy/haproxy/haproxy.cfg"),
         }
     }
 
@@ -85,7 +102,7 @@ impl Balancer {
     /// # Errors
     /// It is not installed, refuses its configuration, or does not listen within [`DEADLINE`].
     pub async fn start(kind: Kind, instances: &[SocketAddr]) -> anyhow::Result<Self> {
-        Self::configured(kind, instances, None).await
+        Self::configured(kind, Configuration::Shipped(instances)).await
     }
 
     /// Starts one with a configuration of the test's own, filled in where it says `@LISTEN@` and the like.
@@ -93,25 +110,21 @@ impl Balancer {
     /// # Errors
     /// As [`Self::start`].
     pub async fn with(kind: Kind, configuration: &str) -> anyhow::Result<Self> {
-        Self::configured(kind, &[], Some(configuration)).await
+        Self::configured(kind, Configuration::Own(configuration)).await
     }
 
-    async fn configured(
-        kind: Kind,
-        instances: &[SocketAddr],
-        template: Option<&str>,
-    ) -> anyhow::Result<Self> {
+    async fn configured(kind: Kind, configuration: Configuration<'_>) -> anyhow::Result<Self> {
         let connections = (files::raise_limit().saturating_sub(SPARE_FILES) / 2).min(MOST_CONNECTIONS);
         let dir = tempfile::tempdir().context("make a temporary directory")?;
         let address = loopback::own_address()?;
-        let facts = Facts { listen: address, instances, connections, dir: dir.path(), template };
+        let facts = Facts { listen: address, connections, dir: dir.path() };
         let file = dir.path().join("balancer.conf");
+        fs::write(&file, written(kind, configuration, &facts)?).context("write the configuration")?;
         let mut command = Command::new(installed(kind)?);
-        let text = match kind {
-            Kind::Nginx => nginx::configure(&facts, &file, &mut command),
-            Kind::HaProxy => haproxy::configure(&facts, &file, &mut command),
-        };
-        fs::write(&file, text).context("write the configuration")?;
+        match kind {
+            Kind::Nginx => nginx::start(&facts, &file, &mut command),
+            Kind::HaProxy => haproxy::start(&file, &mut command),
+        }
         command.stdout(Stdio::null());
         let mut program = Program::start(command, Output::Stderr)?;
         let listening = eventually(DEADLINE, async || match program.try_exit()? {
@@ -142,6 +155,26 @@ impl Balancer {
     /// What it logged last, for an error.
     pub fn tail(&self) -> String {
         self.program.tail()
+    }
+}
+
+/// The whole text.
+fn written(kind: Kind, configuration: Configuration<'_>, facts: &Facts<'_>) -> anyhow::Result<String> {
+    match configuration {
+        Configuration::Shipped(instances) => {
+            let mut draft = Draft(kind.shipped().to_owned());
+            draft.instances(instances)?;
+            match kind {
+                Kind::Nginx => nginx::fill(&mut draft, facts)?,
+                Kind::HaProxy => haproxy::fill(&mut draft, facts)?,
+            }
+            Ok(draft.0)
+        }
+        Configuration::Own(text) => Ok(text
+            .replace("@LISTEN@", &facts.listen.to_string())
+            .replace("@CONNECTIONS@", &facts.connections.to_string())
+            .replace("@FILES@", &(2 * facts.connections).to_string())
+            .replace("@LOCAL@", &nginx::local(facts))),
     }
 }
 

@@ -221,7 +221,20 @@ async fn alone(kind: Kind) -> anyhow::Result<()> {
             (Some("unavailable"), stream.retry())
         );
         assert!(stream.retry().is_some_and(|ms| (4000..=6000).contains(&ms)), "{:?}", stream.retry());
+        let cors = |name| stream.head.header(name);
+        assert_eq!(
+            (cors("access-control-allow-origin"), cors("vary")),
+            (None, Some("Origin")),
+            "{:?}",
+            stream.head
+        );
+        assert_eq!(cors("cache-control"), Some("no-cache, no-transform"), "{:?}", stream.head);
     }
+    // A page of any origin is told, too: the balancer does not know whom weir lists.
+    let page = client.events("a").header("origin", "https://app.example.com").subscribe().await?;
+    let cors = |name| page.head.header(name);
+    assert_eq!(cors("access-control-allow-origin"), Some("https://app.example.com"), "{:?}", page.head);
+    assert_eq!(cors("access-control-allow-credentials"), Some("true"), "{:?}", page.head);
     for answer in [
         client.event("a").body("x").send().await?,
         client.events("a").query("wait", "1").send().await?,
