@@ -197,5 +197,5 @@ async fn metrics() -> anyhow::Result<()> {
 async fn drift(flags: &[&str], documented: &series::Series) -> anyhow::Result<Vec<String>> {
     let weir = Instance::start(WEIR, flags).await?;
     let page = weir.admin_client().get("/metrics").send().await?;
-    series::drift(&page.text()?, documented)
+    series::drift(page.text()?, documented)
 }
