@@ -17,6 +17,7 @@
 //! - [`usage`]: what a process uses and does; [`ticker`]: what a busy machine takes from it
 //! - [`checker`]: what every client was owed, against what it got
 //! - [`balancer`]: a real load balancer in front of instances, whose addresses ([`loopback`]) outlive them
+//! - [`mod@prometheus`]: scrapes what runs; [`alertmanager`]: tells somebody; [`tools`]: where such programs are
 //! - [`browser`]: pages in Chromium
 //! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]
 //! - [`chaos`]: a network that fails on command, and an address that outlives the server behind it
@@ -41,6 +42,7 @@ pub mod trust;
 
 mod lines;
 
+pub mod alertmanager;
 pub mod assault;
 pub mod balancer;
 pub mod beset;
@@ -55,14 +57,17 @@ pub mod loopback;
 pub mod metrics;
 pub mod page;
 pub mod program;
+pub mod prometheus;
 pub mod refusals;
 pub mod series;
 pub mod stall;
 pub mod ticker;
 pub mod token;
+pub mod tools;
 pub mod usage;
 pub mod workload;
 
+pub use alertmanager::{Alertmanager, Webhook};
 pub use assault::Assault;
 pub use balancer::Balancer;
 pub use beset::Beset;
@@ -75,6 +80,7 @@ pub use http2::Http2;
 pub use instance::Instance;
 pub use metrics::Metrics;
 pub use program::{Output, Program, Signal};
+pub use prometheus::Prometheus;
 pub use raw::{Closed, RawConn};
 pub use refusals::Refusals;
 pub use stall::stall;
