@@ -3,3 +3,7 @@
 
 #[path = "deploy/able.rs"]
 mod able;
+#[path = "deploy/dashboard.rs"]
+mod dashboard;
+#[path = "deploy/dashboards.rs"]
+mod dashboards;

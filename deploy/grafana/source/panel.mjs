@@ -1,0 +1,149 @@
+// The kinds of panels. What a panel says of itself has three parts: what it shows, what is normal, and what to do otherwise.
+import { SOURCE } from './dashboard.mjs';
+
+const GREEN = 'green';
+const PALETTE = { mode: 'palette-classic' };
+
+// A number with its recent past behind it. `steps` are the bounds from which on it is no longer well.
+export function stat(spec) {
+    return panel(spec, 'stat', {
+        height: 4,
+        fieldConfig: { defaults: { ...defaults(spec), thresholds: thresholds(spec.steps ?? []) }, overrides: [] },
+        options: {
+            colorMode: spec.steps || spec.mappings ? 'background' : 'value',
+            graphMode: spec.sparkline === false ? 'none' : 'area',
+            justifyMode: 'auto',
+            orientation: 'auto',
+            textMode: spec.textMode ?? 'auto',
+            wideLayout: true,
+            reduceOptions: { calcs: ['lastNotNull'], fields: spec.fields ?? '', values: false },
+        },
+    });
+}
+
+// Lines over time; `bars` and `stacked` for what adds up.
+export function graph(spec) {
+    const custom = {
+        drawStyle: spec.bars ? 'bars' : 'line',
+        lineInterpolation: spec.stepped ? 'stepAfter' : 'linear',
+        lineWidth: 1,
+        fillOpacity: spec.bars ? 80 : spec.stacked ? 40 : 8,
+        gradientMode: 'none',
+        showPoints: 'never',
+        spanNulls: false,
+        axisPlacement: 'auto',
+        axisSoftMin: 0,
+        scaleDistribution: spec.logarithmic ? { type: 'log', log: 10 } : { type: 'linear' },
+        stacking: { mode: spec.stacked ? 'normal' : 'none', group: 'A' },
+        thresholdsStyle: { mode: spec.steps ? 'dashed' : 'off' },
+        ...(spec.softMax && { axisSoftMax: spec.softMax }),
+    };
+    return panel(spec, 'timeseries', {
+        height: 8,
+        fieldConfig: {
+            defaults: { ...defaults(spec), custom, color: PALETTE, thresholds: thresholds(spec.steps ?? []) },
+            overrides: Object.entries(spec.colors ?? {}).map(([name, color]) => colored(name, color)),
+        },
+        options: {
+            legend: { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [] },
+            tooltip: { mode: 'multi', sort: 'desc' },
+        },
+    });
+}
+
+// One line for each `by`, put together from several queries; `columns` are `[letter of the query, or label, name, settings]`.
+export function table(spec) {
+    const { columns } = spec;
+    const key = ([source]) => (/^[A-Z]$/.test(source) ? `Value #${source}` : source);
+    const queries = spec.queries.map((query) => ({ ...query, instant: true, range: false, format: 'table' }));
+    const shown = columns.map(key);
+    return panel({ ...spec, queries }, 'table', {
+        height: spec.height,
+        fieldConfig: {
+            defaults: { ...defaults(spec), custom: { align: 'auto', cellOptions: { type: 'auto' }, filterable: false }, thresholds: thresholds([]) },
+            overrides: columns.map(([, name, settings]) => override(name, settings)),
+        },
+        options: { showHeader: true, cellHeight: 'sm', footer: { show: false, reducer: ['sum'], countRows: false, fields: '' }, sortBy: [{ displayName: spec.sortBy, desc: false }] },
+        transformations: [
+            { id: 'merge', options: {} },
+            { id: 'filterFieldsByName', options: { include: { names: shown } } },
+            {
+                id: 'organize',
+                options: {
+                    excludeByName: {},
+                    indexByName: Object.fromEntries(shown.map((name, at) => [name, at])),
+                    renameByName: Object.fromEntries(columns.map((column) => [key(column), column[1]])),
+                },
+            },
+        ],
+    });
+}
+
+// One query, and the name of each of its series.
+export function query(expr, legendFormat = '{{instance}}') {
+    return { expr, legendFormat };
+}
+
+// From `value` on a colour: orange for "look soon", red for "look now".
+export const step = (value, color) => ({ value, color });
+
+export const states = (entries) => [
+    { type: 'value', options: Object.fromEntries(entries.map(([value, text, color], index) => [value, { text, color, index }])) },
+];
+
+function panel(spec, type, rest) {
+    const { title, shows, normal, otherwise, width, runbooks = [], queries } = spec;
+    return {
+        type,
+        title,
+        description: `${shows}\n\n**Normal:** ${normal}\n\n**Otherwise:** ${otherwise}`,
+        datasource: SOURCE,
+        links: runbooks.map((name) => ({ title: `Runbook: ${name}`, url: `\${runbooks}/${name}.md`, targetBlank: true })),
+        targets: queries.map((query, at) => ({
+            datasource: SOURCE,
+            refId: String.fromCharCode('A'.charCodeAt(0) + at),
+            editorMode: 'code',
+            instant: false,
+            range: true,
+            ...query,
+        })),
+        width,
+        ...rest,
+    };
+}
+
+function defaults({ unit, decimals, noValue, mappings, steps, max, min = 0, fixed }) {
+    return {
+        unit,
+        min,
+        ...(max !== undefined && { max }),
+        ...(decimals !== undefined && { decimals }),
+        ...(noValue && { noValue }),
+        mappings: mappings ?? [],
+        color: fixed ? { mode: 'fixed', fixedColor: fixed } : steps || mappings ? { mode: 'thresholds' } : PALETTE,
+        links: [],
+    };
+}
+
+function thresholds(steps) {
+    return { mode: 'absolute', steps: [step(null, GREEN), ...steps] };
+}
+
+function colored(name, color) {
+    return { matcher: { id: 'byName', options: name }, properties: [{ id: 'color', value: { mode: 'fixed', fixedColor: color } }] };
+}
+
+function override(name, { unit, decimals, width, mappings, steps, link, noValue } = {}) {
+    const properties = [];
+    const set = (id, value) => value !== undefined && properties.push({ id, value });
+    set('unit', unit);
+    set('decimals', decimals);
+    set('noValue', noValue);
+    set('custom.width', width);
+    set('mappings', mappings);
+    set('thresholds', steps && thresholds(steps));
+    if (steps || mappings) set('custom.cellOptions', { type: 'color-text' });
+    if (steps || mappings) set('color', { mode: 'thresholds' });
+    set('links', link && [link]);
+    return { matcher: { id: 'byName', options: name }, properties };
+}
