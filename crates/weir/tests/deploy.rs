@@ -7,3 +7,5 @@ mod able;
 mod dashboard;
 #[path = "deploy/dashboards.rs"]
 mod dashboards;
+#[path = "deploy/helm.rs"]
+mod helm;
