@@ -102,7 +102,15 @@ impl Balancer {
     /// # Errors
     /// It is not installed, refuses its configuration, or does not listen within [`DEADLINE`].
     pub async fn start(kind: Kind, instances: &[SocketAddr]) -> anyhow::Result<Self> {
-        Self::configured(kind, Configuration::Shipped(instances)).await
+        Self::start_at(kind, loopback::own_address()?, instances).await
+    }
+
+    /// [`Self::start`] at an address that the caller knows to be free.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_at(kind: Kind, address: SocketAddr, instances: &[SocketAddr]) -> anyhow::Result<Self> {
+        Self::configured(kind, address, Configuration::Shipped(instances)).await
     }
 
     /// Starts one with a configuration of the test's own, filled in where it says `@LISTEN@` and the like.
@@ -110,13 +118,16 @@ impl Balancer {
     /// # Errors
     /// As [`Self::start`].
     pub async fn with(kind: Kind, configuration: &str) -> anyhow::Result<Self> {
-        Self::configured(kind, Configuration::Own(configuration)).await
+        Self::configured(kind, loopback::own_address()?, Configuration::Own(configuration)).await
     }
 
-    async fn configured(kind: Kind, configuration: Configuration<'_>) -> anyhow::Result<Self> {
+    async fn configured(
+        kind: Kind,
+        address: SocketAddr,
+        configuration: Configuration<'_>,
+    ) -> anyhow::Result<Self> {
         let connections = (files::raise_limit().saturating_sub(SPARE_FILES) / 2).min(MOST_CONNECTIONS);
         let dir = tempfile::tempdir().context("make a temporary directory")?;
-        let address = loopback::own_address()?;
         let facts = Facts { listen: address, connections, dir: dir.path() };
         let file = dir.path().join("balancer.conf");
         fs::write(&file, written(kind, configuration, &facts)?).context("write the configuration")?;

@@ -30,6 +30,7 @@ pub struct Builder {
     command: Command,
     readiness: Readiness,
     listen: SocketAddr,
+    admin_listen: SocketAddr,
     flags: Vec<String>,
 }
 
@@ -57,7 +58,13 @@ impl Instance {
         let mut command = Command::new(binary);
         without_settings(&mut command);
         command.stdout(Stdio::null());
-        Builder { command, readiness: Readiness::Ready, listen: ANY_PORT, flags: Vec::new() }
+        Builder {
+            command,
+            readiness: Readiness::Ready,
+            listen: ANY_PORT,
+            admin_listen: ANY_PORT,
+            flags: Vec::new(),
+        }
     }
 
     /// Where the public listener is.
@@ -141,6 +148,12 @@ impl Builder {
         self
     }
 
+    /// Where its admin listener is to be, likewise.
+    pub fn admin_listen(mut self, address: SocketAddr) -> Self {
+        self.admin_listen = address;
+        self
+    }
+
     /// Adds an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
@@ -163,7 +176,7 @@ impl Builder {
             "--listen",
             &self.listen.to_string(),
             "--admin-listen",
-            &ANY_PORT.to_string(),
+            &self.admin_listen.to_string(),
         ]);
         self.command.args(["--log-format", "json"]).args(self.flags);
         let mut program = Program::start(self.command, Output::Stderr)?;

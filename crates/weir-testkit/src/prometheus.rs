@@ -66,10 +66,17 @@ impl Prometheus {
     /// # Errors
     /// It is not installed, refuses its configuration, or is not ready within [`DEADLINE`].
     pub async fn start(configuration: &str) -> anyhow::Result<Self> {
+        Self::start_at(loopback::own_address()?, configuration).await
+    }
+
+    /// [`Self::start`] at an address that the caller knows to be free.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_at(address: SocketAddr, configuration: &str) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir().context("make a temporary directory")?;
         let file = dir.path().join("prometheus.yaml");
         fs::write(&file, configuration).context("write the configuration")?;
-        let address = loopback::own_address()?;
         let mut command = Command::new(tool("prometheus")?);
         command
             .arg(format!("--config.file={}", file.display()))

@@ -1,5 +1,6 @@
 //! A private redis-server for one test, or several that belong together.
 
+mod caller;
 mod cluster;
 mod options;
 mod sentinel;
@@ -14,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use crate::certificates::{Authority, Pair};
+pub use caller::Caller;
 pub use cluster::RedisCluster;
 pub use options::{Options, Software};
 pub use sentinel::Sentinels;
@@ -59,10 +61,11 @@ impl RedisServer {
     /// # Panics
     /// Where its program is not installed or does not come up.
     pub async fn start_with(options: Options) -> Self {
-        for _ in 0..PORT_TRIES {
+        for attempt in 0..PORT_TRIES {
             let dir = tempfile::tempdir().expect("a temporary directory can be made");
             let ports = options.ports.iter().map(|_| free_port()).collect();
-            let mut server = Self { port: free_port(), process: None, dir, options: options.clone(), ports };
+            let port = options.port.filter(|_| attempt == 0).unwrap_or_else(free_port);
+            let mut server = Self { port, process: None, dir, options: options.clone(), ports };
             if server.up().await {
                 return server;
             }
@@ -241,13 +244,16 @@ impl RedisServer {
     /// # Errors
     /// There is no answer.
     pub async fn try_command(&self, args: &[&[u8]]) -> io::Result<Result<String, String>> {
+        self.caller(PATIENCE).command(args).await
+    }
+
+    /// Somebody who has commands run here, also across restarts, and gives up on an answer after `patience`.
+    pub fn caller(&self, patience: Duration) -> Caller {
         let door = match &self.options.socket {
             Some(path) => Door::Socket(path.clone()),
             None => Door::Port(self.port),
         };
-        let (login, request) = (self.options.login.clone(), wire::encode(args));
-        let exchange = move || door.exchange(login.as_ref(), &request, PATIENCE);
-        tokio::task::spawn_blocking(exchange).await.expect("the exchange does not panic")
+        Caller::new(door, self.options.login.clone(), patience)
     }
 }
 

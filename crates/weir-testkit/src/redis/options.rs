@@ -18,6 +18,8 @@ pub enum Software {
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     pub(super) software: Software,
+    /// Where it is to listen, if that is free.
+    pub(super) port: Option<u16>,
     /// `--name value…` of the configuration.
     pub(super) args: Vec<String>,
     /// The only way in, where it is no port.
@@ -46,6 +48,13 @@ impl From<Software> for Options {
 }
 
 impl Options {
+    /// Listens on this port, if it comes up there, and else on any.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
     /// One more line of the configuration, its name and its values.
     #[must_use]
     pub fn set(mut self, name: &str, values: &[&str]) -> Self {

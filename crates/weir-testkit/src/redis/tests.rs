@@ -18,6 +18,19 @@ async fn a_server_of_its_own_answers_pauses_and_restarts_empty() {
 }
 
 #[tokio::test]
+async fn a_caller_outlasts_the_process() {
+    let port = free_port();
+    let mut server = RedisServer::start_with(Options::default().port(port)).await;
+    assert_eq!(server.port(), port);
+    let caller = server.caller(PATIENCE);
+    assert_eq!(caller.command(&[b"INCR", b"n"]).await.unwrap().unwrap(), "1");
+    server.stop();
+    caller.command(&[b"INCR", b"n"]).await.unwrap_err();
+    server.restart().await;
+    assert_eq!(caller.command(&[b"INCR", b"n"]).await.unwrap().unwrap(), "1");
+}
+
+#[tokio::test]
 async fn a_persistent_server_keeps_what_it_acknowledged() {
     let mut server = RedisServer::start_persistent().await;
     assert_eq!(server.cli(&["RPUSH", "k", "a", "b"]).await, "2");
