@@ -18,7 +18,7 @@ use crate::admission::{Admission, Limits};
 use crate::audit::Audit;
 use crate::auth::tokens::Tokens;
 use crate::client::Client;
-use crate::cors::Cors;
+use crate::cors::{Cors, Origin};
 use crate::memory::Memory;
 use crate::problem::Problem;
 use crate::proxies::Proxies;
@@ -69,7 +69,7 @@ pub struct HttpConfig {
     pub max_event_bytes: usize,
     /// Most bytes that are appended to a stream at once, or that it begins with.
     pub max_append_bytes: usize,
-    /// How much is let in.
+    /// How much is let in, at first: [`App::change`] changes it.
     pub limits: Limits,
     /// Most sessions on one connection.
     pub max_sessions_per_connection: usize,
@@ -157,6 +157,14 @@ impl App {
             tails,
             revoked: Revoked::default(),
         }
+    }
+
+    /// Takes over what may change while the instance runs. Nobody who is here has to go for it.
+    pub fn change(&self, limits: &Limits, origins: Vec<Origin>) {
+        self.metrics.clients.max.set(i64::try_from(limits.clients).unwrap_or(i64::MAX));
+        self.admission.replace(limits);
+        self.memory.change_limit(limits.memory);
+        self.config.cors.replace(origins);
     }
 
     /// The time now.

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -13,6 +14,7 @@ use http::header::{
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Response, StatusCode};
+use parking_lot::RwLock;
 
 use crate::body::Body;
 use crate::problem::Problem;
@@ -79,9 +81,9 @@ pub(crate) enum Called {
     Other,
 }
 
-/// The origins that are listed.
+/// The origins that are listed. Clones share them, so that they change for all.
 #[derive(Clone, Debug, Default)]
-pub struct Cors(Vec<Origin>);
+pub struct Cors(Arc<RwLock<Arc<[Origin]>>>);
 
 impl FromStr for Origin {
     type Err = BadOrigin;
@@ -127,14 +129,19 @@ impl fmt::Display for Origin {
 impl Cors {
     /// Pages of these origins may call.
     pub fn new(origins: Vec<Origin>) -> Self {
-        Self(origins)
+        Self(Arc::new(RwLock::new(origins.into())))
+    }
+
+    /// From now on pages of these origins may call, and no others.
+    pub(crate) fn replace(&self, origins: Vec<Origin>) {
+        *self.0.write() = origins.into();
     }
 
     /// Whether the request comes from a page of an origin that is listed.
     pub(crate) fn lists(&self, request: &HeaderMap) -> bool {
         let mut given = request.get_all(ORIGIN).iter();
         match (given.next(), given.next()) {
-            (Some(origin), None) => self.0.iter().any(|listed| listed.0 == origin),
+            (Some(origin), None) => self.0.read().iter().any(|listed| listed.0 == origin),
             (None, _) | (Some(_), Some(_)) => false,
         }
     }
@@ -171,7 +178,7 @@ impl Cors {
     /// Lets the page that called see the answer, where its origin is listed. Caches are told that the answer is not the
     /// same for all.
     pub(crate) fn open(&self, request: &HeaderMap, answer: &mut HeaderMap, called: Called) {
-        if self.0.is_empty() {
+        if self.0.read().is_empty() {
             return;
         }
         answer.append(VARY, HeaderValue::from_static("Origin"));

@@ -82,9 +82,20 @@ fn trouble(app: &App) -> String {
     app.log.facts().trouble.map(|why| format!(": {why}")).unwrap_or_default()
 }
 
+/// Whether the reader owes a return that it does not make, although the log answers and the reader has not said that it
+/// cannot read: a fault of this process, which only a new one mends. Without a log that answers nobody can tell.
+pub fn reader_hangs(app: &App) -> bool {
+    let is_reading = app.broker.is_loaded() && app.broker.degraded().is_none();
+    is_reading && is_overdue(app, app.reader_silent_for(app.time().now), app.log.facts().up)
+}
+
+fn is_overdue(app: &App, silent: Duration, log_is_up: bool) -> bool {
+    silent > app.config.reader_patience && log_is_up
+}
+
 fn reading(app: &App, silent: Duration) -> (Status, Option<String>) {
     let facts = app.log.facts();
-    if silent <= app.config.reader_patience || !facts.up {
+    if !is_overdue(app, silent, facts.up) {
         // Nothing is missing to clients, so that it is ready all the same.
         let lacks = facts.lacks.map(|rights| format!("rights in Redis: {rights}"));
         let group = facts.group_refused.map(|why| format!("a reader group, which Redis refuses: {why}"));

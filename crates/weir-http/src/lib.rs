@@ -11,7 +11,7 @@
 //! - `router`, [`path`], `query`, `call`, `access`, `local`: which call it is, who makes it, and whether it may be made
 //! - [`auth`]: the tokens that say so
 //! - [`cors`], `headers`: what browsers are told, and let pages see
-//! - [`admission`], `places`, [`rates`], [`memory`]: how many are let in, how fast, and while there is memory
+//! - [`admission`], `room`, `places`, [`rates`], [`memory`]: how many are let in, how fast, and while there is memory
 //! - `revoked`: whose tokens are refused all the same
 //! - `subscribe`, `stream`, `longpoll`: how clients get events
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
@@ -69,6 +69,7 @@ mod publish;
 mod query;
 mod refusals;
 mod revoked;
+mod room;
 mod router;
 mod seldom;
 mod snapshot;

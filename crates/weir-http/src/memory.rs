@@ -1,7 +1,7 @@
 //! How much memory the instance has, and what may still be taken of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,7 +33,7 @@ const WAIT: Duration = Duration::from_secs(2);
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Memory {
-    limit: Option<u64>,
+    limit: Limit,
     above: AtomicBool,
     /// Looks in a row that found less than the limit.
     calm: AtomicU32,
@@ -54,7 +54,16 @@ impl Memory {
         // What could be appended can be read.
         let budget = || Budget::new(share.max(2 * largest));
         let (bodies, answers, tails) = (budget(), budget(), budget());
+        let limit = Limit::new(limit);
         Self { limit, above: AtomicBool::new(false), calm: AtomicU32::new(0), bodies, answers, tails }
+    }
+
+    /// From now on so much may be resident. What bodies and answers may take of it stays as it was at the start.
+    pub(crate) fn change_limit(&self, limit: Option<u64>) {
+        self.limit.set(limit);
+        if limit.is_none() {
+            self.above.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Whether nobody more is let in.
@@ -65,7 +74,7 @@ impl Memory {
     /// So much is resident now. There is room again when a tenth of the limit is free, or when it has been kept for long, so
     /// that it does not flap.
     fn look(&self, resident: u64) {
-        let Some(limit) = self.limit else { return };
+        let Some(limit) = self.limit.get() else { return };
         let calm = if resident < limit { self.calm.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
         self.calm.store(calm, Ordering::Relaxed);
         let short = self.is_short();
@@ -83,6 +92,27 @@ impl Memory {
     }
 }
 
+/// Most bytes that may be resident, if anybody cares.
+#[derive(Debug)]
+struct Limit(AtomicU64);
+
+impl Limit {
+    /// As much as no machine has.
+    const NONE: u64 = u64::MAX;
+
+    fn new(limit: Option<u64>) -> Self {
+        Self(AtomicU64::new(limit.unwrap_or(Self::NONE)))
+    }
+
+    fn set(&self, limit: Option<u64>) {
+        self.0.store(limit.unwrap_or(Self::NONE), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|limit| *limit != Self::NONE)
+    }
+}
+
 /// Looks after the memory until it is stopped.
 pub async fn watch(app: Arc<App>, stop: CancellationToken) {
     let mut every = tokio::time::interval(EVERY);
@@ -92,7 +122,7 @@ pub async fn watch(app: Arc<App>, stop: CancellationToken) {
             _ = every.tick() => {}
             () = stop.cancelled() => return,
         }
-        if app.memory.limit.is_some()
+        if app.memory.limit.get().is_some()
             && let Some(resident) = resident()
         {
             app.memory.look(resident);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -39,7 +40,7 @@ impl Network {
 /// See the [module](self). Whoever has no place taken takes no memory.
 #[derive(Debug)]
 pub(crate) struct Places<K> {
-    most: usize,
+    most: AtomicUsize,
     taken: Mutex<HashMap<K, usize>>,
 }
 
@@ -54,14 +55,19 @@ pub(crate) struct Place<K: Eq + Hash> {
 impl<K: Clone + Eq + Hash> Places<K> {
     /// Each may have so many.
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: Mutex::default() })
+        Arc::new(Self { most: AtomicUsize::new(most), taken: Mutex::default() })
+    }
+
+    /// From now on each may have so many. Nobody loses one that it has.
+    pub(crate) fn resize(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// Takes one, where there is one left.
     pub(crate) fn take(self: &Arc<Self>, key: K) -> Option<Place<K>> {
         let mut taken = self.taken.lock();
         let have = taken.get(&key).copied().unwrap_or(0);
-        if have >= self.most {
+        if have >= self.most.load(Ordering::Relaxed) {
             return None;
         }
         taken.insert(key.clone(), have + 1);
@@ -97,6 +103,18 @@ mod tests {
         assert!(places.taken.lock().is_empty());
         assert!(places.take("a").is_some());
         assert!(places.taken.lock().is_empty());
+    }
+
+    #[test]
+    fn whoever_has_more_than_it_may_keeps_it_and_gets_no_more() {
+        let places = Places::new(2);
+        let mut held = vec![places.take("a"), places.take("a")];
+        places.resize(1);
+        assert!(places.take("a").is_none());
+        held.pop();
+        assert!(places.take("a").is_none());
+        held.pop();
+        assert!(places.take("a").is_some());
     }
 
     #[test]

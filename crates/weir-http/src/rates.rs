@@ -58,6 +58,7 @@ impl Who {
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Rates<C: Clock = MonotonicClock> {
+    rate: Rate,
     known: Known,
     each: Duration,
     /// Whoever is charged looks first, and nobody else meanwhile.
@@ -77,11 +78,16 @@ impl<C: Clock> Rates<C> {
         let quota = Quota::with_period(each).expect("a period is not 0").allow_burst(rate.count);
         let known = Known::default();
         Self {
+            rate,
             known: known.clone(),
             each,
             charging: Mutex::default(),
             limiter: RateLimiter::new(quota, known, clock),
         }
+    }
+
+    pub(crate) fn rate(&self) -> Rate {
+        self.rate
     }
 
     /// Lets it pass, or says after which time it would.

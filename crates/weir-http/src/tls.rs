@@ -50,6 +50,10 @@ struct Shown {
     leaf: CertificateDer<'static>,
 }
 
+/// A certificate that was read and is good to show.
+#[derive(Debug)]
+pub struct Renewed(Shown);
+
 /// Why a certificate cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum BadTls {
@@ -109,14 +113,17 @@ impl Tls {
         Ok(Self { files, shown })
     }
 
-    /// Reads the files anew, for the connections that come from now on. Where that fails, all is as it was.
+    /// Reads the files anew. Nothing changes before it is [shown](Self::show).
     ///
     /// # Errors
     /// [`BadTls`].
-    pub fn reload(&self) -> Result<(), BadTls> {
-        let new = Shown::load(&self.files)?;
-        *self.shown.lock() = new;
-        Ok(())
+    pub fn read(&self) -> Result<Renewed, BadTls> {
+        Shown::load(&self.files).map(Renewed)
+    }
+
+    /// Shows it to the connections that come from now on.
+    pub fn show(&self, renewed: Renewed) {
+        *self.shown.lock() = renewed.0;
     }
 
     /// What an operator should know about what is shown, at this time in seconds.

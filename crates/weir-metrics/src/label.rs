@@ -86,6 +86,14 @@ labels! {
         Plain = "plain",
     }
 
+    /// How reading the settings anew ended.
+    Reloaded("result") {
+        /// All of it was taken over.
+        Ok = "ok",
+        /// Something was bad, and all stayed as it was.
+        Failed = "failed",
+    }
+
     /// Why a connection of a client ended.
     Disconnect("reason") {
         /// The client left.
@@ -325,6 +333,7 @@ mod tests {
     fn every_value_stands_at_its_index() {
         check::<Transport>();
         check::<WokenBy>();
+        check::<Reloaded>();
         check::<Disconnect>();
         check::<Rejected>();
         check::<Refused>();

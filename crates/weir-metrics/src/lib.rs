@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! - [`metrics`]: the struct that holds all of it, and the page
-//! - [`instance`], [`clients`], [`publishing`], [`requests`], [`events`], [`resume`], [`log`], [`redis`], [`tails`], [`tls`]: the series by subject
+//! - [`instance`], [`reloads`], [`clients`], [`publishing`], [`requests`], [`events`], [`resume`], [`log`], [`redis`], [`tails`], [`tls`]: the series by subject
 //! - [`label`]: the closed sets of label values, so that a typo cannot make a series
 //! - [`family`]: one metric per label value, resolved once and found by index
 //! - [`optional`]: gauges whose value may be unknown
@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod optional;
 pub mod publishing;
 pub mod redis;
+pub mod reloads;
 pub mod requests;
 pub mod resume;
 pub mod streams;
@@ -31,6 +32,6 @@ mod registrar;
 pub use clients::Held;
 pub use label::{
     Discarded, Disconnect, Dropped, Handshake, Operation, PublishResult, ReaderError, Refused, Rejected,
-    StreamAppend, Transport, WokenBy,
+    Reloaded, StreamAppend, Transport, WokenBy,
 };
 pub use metrics::{BuildInfo, Metrics};

@@ -16,6 +16,7 @@ use crate::log::Log;
 use crate::publishing::Publishing;
 use crate::redis::Redis;
 use crate::registrar::Registrar;
+use crate::reloads::Reloads;
 use crate::requests::Requests;
 use crate::resume::Resume;
 use crate::streams::Streams;
@@ -27,6 +28,8 @@ use crate::tls::Tls;
 pub struct Metrics {
     /// What the process is and whether it serves.
     pub instance: Instance,
+    /// Settings that were read anew.
+    pub reloads: Reloads,
     /// Connections.
     pub clients: Clients,
     /// Publishes over HTTP.
@@ -68,6 +71,7 @@ impl Metrics {
         make.process();
         Self {
             instance: Instance::new(make, build),
+            reloads: Reloads::new(make),
             clients: Clients::new(make),
             publishing: Publishing::new(make),
             streams: Streams::new(make),

@@ -18,6 +18,7 @@ const UNKNOWN: &[&str] = &[
     "weir_stream_length",
     "weir_stream_horizon_seconds",
     "weir_tls_certificate_expiry_timestamp_seconds",
+    "weir_config_last_reload_successful",
 ];
 
 const REDIS_UNKNOWN: &[&str] =

@@ -9,6 +9,8 @@ use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::serve::{LogFormat, LogLevel};
@@ -26,8 +28,20 @@ pub(crate) struct Logging {
     dropped: ErrorCounter,
 }
 
+/// Changes what is logged.
+#[derive(Debug)]
+pub(crate) struct Level(Handle<Targets, Registry>);
+
+impl Level {
+    /// From now on from this level on.
+    pub(crate) fn set(&self, level: LogLevel) {
+        // It fails only where nobody logs any longer.
+        let _ = self.0.reload(filter(level));
+    }
+}
+
 /// Starts logging.
-pub(crate) fn init(settings: LogSettings) -> Logging {
+pub(crate) fn init(settings: LogSettings) -> (Logging, Level) {
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES);
     let (writer, guard) = builder.thread_name("weir-log").finish(io::stderr());
     let dropped = writer.error_counter();
@@ -44,8 +58,9 @@ pub(crate) fn init(settings: LogSettings) -> Logging {
     } else {
         layer.json().flatten_event(true).with_span_list(false).boxed()
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter(settings.level))).init();
-    Logging { _writer: guard, dropped }
+    let (filter, level) = reload::Layer::new(filter(settings.level));
+    tracing_subscriber::registry().with(layer.with_filter(filter)).init();
+    (Logging { _writer: guard, dropped }, Level(level))
 }
 
 /// Our own events from a level on; those of libraries only where something is wrong.

@@ -28,6 +28,7 @@ use commands::doctor::Patient;
 use commands::output::Form;
 use config::fd_limit::{self, FdLimit};
 use config::{ServeConfig, Warning};
+use serve::settings::Given;
 use weir_log::redis::inspect::groups::Orphans;
 
 /// Exit status of a mistake in how weir was called.
@@ -36,7 +37,7 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
     match parse(&argv) {
-        Ok(parsed) => run(parsed),
+        Ok(parsed) => run(parsed, argv),
         Err(NotParsed::Usage(error)) => say(&error, ExitCode::from(USAGE)),
         Err(NotParsed::Shown(help)) => {
             // Nobody reads it: nothing to be done.
@@ -46,9 +47,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(parsed: Parsed) -> ExitCode {
+fn run(parsed: Parsed, argv: Vec<OsString>) -> ExitCode {
     let done = match parsed.command {
-        Command::Serve(args) => serve(*args),
+        Command::Serve(args) => serve(*args, (argv, parsed.settings)),
         Command::Config(args) => show_config(*args, &parsed.settings),
         Command::Groups(args) => groups(*args),
         Command::Doctor(args) => doctor(*args),
@@ -66,17 +67,17 @@ fn run(parsed: Parsed) -> ExitCode {
     }
 }
 
-fn serve(args: ServeArgs) -> anyhow::Result<()> {
+fn serve(args: ServeArgs, (argv, settings): (Vec<OsString>, Vec<Setting>)) -> anyhow::Result<()> {
     let files = fd_limit::raise();
     let (config, warnings) = settle(args, files)?;
-    let _logging = logging::init(config.log);
+    let (_logging, level) = logging::init(config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     for (variable, nearest) in unknown_variables() {
         tracing::warn!(variable, nearest, "unknown environment variable");
     }
-    serve::run(config)
+    serve::run(config, Given { argv, settings, files, level })
 }
 
 fn show_config(args: ServeArgs, settings: &[Setting]) -> anyhow::Result<()> {

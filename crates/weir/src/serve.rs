@@ -25,15 +25,21 @@ use weir_metrics::{BuildInfo, Metrics};
 use crate::config::{ServeConfig, admin_token};
 use crate::version::{REVISION, VERSION};
 
+pub(crate) mod settings;
+
 mod backend;
 mod certificate;
 mod keys;
+mod manager;
 mod pump;
 mod reload;
 mod signals;
 
 use backend::Backend;
+use manager::{Manager, Pulse};
+use pump::Watched;
 use reload::Reload;
+use settings::Given;
 use signals::Signals;
 
 /// Sessions without an event in the window whose last evicted id is remembered: about 10 MB at the longest names' usual
@@ -51,15 +57,15 @@ const READER_MARGIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// An address cannot be bound, or the settings of the log make no sense.
-pub(crate) fn run(config: ServeConfig) -> anyhow::Result<()> {
+pub(crate) fn run(config: ServeConfig, given: Given) -> anyhow::Result<()> {
     let runtime = Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    let served = runtime.block_on(serve(config));
+    let served = runtime.block_on(serve(config, given));
     // What is still running holds nothing that has to be kept.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(config: ServeConfig) -> anyhow::Result<()> {
+async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("listen for signals")?;
     let tls = config.tls.clone().map(certificate::open).transpose()?;
     let metrics = Arc::new(Metrics::new(build_info(), &config.metric_types));
@@ -75,11 +81,15 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     }
     let stop = CancellationToken::new();
     tasks.spawn(memory::watch(Arc::clone(&app), stop.clone()));
-    let mut pump = tasks.spawn(pump::run(Arc::clone(&app), reader, (config.queue_events, stop.clone())));
+    let (manager, (pulse, asked)) = (Manager::new(), Pulse::new());
+    let watched = Watched { queue_events: config.queue_events, stop: stop.clone(), asked };
+    let mut pump = tasks.spawn(pump::run(Arc::clone(&app), reader, watched));
+    tasks.spawn(manager.keep(Arc::clone(&app), pulse));
     tasks.spawn(tails::pump(Arc::clone(&app), wakes, stop.clone()));
     tasks.spawn(tails::watch(Arc::clone(&app), stop.clone()));
     if let Some(hangup) = signals.hangup() {
-        tasks.spawn(reload(&config, &app, tls.as_ref()).run(hangup));
+        let reload = settings::reload(reload(&config, &app, tls.as_ref()), given, &app);
+        tasks.spawn(reload.run(hangup, (Arc::clone(&app.metrics), manager)));
     }
     if let Some(url) = config.tokens.jwks_url.clone() {
         tasks.spawn(keys::run(Document::new(url).context("prepare to fetch --jwks-url")?, Arc::clone(&app)));
@@ -97,6 +107,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         never = obey(server.app(), plan(&config, false)) => match never {},
         _ = &mut pump => anyhow::bail!("the pump failed: an instance that delivers nothing is of no use"),
     };
+    tasks.spawn(manager.stopping());
     let drained = tokio::select! {
         drained = drain(&server, plan(&config, hurry)) => drained,
         () = signals.again() => {
@@ -115,14 +126,16 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
 fn reload(config: &ServeConfig, app: &Arc<App>, tls: Option<&Arc<Tls>>) -> Reload {
     let (tokens, holder) = (config.tokens.clone(), Arc::clone(app));
     let keys = Reload::default().with("keys for tokens", move || {
-        holder.config.tokens.keyring.refresh();
-        holder.config.tokens.keyring.replace_files(tokens.read_keys()?);
-        Ok(())
+        let (keys, holder) = (tokens.read_keys()?, Arc::clone(&holder));
+        Ok(move || {
+            holder.config.tokens.keyring.refresh();
+            holder.config.tokens.keyring.replace_files(keys);
+        })
     });
     let keys = match config.admin_token.clone().zip(config.admin_token_file.clone()) {
         Some((token, file)) => keys.with("admin token", move || {
-            token.replace(&admin_token(&file)?);
-            Ok(())
+            let (new, token) = (admin_token(&file)?, token.clone());
+            Ok(move || token.replace(&new))
         }),
         None => keys,
     };

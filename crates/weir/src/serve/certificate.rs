@@ -25,8 +25,10 @@ pub(super) fn look(tls: &Tls, app: &App) {
 pub(super) fn reload(rest: Reload, tls: &Arc<Tls>, app: &Arc<App>) -> Reload {
     let (tls, app) = (Arc::clone(tls), Arc::clone(app));
     rest.with("certificate", move || {
-        tls.reload()?;
-        look(&tls, &app);
-        Ok(())
+        let (renewed, tls, app) = (tls.read()?, Arc::clone(&tls), Arc::clone(&app));
+        Ok(move || {
+            tls.show(renewed);
+            look(&tls, &app);
+        })
     })
 }

@@ -9,22 +9,31 @@ use weir_core::log::{Feed, LogReader};
 use weir_http::app::App;
 use weir_http::turn;
 
+use super::manager::Asked;
+
 /// Most entries that pass the hub before clients get to run.
 const STEP: usize = 64;
 
-/// Runs until it is stopped, and gives the reader back so that it can leave nothing behind. Clients run in between often
-/// enough that a queue of so many events does not overflow by one batch alone.
+/// How the pump goes, and who looks after it.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// Clients run in between often enough that a queue of so many events does not overflow by one batch alone.
+    pub(super) queue_events: usize,
+    /// Ends it.
+    pub(super) stop: CancellationToken,
+    /// Whether it is alive.
+    pub(super) asked: Asked,
+}
+
+/// Runs until it is stopped, and gives the reader back so that it can leave nothing behind.
 pub(super) async fn run(
     app: Arc<App>,
     mut reader: Box<dyn LogReader>,
-    (queue_events, stop): (usize, CancellationToken),
+    mut watched: Watched,
 ) -> Box<dyn LogReader> {
-    let step = (queue_events / 2).clamp(1, STEP);
+    let step = (watched.queue_events / 2).clamp(1, STEP);
     loop {
-        let feed = tokio::select! {
-            feed = reader.next() => feed,
-            () = stop.cancelled() => return reader,
-        };
+        let Some(feed) = next(reader.as_mut(), &mut watched).await else { return reader };
         let time = app.time();
         tell(&app, &feed).await;
         match &feed {
@@ -47,6 +56,21 @@ pub(super) async fn run(
         }
         // Asking for more is a call to the kernel that what was just handed out would wait for.
         turn::pass().await;
+    }
+}
+
+/// The next feed, unless it is stopped before. Questions whether it is alive do not disturb a read that waits.
+async fn next(reader: &mut dyn LogReader, watched: &mut Watched) -> Option<Feed> {
+    let mut feed = reader.next();
+    loop {
+        tokio::select! {
+            feed = &mut feed => return Some(feed),
+            () = watched.stop.cancelled() => return None,
+            Some(answer) = watched.asked.recv() => {
+                // Whoever asked may not wait any longer.
+                let _ = answer.send(());
+            }
+        }
     }
 }
 
@@ -105,11 +129,13 @@ mod tests {
     use weir_http::admission::Limits;
     use weir_http::app::{AnonymousAccess, HttpConfig, Refuse};
     use weir_http::cors::Cors;
+    use weir_http::health::reader_hangs;
     use weir_http::proxies::Proxies;
     use weir_log::{EmbeddedConfig, EmbeddedLog, EmbeddedStreams, Engine, Place, StreamLimits};
     use weir_metrics::{BuildInfo, Metrics};
 
     use super::*;
+    use crate::serve::manager::Pulse;
 
     /// Hands out its feeds, and notes how far the hub was each time it was asked for another.
     #[derive(Debug)]
@@ -130,6 +156,23 @@ mod tests {
                     self.stop.cancel();
                     Box::pin(std::future::pending())
                 }
+            }
+        }
+
+        fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    /// Returns what it has, and then nothing any more.
+    #[derive(Debug)]
+    struct Silent(VecDeque<Feed>);
+
+    impl LogReader for Silent {
+        fn next(&mut self) -> BoxFuture<'_, Feed> {
+            match self.0.pop_front() {
+                Some(feed) => Box::pin(std::future::ready(feed)),
+                None => Box::pin(std::future::pending()),
             }
         }
 
@@ -188,6 +231,34 @@ mod tests {
             (2..=70).map(|ms| Entry { id: EventId::new(ms, 0), content: Content::Internal }).collect();
         let feeds = VecDeque::from([load, Feed::Batch(entries)]);
         let reader = Scripted { app: Arc::clone(&app), feeds, heads: Vec::new(), stop: stop.clone() };
-        run(app, Box::new(reader), (10, stop)).await;
+        let (_pulse, asked) = Pulse::new();
+        run(app, Box::new(reader), Watched { queue_events: 10, stop, asked }).await;
+    }
+
+    /// A log that answers and a reader that neither returns nor says that it cannot read: this process is at fault. Whoever asks
+    /// the pump meanwhile is answered.
+    #[tokio::test]
+    async fn a_reader_that_owes_a_return_hangs_and_the_pump_does_not() {
+        let (app, stop) = (Arc::new(app()), CancellationToken::new());
+        let head = EventId::new(1, 0);
+        let feeds = VecDeque::from([Feed::Loaded(Load { entries: Vec::new(), floor: head, head })]);
+        let reader = Silent(feeds);
+        let (pulse, asked) = Pulse::new();
+        assert!(!reader_hangs(&app), "it has loaded nothing yet");
+        let watched = Watched { queue_events: 10, stop: stop.clone(), asked };
+        let pump = run(Arc::clone(&app), Box::new(reader), watched);
+        let looked = async {
+            let second = Duration::from_secs(1);
+            assert!(pulse.beats(second).await && !reader_hangs(&app));
+            while !reader_hangs(&app) {
+                tokio::time::sleep(second / 100).await;
+            }
+            assert!(pulse.beats(second).await);
+            let down = Feed::Down("away".to_owned());
+            app.broker.apply(&down, app.time());
+            assert!(!reader_hangs(&app), "it said that it cannot read");
+            stop.cancel();
+        };
+        tokio::join!(pump, looked);
     }
 }
