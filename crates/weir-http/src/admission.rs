@@ -122,6 +122,11 @@ impl Admission {
         Ok(Admitted { _room: room, _ip: ip, _subject: subject })
     }
 
+    /// How many more clients there is room for.
+    pub(crate) fn free(&self) -> usize {
+        self.room.available_permits()
+    }
+
     /// Lets a publish begin, or says after which time it may.
     pub(crate) fn publish(&self, caller: &Caller) -> Result<(), Duration> {
         self.rules.read().publishes.as_ref().map_or(Ok(()), |rates| rates.pass(&publisher(caller)))

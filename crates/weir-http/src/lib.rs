@@ -19,13 +19,14 @@
 //! - `streams`: durable streams, by the Durable Streams protocol; [`tails`]: who follows them
 //! - `description`: all of this for programs, by OpenAPI; `etag`: who has an answer already
 //! - [`turn`]: who goes first
-//! - [`admin`], [`health`]: what operators see and do
+//! - [`admin`], [`health`]: what operators see and do; [`agent`]: what HAProxy is told
 //! - [`stage`], [`drain`]: how an instance goes away
 //! - `trace`, `audit`: what a request is called, and what is written down of it
 //! - `problem`: the one place that turns errors into answers
 
 pub mod admin;
 pub mod admission;
+pub mod agent;
 pub mod app;
 pub mod auth;
 pub mod cors;

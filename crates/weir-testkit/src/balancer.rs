@@ -45,7 +45,7 @@ pub enum Kind {
 pub struct Balancer {
     program: Program,
     address: SocketAddr,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// What a configuration is filled with.
@@ -57,12 +57,21 @@ struct Facts<'a> {
 }
 
 /// Whose configuration it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Configuration<'a> {
-    /// That of `deploy/`, for these instances.
-    Shipped(&'a [SocketAddr]),
+    Shipped(Shipped<'a>),
     /// The test's own.
     Own(&'a str),
+}
+
+/// The configuration of `deploy/`, for these instances.
+#[derive(Debug)]
+pub struct Shipped<'a> {
+    kind: Kind,
+    listen: Option<SocketAddr>,
+    instances: &'a [SocketAddr],
+    variants: Vec<&'a str>,
+    changes: Vec<(String, String)>,
 }
 
 impl fmt::Display for Kind {
@@ -102,7 +111,7 @@ impl Balancer {
     /// # Errors
     /// It is not installed, refuses its configuration, or does not listen within [`DEADLINE`].
     pub async fn start(kind: Kind, instances: &[SocketAddr]) -> anyhow::Result<Self> {
-        Self::start_at(kind, loopback::own_address()?, instances).await
+        Self::shipped(kind, instances).start().await
     }
 
     /// [`Self::start`] at an address that the caller knows to be free.
@@ -110,7 +119,12 @@ impl Balancer {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_at(kind: Kind, address: SocketAddr, instances: &[SocketAddr]) -> anyhow::Result<Self> {
-        Self::configured(kind, address, Configuration::Shipped(instances)).await
+        Self::shipped(kind, instances).listen(address).start().await
+    }
+
+    /// For one that differs a little from what [`Self::start`] starts.
+    pub fn shipped(kind: Kind, instances: &[SocketAddr]) -> Shipped<'_> {
+        Shipped { kind, listen: None, instances, variants: Vec::new(), changes: Vec::new() }
     }
 
     /// Starts one with a configuration of the test's own, filled in where it says `@LISTEN@` and the like.
@@ -130,7 +144,7 @@ impl Balancer {
         let dir = tempfile::tempdir().context("make a temporary directory")?;
         let facts = Facts { listen: address, connections, dir: dir.path() };
         let file = dir.path().join("balancer.conf");
-        fs::write(&file, written(kind, configuration, &facts)?).context("write the configuration")?;
+        fs::write(&file, written(configuration, &facts)?).context("write the configuration")?;
         let mut command = Command::new(installed(kind)?);
         match kind {
             Kind::Nginx => nginx::start(&facts, &file, &mut command),
@@ -145,7 +159,7 @@ impl Balancer {
         if let Err(status) = listening.await.with_context(|| program.tail())? {
             bail!("{kind} ended with {status}: {}", program.tail());
         }
-        Ok(Self { program, address, _dir: dir })
+        Ok(Self { program, address, dir })
     }
 
     /// Where it listens.
@@ -156,6 +170,14 @@ impl Balancer {
     /// A client of the instances behind it.
     pub fn client(&self) -> Client {
         Client::new(self.address)
+    }
+
+    /// What HAProxy answers to a command of its runtime API.
+    ///
+    /// # Errors
+    /// It is another balancer, or does not answer.
+    pub async fn ask(&self, command: &str) -> anyhow::Result<String> {
+        haproxy::ask(self.dir.path(), command).await
     }
 
     /// The lines it logged so far, the newest of them where they are many.
@@ -169,18 +191,51 @@ impl Balancer {
     }
 }
 
-/// The whole text.
-fn written(kind: Kind, configuration: Configuration<'_>, facts: &Facts<'_>) -> anyhow::Result<String> {
-    match configuration {
-        Configuration::Shipped(instances) => {
-            let mut draft = Draft(kind.shipped().to_owned());
-            draft.instances(instances)?;
-            match kind {
-                Kind::Nginx => nginx::fill(&mut draft, facts)?,
-                Kind::HaProxy => haproxy::fill(&mut draft, facts)?,
-            }
-            Ok(draft.0)
+impl<'a> Shipped<'a> {
+    /// At an address that the caller knows to be free.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = Some(address);
+        self
+    }
+
+    /// With the lines that stand behind `#name ` for whoever wants them.
+    pub fn variant(mut self, name: &'a str) -> Self {
+        self.variants.push(name);
+        self
+    }
+
+    /// Says something else wherever it says this, once addresses and paths are filled in.
+    pub fn change(mut self, said: impl Into<String>, says: impl Into<String>) -> Self {
+        self.changes.push((said.into(), says.into()));
+        self
+    }
+
+    /// As [`Balancer::start`].
+    ///
+    /// # Errors
+    /// As there, and where the configuration has not what is to be changed.
+    pub async fn start(self) -> anyhow::Result<Balancer> {
+        let address = self.listen.map_or_else(loopback::own_address, Ok)?;
+        Balancer::configured(self.kind, address, Configuration::Shipped(self)).await
+    }
+
+    fn fill(self, facts: &Facts<'_>) -> anyhow::Result<String> {
+        let mut draft = Draft(self.kind.shipped().to_owned());
+        self.variants.iter().try_for_each(|name| draft.variant(name))?;
+        draft.instances(self.instances)?;
+        match self.kind {
+            Kind::Nginx => nginx::fill(&mut draft, facts)?,
+            Kind::HaProxy => haproxy::fill(&mut draft, facts)?,
         }
+        self.changes.iter().try_for_each(|(said, says)| draft.change(said, says))?;
+        Ok(draft.0)
+    }
+}
+
+/// The whole text.
+fn written(configuration: Configuration<'_>, facts: &Facts<'_>) -> anyhow::Result<String> {
+    match configuration {
+        Configuration::Shipped(shipped) => shipped.fill(facts),
         Configuration::Own(text) => Ok(text
             .replace("@LISTEN@", &facts.listen.to_string())
             .replace("@CONNECTIONS@", &facts.connections.to_string())

@@ -22,6 +22,7 @@ pub struct Instance {
     program: Program,
     public: SocketAddr,
     admin: SocketAddr,
+    agent: Option<SocketAddr>,
 }
 
 /// How to start one.
@@ -75,6 +76,11 @@ impl Instance {
     /// Where the admin listener is.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Where the listener of `--agent-listen` is, where it was given.
+    pub fn agent(&self) -> Option<SocketAddr> {
+        self.agent
     }
 
     /// A client of the public listener.
@@ -180,8 +186,9 @@ impl Builder {
         ]);
         self.command.args(["--log-format", "json"]).args(self.flags);
         let mut program = Program::start(self.command, Output::Stderr)?;
-        let (public, admin) = listening(&mut program).await.with_context(|| program.tail())?;
-        let instance = Instance { program, public, admin };
+        let [public, admin, agent] = listening(&mut program).await.with_context(|| program.tail())?;
+        let (public, admin) = (public.context("no public listener")?, admin.context("no admin listener")?);
+        let instance = Instance { program, public, admin, agent };
         if self.readiness == Readiness::Ready {
             ready(&instance).await.with_context(|| instance.program.tail())?;
         }
@@ -189,7 +196,8 @@ impl Builder {
     }
 }
 
-async fn listening(program: &mut Program) -> anyhow::Result<(SocketAddr, SocketAddr)> {
+/// The first public address, that of operators, and that of the agent.
+async fn listening(program: &mut Program) -> anyhow::Result<[Option<SocketAddr>; 3]> {
     let line =
         eventually(DEADLINE, async || match (message(&program.lines(), "listening"), program.try_exit()?) {
             (Some(line), _) => Ok(Some(line)),
@@ -197,13 +205,13 @@ async fn listening(program: &mut Program) -> anyhow::Result<(SocketAddr, SocketA
             (None, None) => bail!("it does not say that it listens"),
         });
     let line = line.await?.context("it ended before it listened")?;
-    let addr = |name: &str| -> anyhow::Result<SocketAddr> {
-        let text = line[name].as_str().with_context(|| format!("no field {name} in {line}"))?;
+    let addr = |name: &str| -> anyhow::Result<Option<SocketAddr>> {
+        let Some(text) = line[name].as_str() else { return Ok(None) };
         // Several listeners of one kind stand beside each other.
         let first = text.split(',').next().unwrap_or(text);
-        first.parse().with_context(|| format!("address {text:?}"))
+        first.parse().map(Some).with_context(|| format!("address {text:?}"))
     };
-    Ok((addr("public")?, addr("admin")?))
+    Ok([addr("public")?, addr("admin")?, addr("agent")?])
 }
 
 async fn ready(instance: &Instance) -> anyhow::Result<()> {

@@ -5,14 +5,15 @@
 //! - [`fd_limit`]: how many files this process may open, and how many clients that allows
 //! - [`redis`]: where Redis is, without showing its passwords
 //! - [`tokens`]: what tokens are checked with
+//! - [`warning`]: what works, but hardly as it was meant
 
 pub(crate) mod cgroup;
 pub(crate) mod data_dir;
 pub(crate) mod fd_limit;
 pub(crate) mod redis;
 pub(crate) mod tokens;
+pub(crate) mod warning;
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,7 @@ pub(crate) struct ServeConfig {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) admin_listen: SocketAddr,
+    pub(crate) agent_listen: Option<SocketAddr>,
     /// What admin calls need.
     pub(crate) admin_token: Option<AdminToken>,
     /// Where that stands.
@@ -112,7 +114,9 @@ pub(crate) enum ConfigError {
     #[error("--admin-token-file {}: {error}", file.display())]
     BadAdminToken { file: PathBuf, error: BadAdminToken },
     /// Two listeners cannot share an address.
-    #[error("{0} is given to two listeners: choose another port for one of --listen and --admin-listen")]
+    #[error(
+        "{0} is given to two listeners: choose another port for one of --listen, --admin-listen and --agent-listen"
+    )]
     SameAddress(SocketAddr),
     /// See [`BadKeyFile`].
     #[error(transparent)]
@@ -134,27 +138,6 @@ pub(crate) enum ConfigError {
     /// See [`BadRedis`].
     #[error(transparent)]
     Redis(#[from] BadRedis),
-}
-
-/// Settings that work, but hardly as they were meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Warning {
-    /// Clients are cut before their turn to be released.
-    DrainBeyondTimeout { drain: Duration, timeout: Duration },
-    /// More clients are let in than files can be opened.
-    ConnectionsBeyondFiles { connections: usize, files: u64 },
-    /// The kernel kills the instance before it turns anybody away.
-    MemoryBeyondCgroup { limit: u64, cgroup: u64 },
-    /// What the instance keeps for its clients reaches the limit by itself.
-    MemoryBelowWindow { limit: u64, window: u64 },
-    /// There is nothing that a call could show.
-    NobodyMayCall,
-    /// Strangers may write what everybody reads.
-    StrangersPublish(SocketAddr),
-    /// A provider of keys has other services, too.
-    AnyAudience,
-    /// Everybody on this machine can make tokens.
-    OpenSecret(PathBuf),
 }
 
 impl ServeConfig {
@@ -187,6 +170,7 @@ impl ServeConfig {
             tls: tls(args.tls_cert, args.tls_key)?,
             listen: args.listen,
             admin_listen: args.admin_listen,
+            agent_listen: args.agent_listen,
             stream: args.shared.stream,
             data_dir: args.data_dir,
             maxlen: args.maxlen,
@@ -218,50 +202,11 @@ impl ServeConfig {
     pub(crate) fn decode_rules(&self) -> DecodeRules {
         DecodeRules { default_session: self.default_session.clone(), max_event_bytes: self.max_event_bytes }
     }
-
-    /// What an operator should know before it hurts.
-    pub(crate) fn warnings(&self, files: FdLimit) -> Vec<Warning> {
-        let drain = self.drain_delay + self.drain_window;
-        let connections = self.limits.clients;
-        let beyond_timeout = (drain > self.shutdown_timeout)
-            .then_some(Warning::DrainBeyondTimeout { drain, timeout: self.shutdown_timeout });
-        let beyond_files = (connections > files.connections())
-            .then_some(Warning::ConnectionsBeyondFiles { connections, files: files.files });
-        let public = self.listen.iter().find(|address| !is_loopback(address));
-        let strangers = public
-            .filter(|_| matches!(self.anonymous, AnonymousAccess::Publish | AnonymousAccess::All))
-            .map(|address| Warning::StrangersPublish(*address));
-        let nobody = (self.anonymous == AnonymousAccess::None && !self.tokens.has_keys())
-            .then_some(Warning::NobodyMayCall);
-        let audience = self.tokens.takes_any_audience().then_some(Warning::AnyAudience);
-        let secrets = self.tokens.open_secrets().map(|file| Warning::OpenSecret(file.to_owned()));
-        beyond_timeout
-            .into_iter()
-            .chain(beyond_files)
-            .chain(nobody)
-            .chain(strangers)
-            .chain(audience)
-            .chain(secrets)
-            .chain(self.memory_warnings())
-            .collect()
-    }
-
-    fn memory_warnings(&self) -> impl Iterator<Item = Warning> {
-        let limit = self.limits.memory;
-        // The window, and the snapshots, which may take as much.
-        let window = self.window_bytes.saturating_mul(2) as u64;
-        let cgroup = limit.and_then(|limit| Some((limit, cgroup::memory_limit()?)));
-        let beyond = cgroup
-            .filter(|(limit, cgroup)| limit >= cgroup)
-            .map(|(limit, cgroup)| Warning::MemoryBeyondCgroup { limit, cgroup });
-        let below =
-            limit.filter(|limit| *limit <= window).map(|limit| Warning::MemoryBelowWindow { limit, window });
-        beyond.into_iter().chain(below)
-    }
 }
 
 fn check_listeners(args: &ServeArgs, has_keys: bool) -> Result<(), ConfigError> {
-    let all: Vec<SocketAddr> = args.listen.iter().copied().chain([args.admin_listen]).collect();
+    let others = [Some(args.admin_listen), args.agent_listen];
+    let all: Vec<SocketAddr> = args.listen.iter().copied().chain(others.into_iter().flatten()).collect();
     let twice =
         all.iter().enumerate().find(|(i, address)| address.port() != 0 && all[..*i].contains(address));
     if let Some((_, address)) = twice {
@@ -351,49 +296,5 @@ fn anonymous(args: &ServeArgs, has_keys: bool) -> AnonymousAccess {
         Some(AnonymousChoice::Subscribe) => AnonymousAccess::Subscribe,
         Some(AnonymousChoice::Publish) => AnonymousAccess::Publish,
         Some(AnonymousChoice::All) => AnonymousAccess::All,
-    }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DrainBeyondTimeout { drain, timeout } => write!(
-                f,
-                "--drain-delay and --drain-window take {drain:?} together, --shutdown-timeout allows {timeout:?}: \
-                 clients whose turn comes later are cut"
-            ),
-            Self::ConnectionsBeyondFiles { connections, files } => write!(
-                f,
-                "--max-connections is {connections}, but this process may open {files} files: \
-                 raise the limit (ulimit -n, LimitNOFILE=) or lower the flag"
-            ),
-            Self::MemoryBeyondCgroup { limit, cgroup } => write!(
-                f,
-                "--memory-limit is {limit}, but the control group of this process may have {cgroup} bytes: \
-                 the kernel ends it before it turns anybody away; lower the flag to about four fifths of that"
-            ),
-            Self::MemoryBelowWindow { limit, window } => write!(
-                f,
-                "--memory-limit is {limit}, but window and snapshots may take {window} bytes: \
-                 raise the flag or lower --window-bytes, or nobody is let in once they are full"
-            ),
-            Self::NobodyMayCall => f.write_str(
-                "nobody may publish or subscribe: there are no keys to check tokens with, and without --anonymous nobody needs none \
-                 where another machine reaches a listener or a --trusted-proxy is named; give keys, or --anonymous subscribe, publish or all",
-            ),
-            Self::StrangersPublish(address) => write!(
-                f,
-                "--anonymous lets everybody publish who can reach --listen {address}: \
-                 have publishers show a token, with --jwt-secret-file and --anonymous subscribe or none"
-            ),
-            Self::AnyAudience => f.write_str(
-                "--jwks-url without --jwt-audience: tokens that the same provider makes for other services are taken, too",
-            ),
-            Self::OpenSecret(file) => write!(
-                f,
-                "every user of this machine can read the secret in {}, and make tokens with it: chmod 600 it",
-                file.display()
-            ),
-        }
     }
 }

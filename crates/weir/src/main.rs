@@ -26,8 +26,9 @@ use args::serve::ServeArgs;
 use args::usage::UsageError;
 use commands::doctor::Patient;
 use commands::output::Form;
+use config::ServeConfig;
 use config::fd_limit::{self, FdLimit};
-use config::{ServeConfig, Warning};
+use config::warning::Warning;
 use serve::settings::Given;
 use weir_log::redis::inspect::groups::Orphans;
 

@@ -13,6 +13,7 @@ use weir_client::document::Document;
 use weir_core::mailbox::MailboxBounds;
 use weir_core::window::WindowBounds;
 use weir_core::{Broker, BrokerBounds};
+use weir_http::agent::Agent;
 use weir_http::app::{AnonymousAccess, App, HttpConfig};
 use weir_http::cors::Cors;
 use weir_http::drain::{DrainPlan, Drained, drain, obey};
@@ -73,9 +74,10 @@ async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
     let Backend { log, reader, streams, wakes, held } = Backend::open(&config, &metrics)?;
     let public = bind(&config.listen, Role::Public)?;
     let admin = bind(&[config.admin_listen], Role::Admin)?;
+    let agent = config.agent_listen.map(agent).transpose()?;
     let tasks = TaskTracker::new();
     let app = Arc::new(App::new(broker(&config), log, streams, metrics, http(&config)));
-    announce(&config, &public, &admin)?;
+    announce(&config, (&public, &admin, agent.as_ref()))?;
     if let Some(tls) = &tls {
         certificate::look(tls, &app);
     }
@@ -87,6 +89,9 @@ async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
     tasks.spawn(manager.keep(Arc::clone(&app), pulse));
     tasks.spawn(tails::pump(Arc::clone(&app), wakes, stop.clone()));
     tasks.spawn(tails::watch(Arc::clone(&app), stop.clone()));
+    if let Some(agent) = agent {
+        tasks.spawn(agent.run(Arc::clone(&app), stop.clone()));
+    }
     if let Some(hangup) = signals.hangup() {
         let reload = settings::reload(reload(&config, &app, tls.as_ref()), given, &app);
         tasks.spawn(reload.run(hangup, (Arc::clone(&app.metrics), manager)));
@@ -157,6 +162,11 @@ fn bind(addresses: &[SocketAddr], role: Role) -> anyhow::Result<Vec<Listener>> {
     bound.collect()
 }
 
+fn agent(address: SocketAddr) -> anyhow::Result<Agent> {
+    Agent::bind(address)
+        .with_context(|| format!("cannot listen on {address}: choose another with --agent-listen"))
+}
+
 fn broker(config: &ServeConfig) -> Broker {
     Broker::new(BrokerBounds {
         window: WindowBounds {
@@ -211,14 +221,19 @@ fn build_info() -> BuildInfo<'static> {
 }
 
 /// Says where the instance is. On a terminal a person reads it, elsewhere a program reads the log line.
-fn announce(config: &ServeConfig, public: &[Listener], admin: &[Listener]) -> anyhow::Result<()> {
+fn announce(
+    config: &ServeConfig,
+    (public, admin, agent): (&[Listener], &[Listener], Option<&Agent>),
+) -> anyhow::Result<()> {
     let addresses = |listeners: &[Listener]| -> anyhow::Result<Vec<String>> {
         listeners.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect()
     };
     let (public, admin) = (addresses(public)?, addresses(admin)?);
+    let agent = agent.map(Agent::local_addr).transpose()?;
     tracing::info!(
         public = public.join(","),
         admin = admin.join(","),
+        agent = agent.map(tracing::field::display),
         instance = config.instance,
         version = VERSION,
         revision = REVISION,

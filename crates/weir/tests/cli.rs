@@ -345,7 +345,11 @@ fn key_files_of_no_use_are_named_and_not_shown() {
 fn settings_that_do_not_go_together() {
     assert_usage_error(
         &mut weir(&["serve", "--listen", "127.0.0.1:8081"]),
-        "127.0.0.1:8081 is given to two listeners: choose another port for one of --listen and --admin-listen",
+        "127.0.0.1:8081 is given to two listeners: choose another port for one of --listen, --admin-listen and --agent-listen",
+    );
+    assert_usage_error(
+        &mut weir(&["serve", "--agent-listen", "127.0.0.1:8080"]),
+        "127.0.0.1:8080 is given to two listeners: choose another port for one of --listen, --admin-listen and --agent-listen",
     );
     assert_usage_error(
         &mut weir(&["serve", "--redis-password-file", "/nowhere"]),

@@ -23,6 +23,14 @@ impl Draft {
         Ok(())
     }
 
+    /// Takes in what the configuration has behind `#name `, for whoever wants it.
+    ///
+    /// # Errors
+    /// It has no such lines.
+    pub(super) fn variant(&mut self, name: &str) -> anyhow::Result<()> {
+        self.change(&format!("#{name} "), "")
+    }
+
     /// Has the lines of the first instance once for each of these, instead of those of all.
     ///
     /// # Errors

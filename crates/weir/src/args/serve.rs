@@ -35,6 +35,9 @@ pub(crate) struct ServeArgs {
     /// File with the bearer token of admin calls; needed where other machines can reach them
     #[arg(long, env = "WEIR_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
+    /// Address that tells HAProxy, or whoever connects, in one line whether new clients are welcome and how many more have room
+    #[arg(long, env = "WEIR_AGENT_LISTEN", value_name = "ADDR", value_parser = value::address)]
+    pub(crate) agent_listen: Option<SocketAddr>,
     /// Where the shared log is
     #[command(flatten)]
     pub(crate) shared: RedisArgs,

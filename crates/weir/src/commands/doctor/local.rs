@@ -6,7 +6,8 @@ use weir_http::server::BACKLOG;
 
 use super::super::amount;
 use super::{Finding, Patient};
-use crate::config::{Warning, cgroup};
+use crate::config::cgroup;
+use crate::config::warning::Warning;
 
 /// Where Linux tells and takes its settings.
 const PROC_SYS: &str = "/proc/sys";
