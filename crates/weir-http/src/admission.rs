@@ -122,9 +122,9 @@ impl Admission {
         Ok(Admitted { _room: room, _ip: ip, _subject: subject })
     }
 
-    /// How many more clients there is room for.
+    /// What share of the places of clients is left, in hundredths: 0 only where none is.
     pub(crate) fn free(&self) -> usize {
-        self.room.available_permits()
+        self.room.free()
     }
 
     /// Lets a publish begin, or says after which time it may.

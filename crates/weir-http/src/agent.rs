@@ -84,24 +84,5 @@ fn line(app: &App) -> String {
         return "drain\n".to_owned();
     }
     let free = if app.memory.is_short() { 0 } else { app.admission.free() };
-    format!("up ready {}%\n", percent(free, app.config.limits.clients))
-}
-
-/// One, where that many would be less than one but there is room.
-fn percent(free: usize, all: usize) -> usize {
-    let share = free.saturating_mul(100) / all.max(1);
-    share.clamp(usize::from(free > 0), 100)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_who_is_full_says_so() {
-        assert_eq!(
-            (percent(0, 1000), percent(1, 1000), percent(500, 1000), percent(1000, 1000)),
-            (0, 1, 50, 100)
-        );
-    }
+    format!("up ready {free}%\n")
 }

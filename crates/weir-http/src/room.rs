@@ -34,6 +34,14 @@ impl Room {
         let took = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         took.is_ok().then(|| Taken(Arc::clone(self)))
     }
+
+    /// What share of the places is left, in hundredths: 0 only where none is.
+    pub(crate) fn free(&self) -> usize {
+        let most = self.most.load(Ordering::Relaxed);
+        let left = most.saturating_sub(self.taken.load(Ordering::Relaxed));
+        let share = left.saturating_mul(100) / most.max(1);
+        share.max(usize::from(left > 0))
+    }
 }
 
 impl Drop for Taken {
@@ -45,6 +53,20 @@ impl Drop for Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_full_room_says_so() {
+        let room = Room::new(300);
+        assert_eq!(room.free(), 100);
+        let mut held: Vec<_> = (0..150).map(|_| room.take().unwrap()).collect();
+        assert_eq!(room.free(), 50);
+        held.extend((150..299).map(|_| room.take().unwrap()));
+        assert_eq!(room.free(), 1);
+        held.push(room.take().unwrap());
+        assert_eq!(room.free(), 0);
+        room.resize(200);
+        assert_eq!((room.free(), Room::new(0).free()), (0, 0));
+    }
 
     #[test]
     fn a_smaller_room_fills_up_again_only_when_enough_have_gone() {
