@@ -160,6 +160,11 @@ impl Broker {
         (window.len(), window.bytes())
     }
 
+    /// The oldest position in the window.
+    pub fn oldest(&self) -> Option<EventId> {
+        self.window.read().oldest()
+    }
+
     /// The newest position in the window.
     pub fn head(&self) -> EventId {
         self.window.read().head().id

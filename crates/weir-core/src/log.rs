@@ -197,6 +197,8 @@ pub struct LogFacts {
     pub group: Option<String>,
     /// Why this instance reads without a group, where it does.
     pub group_refused: Option<String>,
+    /// Whether what is kept by this process can be written; `None` where the log is elsewhere, or in memory.
+    pub writable: Option<bool>,
     /// Why nothing can be read, while that is so.
     pub trouble: Option<String>,
     /// What this instance may not do in the log, where it may not do everything.

@@ -176,6 +176,11 @@ impl Window {
         self.bytes
     }
 
+    /// The oldest place that is held.
+    pub fn oldest(&self) -> Option<EventId> {
+        self.slots.front().map(Slot::id)
+    }
+
     /// Starts from what the log holds. Entries are pushed afterwards, one by one.
     pub fn load(&mut self, load: &Load) {
         self.floor = Mark { seq: self.last_seq(), id: load.floor };

@@ -116,14 +116,21 @@ fn metrics(app: &App) -> Response<Body> {
     metrics.instance.ready(health::readiness(app).ready);
     metrics.instance.draining(app.stages.is_draining());
     metrics.clients.sessions.set(gauge(app.broker.hub().sessions()));
-    let clients: Vec<_> = app.clients.iter().map(|client| client.seat.progress()).collect();
-    metrics.clients.catching_up.set(gauge(clients.iter().filter(|client| client.catching_up).count()));
-    metrics.events.queue_bytes.set(gauge(clients.iter().map(|client| client.queued_bytes).sum()));
+    let (mut catching_up, mut queued_bytes) = (0, 0);
+    for client in &app.clients {
+        let progress = client.seat.progress();
+        catching_up += usize::from(progress.catching_up);
+        queued_bytes += progress.queued_bytes;
+    }
+    metrics.clients.catching_up.set(gauge(catching_up));
+    metrics.events.queue_bytes.set(gauge(queued_bytes));
     let (events, bytes) = app.broker.window_size();
     metrics.log.window_events.set(gauge(events));
     metrics.log.window_bytes.set(gauge(bytes));
-    metrics.facts(&app.log.facts(), app.time().ms);
-    metrics.instance.revocations.set(gauge(app.revoked.len(app.time().ms)));
+    let now_ms = app.time().ms;
+    metrics.log.oldest(app.broker.oldest(), now_ms);
+    metrics.facts(&app.log.facts(), now_ms);
+    metrics.instance.revocations.set(gauge(app.revoked.len(now_ms)));
     let mut response = text(metrics.encode());
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -134,6 +134,7 @@ impl App {
         config: HttpConfig,
     ) -> Self {
         let tails = Tails::new(Arc::clone(&metrics));
+        metrics.instance.memory_limit(config.limits.memory);
         metrics.clients.max.set(i64::try_from(config.limits.clients).unwrap_or(i64::MAX));
         Self {
             broker,

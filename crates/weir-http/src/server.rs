@@ -118,7 +118,9 @@ impl Server {
         let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let room = usize::try_from(files - SPARE_FILES.min(files / 2)).unwrap_or(usize::MAX);
-        let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
+        let room = room.min(Semaphore::MAX_PERMITS);
+        app.metrics.clients.sockets_max.set(i64::try_from(room).unwrap_or(i64::MAX));
+        let room = Arc::new(Semaphore::new(room));
         Self { app, tasks: TaskTracker::new(), closing, cut, room, admin: Arc::default() }
     }
 

@@ -255,6 +255,7 @@ impl EventLog for EmbeddedLog {
             groups: None,
             group: None,
             group_refused: None,
+            writable: self.kept.as_ref().map(Kept::is_writable),
             trouble: None,
             lacks: None,
         }

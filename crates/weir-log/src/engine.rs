@@ -14,7 +14,7 @@ mod writer;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ struct Shared {
     database: RwLock<Option<Database>>,
     upkeep: Mutex<Vec<Upkeep>>,
     trouble: Mutex<Option<Trouble>>,
+    /// Somebody waited for the disk in vain, and nothing was written since.
+    slow: AtomicBool,
     /// Transactions of a database in memory.
     commits: AtomicU64,
 }
@@ -72,6 +74,7 @@ impl Engine {
             database,
             upkeep: Mutex::default(),
             trouble: Mutex::default(),
+            slow: AtomicBool::new(false),
             commits: AtomicU64::new(0),
         });
         let (queue, jobs) = sync_channel(QUEUE);
@@ -100,6 +103,17 @@ impl Engine {
         self.shared.lasts()
     }
 
+    /// Whether what was written last was written, and nobody has waited for the disk in vain since.
+    pub fn is_writable(&self) -> bool {
+        !self.shared.slow.load(Ordering::Relaxed) && self.shared.trouble.lock().is_none()
+    }
+
+    /// The disk was waited for long enough.
+    pub(crate) fn slow(&self) -> Refusal {
+        self.shared.slow.store(true, Ordering::Relaxed);
+        Refusal::OutcomeUnknown("the disk does not answer".to_owned())
+    }
+
     /// Has the writer do some work, and returns when it is committed, or when the disk has not answered for [`PATIENCE`]. It
     /// is done also where nobody waits for the answer any more. Work that refuses must not have written before: only a
     /// failing database undoes what it did.
@@ -111,7 +125,7 @@ impl Engine {
         let answered = self.order(work)?;
         let stopped = |_| Err(Refusal::OutcomeUnknown("the writer has stopped".into()));
         let heard = timeout(PATIENCE, answered).await.map(|heard| heard.unwrap_or_else(stopped));
-        heard.unwrap_or_else(|_| Err(Refusal::slow()))
+        heard.unwrap_or_else(|_| Err(self.slow()))
     }
 
     /// Has the writer do some work, and returns at once: what is ordered first is done first. The answer comes when it is

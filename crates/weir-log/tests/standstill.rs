@@ -84,6 +84,7 @@ async fn whoever_asks_hears_in_time() {
     assert!(matches!(deleted, Err(DeleteError::OutcomeUnknown(_))), "{deleted:?}");
     let published = log.append(&[plain(1)], None).await;
     assert!(matches!(published, Err(Unpublished::OutcomeUnknown(_))), "{published:?}");
+    assert_eq!(log.facts().writable, Some(false));
     let revoked = log.revoke(&Revocation::new("ann", NOW_MS, None).unwrap()).await;
     assert!(matches!(revoked, Err(RevokeError::OutcomeUnknown(_))), "{revoked:?}");
     assert_eq!(s.texts().await, ["before"]);
@@ -106,6 +107,7 @@ async fn whoever_asks_hears_in_time() {
     disk.goes_on();
     tokio::time::resume();
     eventually(DEADLINE, async || Ok(anyhow::Ok(s.append(&large).await)??)).await.unwrap();
+    assert_eq!(log.facts().writable, Some(true));
     assert!(matches!(s.append(&first).await, Ok(Appended::Duplicate { .. })), "it was done");
     assert_eq!(streams.head(&name("s")).await.unwrap().tail.n(), 2 + waiting + 1);
     assert!(!stream(&*streams, "t").create(&text()).await.unwrap().is_new);

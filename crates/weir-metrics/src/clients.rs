@@ -26,6 +26,8 @@ pub struct Clients {
     pub max: IntGauge,
     /// `weir_clients_catching_up`: looked up at each scrape, because a client that does not read does not tell.
     pub catching_up: IntGauge,
+    /// `weir_sockets_max`: the bound of all connections.
+    pub sockets_max: IntGauge,
     /// `weir_sockets`.
     sockets: IntGauge,
     /// `weir_connections_rejected_total`.
@@ -52,6 +54,10 @@ impl Clients {
             sockets: make.gauge((
                 "weir_sockets",
                 "TCP connections open on the public listeners, with a client or without.",
+            )),
+            sockets_max: make.gauge((
+                "weir_sockets_max",
+                "Most TCP connections that the public listeners take at once, from the limit of open files.",
             )),
             open: make.gauges(("weir_clients", "Clients connected now.")),
             catching_up: make.gauge((

@@ -3,6 +3,7 @@
 use prometheus::{IntCounter, IntGauge};
 
 use crate::metrics::BuildInfo;
+use crate::optional::OptionalGauge;
 use crate::registrar::Registrar;
 
 /// `weir_build_info`, `weir_ready`, `weir_draining`, `weir_admin_denied_total`, `weir_revocations`.
@@ -12,6 +13,7 @@ pub struct Instance {
     pub admin_denied: IntCounter,
     /// `weir_revocations`: looked up at each scrape.
     pub revocations: IntGauge,
+    memory_limit: OptionalGauge,
     ready: IntGauge,
     draining: IntGauge,
 }
@@ -26,6 +28,10 @@ impl Instance {
                 "weir_admin_denied_total",
                 "Admin calls that were refused, as their caller may not make them.",
             )),
+            memory_limit: make.optional((
+                "weir_memory_limit_bytes",
+                "Resident memory above which new clients and publishes are turned away, --memory-limit; unknown without.",
+            )),
             ready: make.gauge(("weir_ready", "1 while /readyz answers 200.")),
             draining: make.gauge(("weir_draining", "1 while the instance releases its clients.")),
         }
@@ -34,6 +40,11 @@ impl Instance {
     /// What `/readyz` says.
     pub fn ready(&self, yes: bool) {
         self.ready.set(yes.into());
+    }
+
+    /// The bound of resident memory, where there is one.
+    pub fn memory_limit(&self, bytes: Option<u64>) {
+        self.memory_limit.set_count(bytes);
     }
 
     /// Whether clients are being released.

@@ -64,6 +64,16 @@ labels! {
         Durable = "durable",
     }
 
+    /// Where the log is.
+    Backend("backend") {
+        /// In Redis, shared by all instances.
+        Redis = "redis",
+        /// In a file of this process.
+        File = "file",
+        /// In the memory of this process.
+        Memory = "memory",
+    }
+
     /// Who found that a followed durable stream may have more.
     WokenBy("source") {
         /// A call to this instance that changed it.

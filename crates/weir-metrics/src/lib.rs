@@ -31,7 +31,7 @@ mod registrar;
 
 pub use clients::Held;
 pub use label::{
-    Discarded, Disconnect, Dropped, Handshake, Operation, PublishResult, ReaderError, Refused, Rejected,
-    Reloaded, StreamAppend, Transport, WokenBy,
+    Backend, Discarded, Disconnect, Dropped, Handshake, Operation, PublishResult, ReaderError, Refused,
+    Rejected, Reloaded, StreamAppend, Transport, WokenBy,
 };
 pub use metrics::{BuildInfo, Metrics};

@@ -71,6 +71,7 @@ async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
     let tls = config.tls.clone().map(certificate::open).transpose()?;
     let metrics = Arc::new(Metrics::new(build_info(), &config.metric_types));
     metrics.log.maxlen.set(i64::try_from(config.maxlen).unwrap_or(i64::MAX));
+    metrics.log.window_max_bytes.set(i64::try_from(config.window_bytes).unwrap_or(i64::MAX));
     let Backend { log, reader, streams, wakes, held } = Backend::open(&config, &metrics)?;
     let public = bind(&config.listen, Role::Public)?;
     let admin = bind(&[config.admin_listen], Role::Admin)?;

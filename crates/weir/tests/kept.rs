@@ -268,6 +268,10 @@ async fn a_damaged_file_is_said_in_one_line() -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn writable(weir: &Instance) -> anyhow::Result<Option<f64>> {
+    Ok(weir.metrics().await?.value("weir_store_writable", &[]))
+}
+
 /// No room is a refusal, for as long as it lasts. Nothing of what was refused is ever seen, and what was there stays.
 #[tokio::test]
 async fn a_full_disk_refuses_publishes_until_there_is_room() -> anyhow::Result<()> {
@@ -275,6 +279,7 @@ async fn a_full_disk_refuses_publishes_until_there_is_room() -> anyhow::Result<(
     let weir = lives.begin().await?;
     let mut follower = weir.client().subscribe("s").await?;
     weir.client().publish("s", "before").await?;
+    ensure!(writable(&weir).await? == Some(1.0));
     let process = Pid::from_raw(i32::try_from(weir.pid())?);
     let room = Rlimit { current: Some(std::fs::metadata(lives.file())?.len()), maximum: None };
     let before = prlimit(process, Resource::Fsize, room)?;
@@ -303,6 +308,7 @@ async fn a_full_disk_refuses_publishes_until_there_is_room() -> anyhow::Result<(
     // Who listens is not concerned, and readiness neither: what is there is served.
     ensure!(follower.next_data(taken.len()).await? == taken, "what was taken is delivered");
     ensure!(weir.client().get("/readyz").send().await?.status() == 200);
+    ensure!(writable(&weir).await? == Some(0.0), "what is scraped tells of it");
 
     prlimit(process, Resource::Fsize, before)?;
     let last = eventually(DEADLINE, async || {
@@ -310,6 +316,7 @@ async fn a_full_disk_refuses_publishes_until_there_is_room() -> anyhow::Result<(
         key.send().await?.event_id()
     })
     .await?;
+    ensure!(writable(&weir).await? == Some(1.0));
     taken.push("after".to_owned());
     ensure!(follower.next_data(1).await? == ["after"] && follower.last_event_id() == last.to_string());
     kill(weir).await?;

@@ -140,7 +140,7 @@ impl EmbeddedLog {
                 }
             }
         };
-        timeout(PATIENCE, appending).await.unwrap_or_else(|_| Err(Refusal::slow().into()))
+        timeout(PATIENCE, appending).await.unwrap_or_else(|_| Err(kept.engine.slow().into()))
     }
 
     fn order(
@@ -181,7 +181,7 @@ impl EmbeddedLog {
             heard(told).await?;
             Ok(id)
         };
-        timeout(PATIENCE, revoking).await.unwrap_or_else(|_| Err(Refusal::slow().into()))
+        timeout(PATIENCE, revoking).await.unwrap_or_else(|_| Err(kept.engine.slow().into()))
     }
 
     fn order_revocation(
@@ -219,6 +219,11 @@ impl EmbeddedLog {
 }
 
 impl Kept {
+    /// Whether the disk takes what is written.
+    pub(super) fn is_writable(&self) -> bool {
+        self.engine.is_writable()
+    }
+
     /// Sends a batch on its way.
     fn order(&self, pending: Pending) -> Result<Told, Refusal> {
         self.engine.order(move |writing| {

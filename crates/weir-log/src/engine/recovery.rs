@@ -1,5 +1,6 @@
 //! What happens after the database has failed, as on a disk that is full.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::refusal::Refusal;
@@ -49,6 +50,7 @@ impl Shared {
 
     /// Something was written.
     pub(super) fn recovered(&self) {
+        self.slow.store(false, Ordering::Relaxed);
         if self.trouble.lock().take().is_some() {
             tracing::info!("the database can be written again");
         }

@@ -19,11 +19,6 @@ pub enum Refusal {
 impl Refusal {
     pub(super) const CLOSED: Self = Self::Unavailable(String::new());
 
-    /// The disk was waited for long enough.
-    pub(crate) fn slow() -> Self {
-        Self::OutcomeUnknown("the disk does not answer".to_owned())
-    }
-
     /// Too much waits for the disk already.
     pub(crate) fn behind() -> Self {
         Self::Unavailable("the disk does not keep up".to_owned())

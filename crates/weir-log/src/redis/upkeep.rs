@@ -203,6 +203,7 @@ fn facts(context: &Context, reply: &Resp3Frame, group: Option<String>) -> Result
         groups: known(4)?,
         group,
         group_refused: None,
+        writable: None,
         trouble: None,
         lacks: Some(frame::at(reply, 7, frame::text)?.to_owned()).filter(|rights| !rights.is_empty()),
     })

@@ -10,7 +10,7 @@ use weir_log::{
     EmbeddedConfig, EmbeddedLog, EmbeddedStreams, Engine, Pace, Place, RedisAccess, RedisConfig, RedisLog,
     StreamLimits,
 };
-use weir_metrics::Metrics;
+use weir_metrics::{Backend as LogKind, Metrics};
 
 use crate::config::{ServeConfig, data_dir};
 
@@ -41,18 +41,19 @@ impl Backend {
     pub(super) fn open(config: &ServeConfig, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         match &config.redis {
             Some(access) => Self::redis(config, access, metrics),
-            None => Self::embedded(config),
+            None => Self::embedded(config, metrics),
         }
     }
 
-    fn embedded(config: &ServeConfig) -> anyhow::Result<Self> {
-        let place = match &config.data_dir {
+    fn embedded(config: &ServeConfig, metrics: &Metrics) -> anyhow::Result<Self> {
+        let (place, kind) = match &config.data_dir {
             Some(dir) => {
                 data_dir::prepare(dir)?;
-                Place::Directory(dir.clone())
+                (Place::Directory(dir.clone()), LogKind::File)
             }
-            None => Place::Memory,
+            None => (Place::Memory, LogKind::Memory),
         };
+        metrics.log.backend(kind);
         let engine = Engine::open(place).context("--data-dir")?;
         let bounds = EmbeddedConfig {
             maxlen: config.maxlen,
@@ -79,6 +80,7 @@ impl Backend {
     }
 
     fn redis(config: &ServeConfig, access: &RedisAccess, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
+        metrics.log.backend(LogKind::Redis);
         let settings = RedisConfig {
             access: access.clone(),
             stream: config.stream.clone(),
