@@ -9,3 +9,5 @@ mod dashboard;
 mod dashboards;
 #[path = "deploy/helm.rs"]
 mod helm;
+#[path = "deploy/runbooks.rs"]
+mod runbooks;
