@@ -7,10 +7,11 @@ use std::process::{Command, Output};
 
 use anyhow::{Context as _, ensure};
 use tokio::task::JoinSet;
-use weir_testkit::Instance;
 use weir_testkit::page::{quoted, read, root, rows, section};
+use weir_testkit::prometheus::{self, Prometheus};
 use weir_testkit::redis::RedisServer;
 use weir_testkit::series::{documented, documented_of_redis};
+use weir_testkit::{DEADLINE, Instance, eventually};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -231,6 +232,58 @@ async fn the_diagnoses_run() -> anyhow::Result<()> {
         ended?;
     }
     Ok(())
+}
+
+/// The queries, as they stand on the pages, are answered by a Prometheus that scrapes two instances; those that compare may
+/// have nothing to show.
+#[tokio::test]
+async fn the_queries_are_answered() -> anyhow::Result<()> {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let flags = ["--redis", url.as_str()];
+    let (one, two) = tokio::try_join!(Instance::start(WEIR, &flags), Instance::start(WEIR, &flags))?;
+    let targets = [one.admin(), two.admin()];
+    let prometheus = Prometheus::start(&prometheus::configuration(&targets, &[], None)).await?;
+    let twice = "count_over_time(weir_ready[5m]) > 1";
+    eventually(DEADLINE, async || {
+        let scraped = prometheus.instant(twice).await?.len();
+        ensure!(scraped == targets.len(), "{scraped} instances");
+        Ok(())
+    })
+    .await?;
+    let pages = pages().into_iter().chain([("operations".to_owned(), read("docs/operations.md"))]);
+    for (name, page) in pages {
+        for query in blocks(&page, "promql").into_iter().flat_map(str::lines) {
+            let answer = prometheus.instant(query).await.with_context(|| name.clone())?;
+            let compares = [" > ", " == "].iter().any(|sign| query.contains(sign));
+            ensure!(compares || !answer.is_empty(), "{name}: {query} gives nothing");
+        }
+    }
+    Ok(())
+}
+
+/// Each flag that is spoken of is one of some command.
+#[test]
+fn the_flags_exist() {
+    let (configuration, contract) = (read("docs/configuration.md"), read("docs/contract.md"));
+    let tables =
+        ["`weir serve`", "Commands that talk to an instance"].map(|name| section(&configuration, name));
+    let tables = tables.into_iter().flat_map(rows).map(|cells| cells[0]);
+    let flags = tables.chain([section(&contract, "1. Commands")]).flat_map(quoted).filter_map(flag);
+    let known: BTreeSet<_> = flags.collect();
+    let shared = section(&configuration, "Settings of instances that share a log").to_owned();
+    let more = [("operations".to_owned(), read("docs/operations.md")), ("configuration".to_owned(), shared)];
+    for (name, page) in pages().into_iter().chain(more) {
+        let prose: String = page.split("```").step_by(2).collect();
+        let unknown: Vec<_> = quoted(&prose).filter_map(flag).filter(|flag| !known.contains(flag)).collect();
+        assert!(unknown.is_empty(), "{name}: {unknown:?}");
+    }
+}
+
+/// The name in `--name VALUE`; of `--jwt-…`, which stands for several, none.
+fn flag(text: &str) -> Option<&str> {
+    let name = text.split([' ', '=']).next()?;
+    (name.starts_with("--") && !name.contains('…')).then_some(name)
 }
 
 /// A shell with what the index has people set.
