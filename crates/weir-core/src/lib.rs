@@ -8,6 +8,7 @@
 //! - [`revocation`]: whose streams are ended, and whose tokens are refused
 //! - [`frame`]: the bytes of Server-Sent Events
 //! - [`log`]: the port that every log backend implements
+//! - [`peers`]: the port by which instances tell each other how they are
 //! - [`durable`]: named logs of their own, beside the sessions
 //! - [`window`]: the in-memory mirror of the log, and what a resume can be given of it
 //! - [`snapshots`]: the newest snapshot of each session
@@ -32,6 +33,7 @@ pub mod log;
 pub mod mailbox;
 pub mod name;
 pub mod notice;
+pub mod peers;
 pub mod revocation;
 pub mod snapshots;
 pub mod subscription;

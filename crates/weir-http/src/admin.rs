@@ -3,9 +3,11 @@
 //! - [`door`]: who may
 //! - `clients`: who is connected
 //! - `drain`: whether clients are welcome; `disconnect`: who is not any more
+//! - [`console`]: a page that shows it
 //! - `room`: how many connections of theirs there may be
 
 mod clients;
+pub mod console;
 mod disconnect;
 pub mod door;
 mod drain;
@@ -30,11 +32,11 @@ use crate::query::Query;
 use crate::router::vet;
 use crate::trace::Trace;
 
-/// Paths that need no admin token: scrapers and health checks have none.
-const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// Paths that need no admin token: scrapers and health checks have none, and the page holds no data.
+const OPEN: [&str; 4] = ["/", "/livez", "/readyz", "/metrics"];
 
 /// Paths that tell something to operators alone.
-const READS: [&str; 1] = ["/clients"];
+const READS: [&str; 2] = ["/clients", "/console/events"];
 
 /// Paths that change something.
 const ACTS: [&str; 3] = ["/drain", "/undrain", "/disconnect"];
@@ -64,10 +66,10 @@ pub(crate) async fn answer(
     Ok(response)
 }
 
-async fn route(app: &App, told: Told<'_>) -> Result<Response<Body>, Problem> {
+async fn route(app: &Arc<App>, told: Told<'_>) -> Result<Response<Body>, Problem> {
     let (parts, path) = (told.parts, told.parts.uri.path());
     if !OPEN.contains(&path) {
-        let checked = door::check(app.config.admin_token.as_ref(), parts);
+        let checked = door::check(app.config.admin_token.as_ref(), &parts.headers);
         checked.inspect_err(|_| app.metrics.instance.admin_denied.inc())?;
     }
     let acts = ACTS.contains(&path);
@@ -78,15 +80,17 @@ async fn route(app: &App, told: Told<'_>) -> Result<Response<Body>, Problem> {
         return Err(app.refuse(Refused::Method, Problem::method("GET, HEAD")));
     }
     match path {
+        "/" => Ok(console::page::get(parts)),
         "/livez" => Ok(text("ok\n")),
         "/readyz" => Ok(ready(app)),
         "/metrics" => Ok(metrics(app)),
         "/clients" => clients::list(app, parts),
+        "/console/events" => console::viewer::open(app, parts),
         "/drain" => acted(told, drain::drain(app)),
         "/undrain" => acted(told, drain::undrain(app).await),
         "/disconnect" => acted(told, disconnect::disconnect(app, parts).await),
         _ => {
-            let detail = "there are /metrics, /livez, /readyz, /clients, /drain, /undrain and /disconnect";
+            let detail = "there are /, /metrics, /livez, /readyz, /clients, /console/events, /drain, /undrain and /disconnect";
             Err(app.refuse(Refused::Path, Problem::not_found("unknown_path", detail)))
         }
     }

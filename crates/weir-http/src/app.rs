@@ -13,6 +13,7 @@ use weir_core::{Broker, Time};
 use weir_metrics::{Metrics, Refused};
 
 use crate::access::Gate;
+use crate::admin::console::Console;
 use crate::admin::door::AdminToken;
 use crate::admission::{Admission, Limits};
 use crate::audit::Audit;
@@ -112,6 +113,8 @@ pub struct App {
     pub(crate) memory: Memory,
     pub(crate) refusals: Refusals,
     pub(crate) audit: Audit,
+    /// Which operators look.
+    pub(crate) console: Console,
     /// Nothing more can be accepted.
     pub(crate) exhausted: Seldom,
     /// When the reader last returned, by the clock that nobody sets.
@@ -152,6 +155,7 @@ impl App {
             config,
             refusals: Refusals::default(),
             audit: Audit::default(),
+            console: Console::default(),
             exhausted: Seldom::default(),
             progress: Mutex::new(Instant::now()),
             stages: Stages::default(),

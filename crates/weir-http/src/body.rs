@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use crate::admin::console::viewer::Frames;
 use crate::stream::{Due, Stream};
 use crate::streams::pages::{BrokenOff, Pages};
 
@@ -13,7 +14,6 @@ use crate::streams::pages::{BrokenOff, Pages};
 pub(crate) const SLICE: usize = 16 * 1024;
 
 /// What an answer carries.
-#[derive(Debug)]
 pub(crate) enum Body {
     /// All of it.
     Full(Option<Bytes>),
@@ -21,6 +21,8 @@ pub(crate) enum Body {
     Stream(Box<Streamed>),
     /// What is there of a durable stream, where it is more than a page.
     Pages(Box<Pages>),
+    /// What an operator who looks is sent.
+    Frames(Frames),
     /// Nothing that hyper would see: only the head is its own, and weir writes the stream behind it.
     Left,
 }
@@ -36,6 +38,10 @@ impl Body {
 
     pub(crate) fn stream(stream: Stream) -> Self {
         Self::Stream(Box::new(Streamed { stream, rest: Bytes::new(), then: Bytes::new() }))
+    }
+
+    pub(crate) fn frames(frames: Frames) -> Self {
+        Self::Frames(frames)
     }
 
     pub(crate) fn pages(pages: Pages) -> Self {
@@ -58,6 +64,7 @@ impl HttpBody for Body {
                 let slice = std::task::ready!(pages.poll_slice(cx));
                 return Poll::Ready(slice.map(|slice| slice.map(Frame::data)));
             }
+            Self::Frames(frames) => std::task::ready!(frames.as_mut().poll_next(cx)),
             Self::Left => return Poll::Pending,
         };
         Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
@@ -70,14 +77,14 @@ impl HttpBody for Body {
                 streamed.stream.is_done() && streamed.rest.is_empty() && streamed.then.is_empty()
             }
             Self::Pages(pages) => pages.is_done(),
-            Self::Left => false,
+            Self::Frames(_) | Self::Left => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Stream(_) | Self::Pages(_) | Self::Left => SizeHint::default(),
+            Self::Stream(_) | Self::Pages(_) | Self::Frames(_) | Self::Left => SizeHint::default(),
         }
     }
 }

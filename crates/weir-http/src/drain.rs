@@ -45,6 +45,7 @@ pub async fn drain(server: &Server, plan: DrainPlan) -> Drained {
     let clients = app.clients.len();
     let drained = tokio::time::timeout_at(deadline.into(), async {
         let_go(app, plan, deadline).await;
+        app.console.close();
         server.close();
         server.ended().await;
     });
@@ -52,6 +53,7 @@ pub async fn drain(server: &Server, plan: DrainPlan) -> Drained {
         return Drained { released: clients, cut: 0 };
     }
     let cut = cut_off(app);
+    app.console.close();
     server.close();
     server.cut();
     server.ended().await;

@@ -7,6 +7,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -78,6 +79,7 @@ impl Busy {
         match body {
             Body::Full(Some(bytes)) => Body::full(self.unread(bytes)),
             Body::Pages(pages) => Body::Pages(pages.watched(self)),
+            Body::Frames(frames) => Body::frames(Box::pin(frames.map(move |frame| self.unread(frame)))),
             body @ (Body::Full(None) | Body::Stream(_) | Body::Left) => body,
         }
     }

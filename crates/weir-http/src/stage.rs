@@ -56,6 +56,16 @@ impl Stages {
         self.now() >= Stage::Refusing
     }
 
+    /// In a word, for operators.
+    pub(crate) fn word(&self) -> &'static str {
+        match *self.now.borrow() {
+            State { ending: true, .. } => "ending",
+            State { stage: Stage::Serving, .. } => "serving",
+            State { stage: Stage::Draining, .. } => "draining",
+            State { stage: Stage::Refusing, .. } => "refusing",
+        }
+    }
+
     /// Resolves as soon as it says that it goes away.
     pub(crate) async fn draining(&self) {
         let mut seen = self.now.subscribe();

@@ -18,5 +18,6 @@ pub use embedded::{EmbeddedConfig, EmbeddedLog, EmbeddedReader};
 pub use embedded::{EmbeddedStreams, EmbeddedWakes, StreamLimits};
 pub use engine::{Engine, OpenError, Place};
 pub use redis::{
-    BadRedisAccess, Pace, RedisAccess, RedisConfig, RedisLog, RedisReader, RedisStreams, RedisTls, RedisWakes,
+    BadRedisAccess, Pace, RedisAccess, RedisConfig, RedisLog, RedisPeers, RedisReader, RedisStreams,
+    RedisTls, RedisWakes,
 };

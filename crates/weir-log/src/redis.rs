@@ -13,6 +13,7 @@
 //! - `cursor`, `reader`: reading without a hole
 //! - `upkeep`: lease, janitor and facts
 //! - `streams`: durable streams
+//! - `peers`: what instances tell each other of themselves
 //! - `context`: what they share
 //! - [`inspect`]: a look from outside, for operators
 
@@ -32,6 +33,7 @@ pub mod inspect;
 mod keys;
 mod link;
 mod pacing;
+mod peers;
 mod position;
 mod reader;
 mod resp;
@@ -61,6 +63,7 @@ use connector::Connector;
 use context::{Context, Reading};
 use keys::Keys;
 use link::text;
+pub use peers::RedisPeers;
 pub use reader::RedisReader;
 pub use streams::{RedisStreams, RedisWakes};
 use weir_metrics::{Metrics, Operation};
@@ -116,6 +119,11 @@ impl RedisLog {
     pub fn streams(&self, maxlen: Option<u64>) -> (Arc<RedisStreams>, RedisWakes) {
         let streams = RedisStreams::new(&self.context, maxlen, (&self.tasks, &self.stop));
         (Arc::new(streams), RedisWakes::new(Arc::clone(&self.context)))
+    }
+
+    /// What the instances on this stream tell each other of themselves.
+    pub fn peers(&self) -> Arc<RedisPeers> {
+        Arc::new(RedisPeers::new(Arc::clone(&self.context)))
     }
 
     /// Ends the connections and tasks, after the reader was closed. Bounded by the caller.

@@ -17,6 +17,8 @@ mod groups;
 mod limits;
 #[path = "redis/load.rs"]
 mod load;
+#[path = "redis/peers.rs"]
+mod peers;
 #[path = "redis/rights.rs"]
 mod rights;
 #[path = "redis/sentinel.rs"]

@@ -13,6 +13,7 @@ use weir_client::document::Document;
 use weir_core::mailbox::MailboxBounds;
 use weir_core::window::WindowBounds;
 use weir_core::{Broker, BrokerBounds};
+use weir_http::admin::console;
 use weir_http::agent::Agent;
 use weir_http::app::{AnonymousAccess, App, HttpConfig};
 use weir_http::cors::Cors;
@@ -72,7 +73,7 @@ async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(build_info(), &config.metric_types));
     metrics.log.maxlen.set(i64::try_from(config.maxlen).unwrap_or(i64::MAX));
     metrics.log.window_max_bytes.set(i64::try_from(config.window_bytes).unwrap_or(i64::MAX));
-    let Backend { log, reader, streams, wakes, held } = Backend::open(&config, &metrics)?;
+    let Backend { log, reader, streams, wakes, peers, held } = Backend::open(&config, &metrics)?;
     let public = bind(&config.listen, Role::Public)?;
     let admin = bind(&[config.admin_listen], Role::Admin)?;
     let agent = config.agent_listen.map(agent).transpose()?;
@@ -93,6 +94,7 @@ async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
     if let Some(agent) = agent {
         tasks.spawn(agent.run(Arc::clone(&app), stop.clone()));
     }
+    tasks.spawn(console::run(Arc::clone(&app), about(&config), peers, stop.clone()));
     if let Some(hangup) = signals.hangup() {
         let reload = settings::reload(reload(&config, &app, tls.as_ref()), given, &app);
         tasks.spawn(reload.run(hangup, (Arc::clone(&app.metrics), manager)));
@@ -221,6 +223,16 @@ fn build_info() -> BuildInfo<'static> {
     BuildInfo { version: VERSION, revision: REVISION }
 }
 
+/// What operators see of it.
+fn about(config: &ServeConfig) -> console::About {
+    let log = match (&config.redis, &config.data_dir) {
+        (Some(_), _) => "redis",
+        (None, Some(_)) => "file",
+        (None, None) => "memory",
+    };
+    console::About { instance: config.instance.clone(), version: VERSION, revision: REVISION, log }
+}
+
 /// Says where the instance is. On a terminal a person reads it, elsewhere a program reads the log line.
 fn announce(
     config: &ServeConfig,
@@ -275,7 +287,7 @@ fn banner((scheme, public): (&str, &str), admin: &str) -> std::io::Result<()> {
     let url = format!("{scheme}://{public}/v1/sessions/demo/events");
     writeln!(
         std::io::stderr(),
-        "\n  subscribe  curl -N {url}\n  publish    curl -d 'hello' {url}\n  operators  http://{admin}/metrics  /readyz\n"
+        "\n  subscribe  curl -N {url}\n  publish    curl -d 'hello' {url}\n  operators  http://{admin}/  /metrics  /readyz\n"
     )
 }
 

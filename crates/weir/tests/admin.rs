@@ -350,7 +350,7 @@ async fn guarded(flags: &[&str]) -> anyhow::Result<(Instance, tempfile::TempDir)
 async fn with_an_admin_token_nothing_else_opens() -> anyhow::Result<()> {
     let (weir, _folder) = guarded(&[]).await?;
     let admin = weir.admin_client();
-    for path in ["/metrics", "/livez", "/readyz"] {
+    for path in ["/", "/metrics", "/livez", "/readyz"] {
         let foreign = admin.get(path).header("host", "weir.example").header("x-forwarded-for", "10.0.0.1");
         assert_eq!(foreign.send().await?.status(), 200, "{path}");
     }
@@ -365,7 +365,9 @@ async fn with_an_admin_token_nothing_else_opens() -> anyhow::Result<()> {
         expect::problem(&answer, 401, code)?;
         assert!(!answer.text()?.contains(&ADMIN_TOKEN[..8]));
     }
-    for carrier in [format!("/clients?token={ADMIN_TOKEN}"), "/unknown".to_owned(), "/".to_owned()] {
+    for carrier in
+        [format!("/clients?token={ADMIN_TOKEN}"), "/unknown".to_owned(), "/console/events".to_owned()]
+    {
         let answer = admin.get(&carrier).header("cookie", format!("weir_token={ADMIN_TOKEN}"));
         expect::problem(&answer.send().await?, 401, "admin_token_missing")?;
     }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
-use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
@@ -67,9 +66,9 @@ fn digest(text: &[u8]) -> [u8; 32] {
 /// Lets the call pass, or says how to go on. Where there is a token it is needed; where there is none, the listener is on
 /// loopback, and no web page and no proxy on this machine may pass for its operator: a page can set neither the `Host` of
 /// a request that reaches us nor, without being asked first, a header of its own.
-pub(super) fn check(token: Option<&AdminToken>, parts: &Parts) -> Result<(), Problem> {
-    let Some(token) = token else { return check_local(&parts.headers) };
-    match bearer(&parts.headers) {
+pub(super) fn check(token: Option<&AdminToken>, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(token) = token else { return check_local(headers) };
+    match bearer(headers) {
         Some(given) if token.is(given) => Ok(()),
         Some(_) => Err(Problem::denied(
             StatusCode::UNAUTHORIZED,

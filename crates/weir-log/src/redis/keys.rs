@@ -21,6 +21,10 @@ pub(super) struct Keys {
     pub(super) life: String,
     /// Stream: which durable streams have changed.
     pub(super) wake: String,
+    /// Hash: what each instance tells of itself while somebody looks.
+    pub(super) instances: String,
+    /// There while somebody looks.
+    pub(super) watched: String,
     /// What all of them but the stream begin with.
     pub(super) prefix: String,
 }
@@ -37,6 +41,8 @@ impl Keys {
             expiry: format!("{prefix}:ds:expiry"),
             life: format!("{prefix}:ds:life"),
             wake: format!("{prefix}:wake"),
+            instances: format!("{prefix}:instances"),
+            watched: format!("{prefix}:instances:watched"),
             prefix,
         }
     }
@@ -94,7 +100,7 @@ mod tests {
             for key in
                 [&keys.leases, &keys.lock, &keys.since, &keys.revoked, &keys.idempotency([7; 32]), &snapshot]
                     .into_iter()
-                    .chain([&keys.expiry, &keys.life, &keys.wake])
+                    .chain([&keys.expiry, &keys.life, &keys.wake, &keys.instances, &keys.watched])
             {
                 assert_eq!(fred::util::redis_keyslot(key.as_bytes()), slot, "{key} of {stream}");
             }

@@ -277,6 +277,16 @@ impl Link {
         }
     }
 
+    /// Runs a script that is no part of reading or publishing.
+    pub(super) async fn run_aside(
+        &self,
+        script: &'static str,
+        keys: &[&str],
+        args: Vec<Value>,
+    ) -> Result<Resp3Frame, Fault> {
+        self.ask("EVAL", invocation(Value::from_static_str(script), keys, args), PATIENCE).await
+    }
+
     /// Whether it can still be used.
     pub(super) fn is_open(&self) -> bool {
         !self.ended.is_cancelled()

@@ -29,6 +29,18 @@ pub(super) const REVOKE: &str = concat!(include_str!("lua/rights.lua"), include_
 /// Tells the groups, and destroys orphans where that is asked for.
 pub(super) const GROUPS: &str =
     concat!(include_str!("lua/rights.lua"), include_str!("lua/state.lua"), include_str!("lua/groups.lua"));
+/// Leaves what an instance tells of itself.
+pub(super) const TELL: &str = concat!(
+    include_str!("lua/rights.lua"),
+    include_str!("lua/state.lua"),
+    include_str!("lua/peers/tell.lua")
+);
+/// Collects what instances told of themselves, and removes what nobody renews.
+pub(super) const LOOK: &str = concat!(
+    include_str!("lua/rights.lua"),
+    include_str!("lua/state.lua"),
+    include_str!("lua/peers/look.lua")
+);
 /// Destroys groups.
 pub(super) const LEAVE: &str = include_str!("lua/leave.lua");
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use weir_core::durable::{Create, Lifetime, Look, StreamStore, WakeReader, Woken};
 use weir_core::log::{AppendError, Appended, EventLog, Feed, Idempotency, LogReader, NewEvent};
+use weir_core::peers::Peers;
 use weir_log::{Pace, RedisConfig, RedisLog};
 use weir_testkit::log_suite::Limits;
 use weir_testkit::log_suite::follow::{events, eventually, loaded, next_news, numbers, plain, write_numbers};
@@ -67,6 +68,11 @@ async fn the_least_rights_suffice() {
     }
     eventually("trimming", async || server.cli(&["XLEN", STREAM]).await.parse::<u64>().unwrap() <= 200).await;
     streams(&log).await;
+    let peers = log.peers();
+    peers.tell("{}").await.unwrap();
+    assert_eq!(peers.look().await.unwrap().told.len(), 1);
+    assert!(peers.are_watched().await.unwrap());
+    peers.leave().await.unwrap();
     eventually("facts", async || log.facts().lag.is_some() && log.facts().pending.is_some()).await;
     let facts = log.facts();
     assert_eq!((facts.lacks, facts.group_refused, facts.trouble, facts.groups), (None, None, None, Some(1)));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use weir_core::durable::{StreamStore, WakeReader};
 use weir_core::log::{EventLog, LogReader};
+use weir_core::peers::Peers;
 use weir_log::{
     EmbeddedConfig, EmbeddedLog, EmbeddedStreams, Engine, Pace, Place, RedisAccess, RedisConfig, RedisLog,
     StreamLimits,
@@ -24,6 +25,8 @@ pub(super) struct Backend {
     pub(super) streams: Arc<dyn StreamStore>,
     /// What tells of their changes.
     pub(super) wakes: Box<dyn WakeReader>,
+    /// What the instances that share the log tell each other.
+    pub(super) peers: Option<Arc<dyn Peers>>,
     /// What has to be closed.
     pub(super) held: Held,
 }
@@ -76,7 +79,7 @@ impl Backend {
             EmbeddedStreams::open(Arc::clone(&engine), limits).context("open the durable streams")?;
         let wakes = Box::new(streams.wakes());
         let held = Held::Embedded(engine);
-        Ok(Self { log, reader, streams, wakes, held })
+        Ok(Self { log, reader, streams, wakes, peers: None, held })
     }
 
     fn redis(config: &ServeConfig, access: &RedisAccess, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
@@ -101,6 +104,7 @@ impl Backend {
             reader: Box::new(reader),
             streams,
             wakes: Box::new(wakes),
+            peers: Some(log.peers()),
             held: Held::Redis(log),
         })
     }

@@ -1,7 +1,9 @@
 // Usage: node browser.cjs CHROMIUM FLAGS STEPS
 // Chromium itself, driven by the npm package `playwright-core`. FLAGS are a JSON array of its flags, STEPS one of
-// {"page", "script", "cookies"?}: in a profile of its own each page is opened, given these cookies, and told to run the
-// script. What the script returns is printed, one line of JSON for each step.
+// {"page", "script", "cookies"?, "strict"?, "view"?, "picture"?}: in a profile of its own each page is opened, given these cookies,
+// and told to run the script. What the script returns is printed, one line of JSON for each step. A strict page keeps its own
+// policy, and all that it asked for and complained of is printed with the result. A view has a size, may be dark,
+// and has a fold where the picture ends with it.
 const { chromium } = require('playwright-core')
 
 const [executablePath, flags, steps] = process.argv.slice(2)
@@ -53,15 +55,26 @@ function helpers () {
 
 async function main () {
   const browser = await chromium.launch({ executablePath, args: [...quiet, ...JSON.parse(flags)] })
-  for (const { page: address, script, cookies = [] } of JSON.parse(steps)) {
-    // A policy of the page's own must not hide what the server would let it do.
-    const context = await browser.newContext({ bypassCSP: true, ignoreHTTPSErrors: true })
+  for (const { page: address, script, cookies = [], strict = false, view, picture } of JSON.parse(steps)) {
+    const context = await browser.newContext({
+      // A policy of the page's own must not hide what the server would let it do.
+      bypassCSP: !strict,
+      ignoreHTTPSErrors: true,
+      ...view && { viewport: { width: view.width, height: view.height }, colorScheme: view.dark ? 'dark' : 'light' },
+      ...view && { deviceScaleFactor: view.scale ?? 1, reducedMotion: 'reduce' }
+    })
     context.setDefaultTimeout(10_000)
     await context.addInitScript(helpers)
     await context.addCookies(cookies)
     const page = await context.newPage()
+    const [asked, errors] = [[], []]
+    page.on('request', (request) => asked.push(request.url()))
+    page.on('pageerror', (error) => errors.push(String(error)))
+    page.on('console', (message) => { if (message.type() === 'error') errors.push(message.text()) })
     await page.goto(address)
-    console.log(JSON.stringify(await page.evaluate(`(async () => { ${script} })()`)))
+    const result = await page.evaluate(`(async () => { ${script} })()`)
+    if (picture) await page.screenshot({ path: picture, fullPage: !view?.fold })
+    console.log(JSON.stringify(strict ? { result, asked, errors } : result))
     await context.close()
   }
   await browser.close()

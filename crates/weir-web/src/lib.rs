@@ -1,0 +1,67 @@
+//! The pages of weir: plain HTML, CSS and JavaScript, as they are written, without a build of their own.
+//!
+//! - [`CONSOLE`]: what operators see of the instances
+
+/// A page whose style and script stand in it, so that it needs no second request. They are given apart as well, for a
+/// policy that allows these very ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    template: &'static str,
+    /// What stands within its `<style>`.
+    pub style: &'static str,
+    /// What stands within its `<script>`.
+    pub script: &'static str,
+}
+
+/// What operators see of the instances, on the admin listener.
+pub const CONSOLE: Page = Page {
+    template: include_str!("console/index.html"),
+    style: include_str!("console/console.css"),
+    script: include_str!("console/console.js"),
+};
+
+impl Page {
+    /// The whole page.
+    pub fn html(&self) -> String {
+        self.template.replacen("/* style */", self.style, 1).replacen("/* script */", self.script, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a policy allows is what stands in the page, and neither ends its element early.
+    #[test]
+    fn style_and_script_stand_in_the_page_as_they_are() {
+        let html = CONSOLE.html();
+        assert!(html.contains(&format!("<style>{}</style>", CONSOLE.style)));
+        assert!(html.contains(&format!("<script type=\"module\">{}</script>", CONSOLE.script)));
+        assert_eq!((html.matches("</style").count(), html.matches("</script").count()), (1, 1));
+    }
+
+    /// The page asks nobody else, runs nothing that stands in markup, and makes no markup of texts.
+    #[test]
+    fn the_page_is_all_there_is() {
+        let html = CONSOLE.html();
+        for never in [
+            "http://",
+            "https://",
+            "//cdn",
+            "@import",
+            "url(",
+            "innerHTML",
+            "outerHTML",
+            "eval(",
+            "style=\"",
+            "document.write",
+            "localStorage",
+        ] {
+            let allowed = html.matches("http://www.w3.org/").count();
+            let found = html.matches(never).count() - if never == "http://" { allowed } else { 0 };
+            assert_eq!(found, 0, "{never}");
+        }
+        let handlers = html.split_whitespace().filter(|word| word.starts_with("on") && word.contains("=\""));
+        assert_eq!(handlers.count(), 0);
+    }
+}
