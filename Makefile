@@ -27,7 +27,7 @@ APPENDS ?= 1000000
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run release test pictures deploy-test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd appends bench churn fuzz clean
+.PHONY: help run release image test pictures deploy-test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd appends bench churn fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ run: ## build and serve the embedded log on 127.0.0.1:8080; ARGS="--redis redis:
 release: ## build the binary to ship: with its commit, and with the list of its dependencies for scanners
 	@.ci/setup release
 	@.ci/release
+
+image: ## build the container image weir:latest, with docker or podman
+	@.ci/image weir:latest
 
 test: ## install what the tests need, then run all of them
 	@.ci/setup test

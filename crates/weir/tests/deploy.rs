@@ -3,6 +3,8 @@
 
 #[path = "deploy/able.rs"]
 mod able;
+#[path = "deploy/compose.rs"]
+mod compose;
 #[path = "deploy/dashboard.rs"]
 mod dashboard;
 #[path = "deploy/dashboards.rs"]
@@ -11,3 +13,7 @@ mod dashboards;
 mod helm;
 #[path = "deploy/runbooks.rs"]
 mod runbooks;
+#[path = "deploy/image.rs"]
+mod image;
+#[path = "deploy/podman.rs"]
+mod podman;
