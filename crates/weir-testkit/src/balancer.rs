@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
@@ -15,10 +15,14 @@ use crate::deadline::{DEADLINE, eventually};
 use crate::files;
 use crate::loopback;
 use crate::program::{Output, Program};
+use crate::tools::tool;
 
+mod caddy;
 mod draft;
+mod envoy;
 mod haproxy;
 mod nginx;
+mod traefik;
 
 use draft::Draft;
 
@@ -28,9 +32,6 @@ const MOST_CONNECTIONS: u64 = 50_000;
 /// Files that a balancer needs beside its connections.
 const SPARE_FILES: u64 = 200;
 
-/// Where servers that are not in everybody's path are installed.
-const ADMIN_PATHS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
-
 /// Which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -38,6 +39,12 @@ pub enum Kind {
     Nginx,
     /// Asks `/readyz` every second.
     HaProxy,
+    /// The same.
+    Envoy,
+    /// The same, and notices by failed requests.
+    Caddy,
+    /// Asks `/readyz` every second.
+    Traefik,
 }
 
 /// A running balancer, killed when it is dropped. Its upstreams keep their addresses across their restarts.
@@ -85,6 +92,20 @@ impl Kind {
         match self {
             Self::Nginx => "nginx",
             Self::HaProxy => "haproxy",
+            Self::Envoy => "envoy",
+            Self::Caddy => "caddy",
+            Self::Traefik => "traefik",
+        }
+    }
+
+    /// As what `deploy/` has it: some tell the form by the ending.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx.conf",
+            Self::HaProxy => "haproxy.cfg",
+            Self::Envoy => "envoy.yaml",
+            Self::Caddy => "Caddyfile",
+            Self::Traefik => "weir.yaml",
         }
     }
 
@@ -93,13 +114,9 @@ impl Kind {
         match self {
             Self::Nginx => include_str!("../../../deploy/nginx/nginx.conf"),
             Self::HaProxy => include_str!("../../../deploy/haproxy/haproxy.cfg"),
-        }
-    }
-
-    fn package(self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx-light",
-            Self::HaProxy => "haproxy",
+            Self::Envoy => include_str!("../../../deploy/envoy/envoy.yaml"),
+            Self::Caddy => include_str!("../../../deploy/caddy/Caddyfile"),
+            Self::Traefik => include_str!("../../../deploy/traefik/weir.yaml"),
         }
     }
 }
@@ -143,12 +160,15 @@ impl Balancer {
         let connections = (files::raise_limit().saturating_sub(SPARE_FILES) / 2).min(MOST_CONNECTIONS);
         let dir = tempfile::tempdir().context("make a temporary directory")?;
         let facts = Facts { listen: address, connections, dir: dir.path() };
-        let file = dir.path().join("balancer.conf");
+        let file = dir.path().join(kind.file());
         fs::write(&file, written(configuration, &facts)?).context("write the configuration")?;
-        let mut command = Command::new(installed(kind)?);
+        let mut command = Command::new(tool(kind.binary())?);
         match kind {
             Kind::Nginx => nginx::start(&facts, &file, &mut command),
             Kind::HaProxy => haproxy::start(&file, &mut command),
+            Kind::Envoy => envoy::start(&file, &mut command),
+            Kind::Caddy => caddy::start(&facts, &file, &mut command),
+            Kind::Traefik => traefik::start(&facts, &file, &mut command)?,
         }
         command.stdout(Stdio::null());
         let mut program = Program::start(command, Output::Stderr)?;
@@ -165,6 +185,11 @@ impl Balancer {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.program.pid()
     }
 
     /// A client of the instances behind it.
@@ -226,6 +251,9 @@ impl<'a> Shipped<'a> {
         match self.kind {
             Kind::Nginx => nginx::fill(&mut draft, facts)?,
             Kind::HaProxy => haproxy::fill(&mut draft, facts)?,
+            Kind::Envoy => envoy::fill(&mut draft, facts)?,
+            Kind::Caddy => caddy::fill(&mut draft, facts)?,
+            Kind::Traefik => {}
         }
         self.changes.iter().try_for_each(|(said, says)| draft.change(said, says))?;
         Ok(draft.0)
@@ -242,17 +270,4 @@ fn written(configuration: Configuration<'_>, facts: &Facts<'_>) -> anyhow::Resul
             .replace("@FILES@", &(2 * facts.connections).to_string())
             .replace("@LOCAL@", &nginx::local(facts))),
     }
-}
-
-fn installed(kind: Kind) -> anyhow::Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut directories = std::env::split_paths(&path).chain(ADMIN_PATHS.map(PathBuf::from));
-    let found =
-        directories.find_map(|directory| Some(directory.join(kind.binary())).filter(|file| file.is_file()));
-    found.with_context(|| {
-        format!(
-            "{kind} is not installed: `make test` installs it, or run `apt-get install {}`",
-            kind.package()
-        )
-    })
 }

@@ -5,6 +5,8 @@
 mod able;
 #[path = "deploy/compose.rs"]
 mod compose;
+#[path = "deploy/balancers.rs"]
+mod balancers;
 #[path = "deploy/dashboard.rs"]
 mod dashboard;
 #[path = "deploy/dashboards.rs"]

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use anyhow::ensure;
 
-/// How the instances stand in every configuration that is shipped, one on a line of its own: `weir-1:8080`.
+/// How the instances stand in every configuration that is shipped, one on a line of its own: `weir-1:8080`, or as Envoy has it.
 const NAME: &str = "weir-";
 const PORT: &str = ":8080";
+const ENVOY_PORT: &str = ", port_value: 8080";
 
 /// Its text. Whatever is to be changed has to be there, so that a test cannot silently run something else.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ impl Draft {
                 None => text.extend([line, "\n"]),
                 Some("1") => addresses.iter().zip(1..).for_each(|(address, nth)| {
                     let line = line.replace(&format!("{NAME}1{PORT}"), &address.to_string());
+                    let apart = format!("{}, port_value: {}", address.ip(), address.port());
+                    let line = line.replace(&format!("{NAME}1{ENVOY_PORT}"), &apart);
                     text.push_str(&line.replace(&format!("{NAME}1"), &format!("{NAME}{nth}")));
                     text.push('\n');
                 }),
