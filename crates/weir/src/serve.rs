@@ -70,9 +70,7 @@ pub(crate) fn run(config: ServeConfig, given: Given) -> anyhow::Result<()> {
 async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("listen for signals")?;
     let tls = config.tls.clone().map(certificate::open).transpose()?;
-    let metrics = Arc::new(Metrics::new(build_info(), &config.metric_types));
-    metrics.log.maxlen.set(i64::try_from(config.maxlen).unwrap_or(i64::MAX));
-    metrics.log.window_max_bytes.set(i64::try_from(config.window_bytes).unwrap_or(i64::MAX));
+    let metrics = Arc::new(series(&config));
     let Backend { log, reader, streams, wakes, peers, held } = Backend::open(&config, &metrics)?;
     let public = bind(&config.listen, Role::Public)?;
     let admin = bind(&[config.admin_listen], Role::Admin)?;
@@ -128,6 +126,14 @@ async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
     let reader = pump.await.context("the pump failed")?;
     backend::close(reader, held, log_close(&config)).await;
     Ok(())
+}
+
+/// Every series, those that only the settings know included.
+fn series(config: &ServeConfig) -> Metrics {
+    let metrics = Metrics::new(build_info(), &config.metric_types);
+    metrics.log.maxlen.set(i64::try_from(config.maxlen).unwrap_or(i64::MAX));
+    metrics.log.window_max_bytes.set(i64::try_from(config.window_bytes).unwrap_or(i64::MAX));
+    metrics
 }
 
 /// What SIGHUP has read anew.

@@ -3,19 +3,19 @@
 
 #[path = "deploy/able.rs"]
 mod able;
-#[path = "deploy/compose.rs"]
-mod compose;
 #[path = "deploy/balancers.rs"]
 mod balancers;
+#[path = "deploy/compose.rs"]
+mod compose;
 #[path = "deploy/dashboard.rs"]
 mod dashboard;
 #[path = "deploy/dashboards.rs"]
 mod dashboards;
 #[path = "deploy/helm.rs"]
 mod helm;
-#[path = "deploy/runbooks.rs"]
-mod runbooks;
 #[path = "deploy/image.rs"]
 mod image;
 #[path = "deploy/podman.rs"]
 mod podman;
+#[path = "deploy/runbooks.rs"]
+mod runbooks;
