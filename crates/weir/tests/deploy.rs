@@ -7,6 +7,8 @@ mod able;
 mod balancers;
 #[path = "deploy/compose.rs"]
 mod compose;
+#[path = "deploy/alerts.rs"]
+mod alerts;
 #[path = "deploy/dashboard.rs"]
 mod dashboard;
 #[path = "deploy/dashboards.rs"]
