@@ -15,6 +15,10 @@ mod dashboard;
 mod dashboards;
 #[path = "deploy/helm.rs"]
 mod helm;
+#[path = "deploy/paged.rs"]
+mod paged;
+#[path = "deploy/runbooks.rs"]
+mod runbooks;
 #[path = "deploy/image.rs"]
 mod image;
 #[path = "deploy/podman.rs"]
