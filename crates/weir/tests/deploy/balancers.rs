@@ -12,7 +12,10 @@ use weir_testkit::balancer::{Balancer, Kind, Shipped};
 use weir_testkit::certificates::Authority;
 use weir_testkit::loopback::own_address;
 use weir_testkit::redis::RedisServer;
-use weir_testkit::{Client, DEADLINE, EventSource, Instance, Output, Program, Signal, SseStream, eventually};
+use weir_testkit::tools::tool;
+use weir_testkit::{
+    Client, DEADLINE, EventSource, Instance, Output, Program, Signal, SseStream, eventually, page,
+};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -441,6 +444,29 @@ async fn is_right(kind: Kind) -> anyhow::Result<()> {
     survives(&mut site, &audience, &mut published).await.context("an outage")?;
     passes_on_slowness(&site, kind).await.context("a client that does not read")?;
     repeats_no_publish(kind).await.context("a publish that fails")
+}
+
+#[test]
+fn the_page_leads_to_each_configuration() {
+    let page = page::read("docs/load-balancers.md");
+    for folder in ["nginx", "haproxy", "envoy", "caddy", "traefik"] {
+        let files = fs::read_dir(page::root().join("deploy").join(folder)).expect("a folder of deploy/");
+        for file in files {
+            let name = file.expect("a file of deploy/").file_name();
+            let link = format!("(../deploy/{folder}/{})", name.to_string_lossy());
+            assert!(page.contains(&link), "no {link}");
+        }
+    }
+}
+
+/// With names that nobody knows yet, as before the first instance is there.
+#[test]
+fn haproxy_takes_its_configuration_as_it_is_shipped() -> anyhow::Result<()> {
+    let mut haproxy = Command::new(tool("haproxy")?);
+    let checked =
+        haproxy.arg("-c").arg("-f").arg(page::root().join("deploy/haproxy/haproxy.cfg")).output()?;
+    ensure!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
