@@ -27,7 +27,7 @@ APPENDS ?= 1000000
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run release image test pictures deploy-test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd appends bench churn fuzz clean
+.PHONY: help run release image test pictures dashboards deploy-test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd appends bench churn fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ test: ## install what the tests need, then run all of them
 pictures: ## make the pictures of the console in docs/images anew, in Chromium
 	@.ci/setup test
 	cargo test --quiet --locked -p weir --test console -- --ignored pictures::
+
+# Seven minutes, in which a cluster lives through what the pictures show.
+dashboards: ## make the pictures of the dashboards in docs/images anew, from live data
+	@.ci/setup test
+	@.ci/setup deploy
+	WEIR_TEST_PICTURES=docs/images cargo test --quiet --locked -p weir --test deploy -- --ignored every_panel
 
 deploy-test: ## run what deploy/ holds: rules, dashboards, charts, images, units, load balancers; names what cannot run here
 	@.ci/setup test

@@ -9,6 +9,8 @@ mod balancers;
 mod compose;
 #[path = "deploy/alerts.rs"]
 mod alerts;
+#[path = "deploy/cluster.rs"]
+mod cluster;
 #[path = "deploy/dashboard.rs"]
 mod dashboard;
 #[path = "deploy/dashboards.rs"]
@@ -17,6 +19,8 @@ mod dashboards;
 mod helm;
 #[path = "deploy/paged.rs"]
 mod paged;
+#[path = "deploy/panels.rs"]
+mod panels;
 #[path = "deploy/runbooks.rs"]
 mod runbooks;
 #[path = "deploy/image.rs"]
@@ -25,3 +29,5 @@ mod image;
 mod podman;
 #[path = "deploy/runbooks.rs"]
 mod runbooks;
+#[path = "deploy/traffic.rs"]
+mod traffic;

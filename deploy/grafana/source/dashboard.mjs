@@ -22,7 +22,7 @@ export function dashboard({ uid, title, description, instances, rows }) {
         time: { from: 'now-1h', to: 'now' },
         timezone: 'browser',
         links: links(),
-        annotations: { list: [restarts(), drains()] },
+        annotations: { list: [starts(), drains()] },
         templating: { list: [datasource(), job(), instances, runbooks()] },
         panels: laidOut(rows),
     };
@@ -91,9 +91,9 @@ function links() {
     ];
 }
 
-function restarts() {
-    const expr = `changes(process_start_time_seconds{${CHOSEN}}[$__rate_interval]) > 0`;
-    return annotation('Restarts', 'blue', expr, 'restarted');
+function starts() {
+    // An instance is marked for the first minute of its life: one that was away for longer than a range has no change in it.
+    return annotation('Starts', 'blue', `time() - process_start_time_seconds{${CHOSEN}} < 60`, 'started');
 }
 
 function drains() {
@@ -103,6 +103,11 @@ function drains() {
 function annotation(name, iconColor, expr, verb) {
     const look = { enable: true, hide: false, iconColor, titleFormat: `{{instance}} ${verb}`, tagKeys: 'instance' };
     return { name, datasource: SOURCE, ...look, expr, target: { expr, refId: name, legendFormat: '' } };
+}
+
+// Panels of one line that are not of one width.
+export function widths(columns, panels) {
+    return panels.map((panel, at) => ({ ...panel, width: columns[at] }));
 }
 
 function laidOut(rows) {

@@ -1,6 +1,6 @@
 // A single instance: the same questions, and all that only it can say.
-import { CHOSEN, dashboard, oneInstance } from './dashboard.mjs';
-import { graph, query, stat, states, step } from './panel.mjs';
+import { CHOSEN, dashboard, oneInstance, widths } from './dashboard.mjs';
+import { graph, query, stat, states, step, unknown } from './panel.mjs';
 import * as shared from './panels.mjs';
 import { FULL, quantile, rate } from './panels.mjs';
 
@@ -12,7 +12,6 @@ const state = stat({
     normal: 'ready; draining, then gone, in a deploy.',
     otherwise: '`/readyz` of its admin listener says what it waits for. Down: see its log, and whether its machine is there.',
     unit: 'short',
-    sparkline: false,
     mappings: states([[0, 'down', 'red'], [1, 'not ready', 'orange'], [2, 'ready', 'green'], [3, 'draining', 'purple']]),
     queries: [query(`max((up{${CHOSEN}} == 0) or on (job, instance) (1 + weir_ready{${CHOSEN}} + 2 * weir_draining{${CHOSEN}}))`, 'state')],
     runbooks: ['WeirInstanceDown', 'WeirDrainStuck'],
@@ -25,7 +24,6 @@ const upFor = stat({
     otherwise: 'shorter: it was restarted. Its service manager knows why (`journalctl -u weir`, `kubectl describe pod`).',
     unit: 's',
     fixed: 'blue',
-    sparkline: false,
     queries: [query(`time() - ${only('process_start_time_seconds')}`, 'up for')],
     runbooks: ['WeirInstanceDown'],
 });
@@ -37,13 +35,12 @@ const version = stat({
     otherwise: 'a deploy stopped halfway.',
     unit: 'short',
     fixed: 'blue',
-    sparkline: false,
     textMode: 'name',
     queries: [query(`max by (version) (weir_build_info{${CHOSEN}})`, '{{version}}')],
 });
 
 const full = stat({
-    title: 'Places taken',
+    title: 'Full',
     shows: 'Clients, as a share of the most that are admitted at once.',
     normal: 'well below 80 %.',
     otherwise: 'add instances, or raise `--max-connections` and the limit of open files.',
@@ -69,7 +66,7 @@ const connections = graph({
     shows: 'Clients a second that were admitted.',
     normal: 'about as many as leave. `long-poll` counts each poll.',
     otherwise: 'a wave: many came back at once, after an end of another instance or of a network.',
-    unit: 'cps',
+    unit: 'suffix:/s',
     queries: [query(rate('weir_connections_total', 'transport'), '{{transport}}')],
     runbooks: ['WeirReconnectStorm'],
 });
@@ -86,7 +83,7 @@ const age = graph({
 
 const listened = graph({
     title: 'Sessions and subscriptions',
-    shows: '`sessions` that at least one client listens to; `subscriptions`: sessions counted for each client.',
+    shows: '`sessions` that at least one client listens to; `subscriptions`: sessions counted for each client; `sockets`: connections, with a client or without.',
     normal: 'follow the clients.',
     otherwise: 'far more subscriptions than clients: clients that listen to many sessions each, up to `--max-sessions-per-connection`.',
     unit: 'short',
@@ -148,7 +145,8 @@ const held = graph({
     normal: 'the window up to `--window-bytes` (64 MiB), the queues near 0.',
     otherwise: 'queues that grow: slow clients.',
     unit: 'bytes',
-    queries: [query(`sum(weir_window_bytes{${CHOSEN}})`, 'window'), query(`sum(weir_queue_bytes{${CHOSEN}})`, 'queues')],
+    queries: [query(`sum(weir_window_bytes{${CHOSEN}})`, 'window'), query(`sum(weir_window_max_bytes{${CHOSEN}})`, 'bound of the window'), query(`sum(weir_queue_bytes{${CHOSEN}})`, 'queues')],
+    colors: { 'bound of the window': 'red' },
     runbooks: ['WeirEventsDropped'],
 });
 
@@ -192,18 +190,19 @@ const cpu = graph({
     shows: 'Cores that the instance keeps busy.',
     normal: 'follows the deliveries.',
     otherwise: 'near the number of cores it has: deliveries get late. Add instances.',
-    unit: 'suffix: cores',
+    unit: 'suffix:cores',
     queries: [query(rate('process_cpu_seconds_total'), 'busy')],
     runbooks: ['WeirDeliverySlow'],
 });
 
 const memory = graph({
     title: 'Memory',
-    shows: 'Resident memory of the process.',
+    shows: 'Resident memory of the process, and the limit above which clients are turned away, where there is one.',
     normal: 'follows the number of clients, and what the window and queues hold.',
     otherwise: 'climbing while clients, window and queues do not: a leak: keep `/metrics` and report it.',
     unit: 'bytes',
-    queries: [query(`sum(process_resident_memory_bytes{${CHOSEN}})`, 'resident')],
+    colors: { '--memory-limit': 'red' },
+    queries: [query(`sum(process_resident_memory_bytes{${CHOSEN}})`, 'resident'), query(`sum(weir_memory_limit_bytes{${CHOSEN}} >= 0)`, '--memory-limit')],
     runbooks: ['WeirConnectionsNearLimit'],
 });
 
@@ -247,7 +246,7 @@ const handshakes = graph({
     shows: 'TLS handshakes a second, where weir itself speaks TLS.',
     normal: '`ok`.',
     otherwise: '`failed`: a certificate that clients do not trust, or that ended. `plain`: somebody speaks HTTP to the port of HTTPS.',
-    unit: 'cps',
+    unit: 'suffix:/s',
     queries: [query(rate('weir_tls_handshakes_total', 'result'), '{{result}}')],
 });
 
@@ -257,10 +256,22 @@ const certificate = stat({
     normal: 'more than two weeks.',
     otherwise: 'renew it and send SIGHUP, which has the file read anew.',
     unit: 's',
-    noValue: 'no TLS',
-    sparkline: false,
+    mappings: [unknown('no TLS', 'blue')],
     fixed: 'blue',
     queries: [query(`min(weir_tls_certificate_expiry_timestamp_seconds{${CHOSEN}}) - time()`, 'ends in')],
+});
+
+const reloads = graph({
+    title: 'Reloads by result',
+    shows: 'How often settings, keys and certificates were read anew, by SIGHUP.',
+    normal: '`ok`, when somebody changed something.',
+    otherwise: '`failed`: the instance runs on with what it had; its log says which file and why.',
+    unit: 'suffix:/min',
+    bars: true,
+    stacked: true,
+    colors: { ok: 'green', failed: 'red' },
+    queries: [query(shared.perMinute('weir_config_reloads_total', 'result'), '{{result}}')],
+    runbooks: ['WeirReloadFailed'],
 });
 
 const wakes = graph({
@@ -268,7 +279,7 @@ const wakes = graph({
     shows: 'How often a second it was found that a followed stream may have more: by an announcement through Redis, by a call to this instance, or by looking.',
     normal: '`announcement` and `call` follow the appends; `look` is what those missed.',
     otherwise: 'mostly `look`: announcements do not come through, and followers are late.',
-    unit: 'cps',
+    unit: 'suffix:/s',
     queries: [query(rate('weir_stream_wakes_total', 'source'), '{{source}}')],
 });
 
@@ -292,7 +303,7 @@ export const instance = dashboard({
     rows: [
         {
             title: 'Is it well?',
-            lines: [[state, shared.redisNow, shared.droppedNow, shared.latencyNow, shared.lagNow, full, upFor, version]],
+            lines: [widths([2, 2, 3, 3, 3, 3, 2, 2, 2, 2], [state, shared.logNow, shared.droppedNow, shared.lostNow, shared.refusedNow, shared.latencyNow, shared.lagNow, full, upFor, version])],
         },
         {
             title: 'What its clients notice',
@@ -329,8 +340,8 @@ export const instance = dashboard({
             ],
         },
         {
-            title: 'Requests and TLS',
-            lines: [[requests, handshakes, { ...certificate, height: 8 }]],
+            title: 'Requests, TLS and settings',
+            lines: [[requests, handshakes, { ...certificate, height: 7 }, reloads]],
         },
     ],
 });

@@ -1,16 +1,15 @@
 // All instances of a job: first whether it is well, then what clients notice, then what may be the cause.
-import { CHOSEN, dashboard, everyInstance } from './dashboard.mjs';
-import { graph, query, stat, states, step, table } from './panel.mjs';
+import { CHOSEN, dashboard, everyInstance, widths } from './dashboard.mjs';
+import { graph, query, stat, states, step, table, unknown } from './panel.mjs';
 import * as shared from './panels.mjs';
 import { DROPPED, FULL, LAG, LATENCY, OLDEST, gauge, quantile, rate } from './panels.mjs';
 
 const alerts = stat({
-    title: 'Alerts firing',
+    title: 'Alerts',
     shows: 'Alerts of weir that fire in this Prometheus; 0 also where the rules of deploy/prometheus are not loaded.',
     normal: '0.',
     otherwise: 'the table below names them, each with its runbook.',
     unit: 'short',
-    sparkline: false,
     steps: [step(1, 'red')],
     queries: [query('count(ALERTS{job=~"$job", alertname=~"Weir.+", alertstate="firing"}) or 0 * count(up{job=~"$job"})', 'alerts')],
 });
@@ -27,7 +26,7 @@ const notServing = stat({
 });
 
 const fullest = stat({
-    title: 'Fullest instance',
+    title: 'Fullest',
     shows: 'The share of its places that is taken, of the instance where it is largest.',
     normal: 'such that the others can take the clients of one: below 66 % with three instances.',
     otherwise: 'add instances, or raise `--max-connections` and the limit of open files with it. If only one is full, see "Clients by instance".',
@@ -46,8 +45,8 @@ const instances = table({
     normal: 'all ready, of one version, with clients and rates that are alike.',
     otherwise: 'what differs in one line is the place to look: click its name.',
     unit: 'short',
-    width: 17,
-    height: 7,
+    width: 18,
+    height: 6,
     sortBy: 'Instance',
     queries: [
         query(`max by (instance) (${state})`),
@@ -55,25 +54,25 @@ const instances = table({
         query(`${gauge('weir_clients')} / ${gauge('weir_clients_max')}`),
         query(rate('weir_events_delivered_total', 'instance')),
         query(shared.perMinute('weir_events_dropped_total', 'instance')),
-        query(`${quantile(0.99, 'weir_delivery_latency_seconds', 'instance')} >= 0`),
+        query(quantile(0.99, 'weir_delivery_latency_seconds', 'instance')),
         query(gauge('weir_reader_lag_seconds')),
-        query(gauge('weir_reader_pending_oldest_seconds')),
+        query(shared.OLDEST_PENDING),
         query(gauge('process_resident_memory_bytes')),
         query(`time() - ${gauge('process_start_time_seconds')}`),
         query(`max by (instance, version) (weir_build_info{${CHOSEN}})`),
     ],
     columns: [
-        ['instance', 'Instance', { link: { title: 'This instance', url: '/d/weir-instance/weir-instance?${datasource:queryparam}&${job:queryparam}&var-instance=${__value.raw}&${__url_time_range}' } }],
-        ['A', 'State', { mappings: states([[0, 'down', 'red'], [1, 'not ready', 'orange'], [2, 'ready', 'green'], [3, 'draining', 'purple']]) }],
-        ['B', 'Clients', { unit: 'short', decimals: 0 }],
-        ['C', 'Full', { unit: 'percentunit', decimals: 0, steps: FULL }],
-        ['D', 'Delivered', { unit: 'eps' }],
-        ['E', 'Dropped', { unit: 'epm', steps: DROPPED }],
-        ['F', 'p99', { unit: 's', steps: LATENCY }],
-        ['G', 'Lag', { unit: 's', steps: LAG }],
-        ['H', 'Pending', { unit: 's', steps: OLDEST }],
-        ['I', 'Memory', { unit: 'bytes' }],
-        ['J', 'Up for', { unit: 's' }],
+        ['instance', 'Instance', { width: 110, link: { title: 'This instance', url: '/d/weir-instance/weir-instance?${datasource:queryparam}&${job:queryparam}&var-instance=${__value.raw}&${__url_time_range}' } }],
+        ['A', 'State', { width: 90, mappings: states([[0, 'down', 'red'], [1, 'not ready', 'orange'], [2, 'ready', 'green'], [3, 'draining', 'purple']]) }],
+        ['B', 'Clients', { width: 80, unit: 'short', decimals: 0 }],
+        ['C', 'Full', { width: 70, unit: 'percentunit', decimals: 0, steps: FULL }],
+        ['D', 'Delivered', { width: 110, unit: 'eps' }],
+        ['E', 'Dropped', { width: 110, unit: 'epm', steps: DROPPED }],
+        ['F', 'p99', { width: 90, unit: 's', steps: LATENCY }],
+        ['G', 'Lag', { width: 80, unit: 's', steps: LAG, mappings: [unknown('unknown', 'orange')] }],
+        ['H', 'Pending', { width: 90, unit: 's', steps: OLDEST }],
+        ['I', 'Memory', { width: 100, unit: 'bytes' }],
+        ['J', 'Up for', { width: 90, unit: 's' }],
         ['version', 'Version'],
     ],
     runbooks: ['WeirInstanceDown'],
@@ -85,15 +84,15 @@ const firing = table({
     normal: 'none.',
     otherwise: 'open the runbook of the first that pages.',
     unit: 'short',
-    width: 7,
-    height: 7,
+    width: 6,
+    height: 6,
     sortBy: 'Severity',
     noValue: 'none',
     queries: [query('max by (alertname, severity, instance) (ALERTS{job=~"$job", alertname=~"Weir.+", alertstate="firing"})')],
     columns: [
         ['alertname', 'Alert', { link: { title: 'Its runbook', url: '${runbooks}/${__value.raw}.md', targetBlank: true } }],
-        ['severity', 'Severity', { width: 90 }],
-        ['instance', 'Instance'],
+        ['severity', 'Severity', { width: 80 }],
+        ['instance', 'Instance', { width: 90 }],
     ],
 });
 
@@ -190,7 +189,7 @@ const cpu = graph({
     shows: 'Cores that an instance keeps busy.',
     normal: 'follows the deliveries.',
     otherwise: 'near the number of cores it has: deliveries get late. Add instances.',
-    unit: 'suffix: cores',
+    unit: 'suffix:cores',
     queries: [query(rate('process_cpu_seconds_total', 'instance'))],
     runbooks: ['WeirDeliverySlow'],
 });
@@ -237,7 +236,7 @@ export const overview = dashboard({
         {
             title: 'Is it well?',
             lines: [
-                [alerts, notServing, shared.redisNow, shared.droppedNow, shared.latencyNow, shared.lagNow, shared.gapsNow, fullest],
+                widths([2, 3, 2, 3, 3, 3, 3, 3, 2], [alerts, notServing, shared.logNow, shared.droppedNow, shared.lostNow, shared.refusedNow, shared.latencyNow, shared.lagNow, fullest]),
                 [instances, firing],
             ],
         },

@@ -4,24 +4,34 @@ import { SOURCE } from './dashboard.mjs';
 const GREEN = 'green';
 const PALETTE = { mode: 'palette-classic' };
 
-// A number with its recent past behind it. `steps` are the bounds from which on it is no longer well.
+// A number as it is now: over a range the newest that is known would stand there, however old. `steps` are the bounds from
+// which on it is no longer well, `unknown` what is said where there is none.
 export function stat(spec) {
-    return panel(spec, 'stat', {
+    const queries = spec.queries.map((query) => ({ ...query, instant: true, range: false }));
+    return panel({ ...spec, queries }, 'stat', {
         height: 4,
         fieldConfig: { defaults: { ...defaults(spec), thresholds: thresholds(spec.steps ?? []) }, overrides: [] },
         options: {
-            colorMode: spec.steps || spec.mappings ? 'background' : 'value',
-            graphMode: spec.sparkline === false ? 'none' : 'area',
+            colorMode: spec.fixed ? 'value' : 'background',
+            graphMode: 'none',
             justifyMode: 'auto',
             orientation: 'auto',
             textMode: spec.textMode ?? 'auto',
             wideLayout: true,
+            text: { valueSize: 30 },
             reduceOptions: { calcs: ['lastNotNull'], fields: spec.fields ?? '', values: false },
         },
     });
 }
 
-// Lines over time; `bars` and `stacked` for what adds up.
+// What was 0 all the time would only make the legend hard to read: there are up to two dozen reasons. It is still drawn, so
+// that a panel in which nothing happened has its axis.
+const ZEROS_HIDDEN = {
+    matcher: { id: 'byValue', options: { reducer: 'allIsZero', op: 'gte', value: 0 } },
+    properties: [{ id: 'custom.hideFrom', value: { legend: true, tooltip: true, viz: false } }],
+};
+
+// Lines over time; `bars` and `stacked` for what adds up, `many` where most of the series are usually 0.
 export function graph(spec) {
     const custom = {
         drawStyle: spec.bars ? 'bars' : 'line',
@@ -39,10 +49,10 @@ export function graph(spec) {
         ...(spec.softMax && { axisSoftMax: spec.softMax }),
     };
     return panel(spec, 'timeseries', {
-        height: 8,
+        height: 7,
         fieldConfig: {
             defaults: { ...defaults(spec), custom, color: PALETTE, thresholds: thresholds(spec.steps ?? []) },
-            overrides: Object.entries(spec.colors ?? {}).map(([name, color]) => colored(name, color)),
+            overrides: [...Object.entries(spec.colors ?? {}).map(([name, color]) => colored(name, color)), ...(spec.bars || spec.many ? [ZEROS_HIDDEN] : [])],
         },
         options: {
             legend: { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [] },
@@ -90,6 +100,9 @@ export const step = (value, color) => ({ value, color });
 export const states = (entries) => [
     { type: 'value', options: Object.fromEntries(entries.map(([value, text, color], index) => [value, { text, color, index }])) },
 ];
+
+// What is said where there is no number, or none that is known. It has a colour of its own: the usual one would say that all is well.
+export const unknown = (text, color) => ({ type: 'special', options: { match: 'null+nan', result: { text, color, index: 9 } } });
 
 function panel(spec, type, rest) {
     const { title, shows, normal, otherwise, width, runbooks = [], queries } = spec;

@@ -1,21 +1,26 @@
 // The panels that both dashboards show. Where they stand beside each other, an instance has one colour.
 import { CHOSEN } from './dashboard.mjs';
-import { graph, query, stat, states, step } from './panel.mjs';
+import { graph, query, stat, states, step, unknown } from './panel.mjs';
 
 // rate of a counter, summed by a label or as a whole.
 export const rate = (series, by) => `sum${by ? ` by (${by})` : ''} (rate(${series}{${CHOSEN}}[$__rate_interval]))`;
 export const perMinute = (series, by) => `60 * ${rate(series, by)}`;
-// A quantile over the clients of all chosen instances, or of each.
+// A quantile over all that the chosen instances observed, or by a label. Where nothing was observed there is none, not NaN.
 export const quantile = (of, series, by) =>
-    `histogram_quantile(${of}, sum by (${by ? `${by}, ` : ''}le) (rate(${series}_bucket{${CHOSEN}}[$__rate_interval])))`;
+    `histogram_quantile(${of}, sum by (${by ? `${by}, ` : ''}le) (rate(${series}_bucket{${CHOSEN}}[$__rate_interval]))) >= 0`;
+// Age of the oldest pending entry of each instance: 0 where none is pending, and nothing where it is not known.
+export const OLDEST_PENDING = `sum by (instance) (weir_reader_pending_oldest_seconds{${CHOSEN}} >= 0) or 0 * sum by (instance) (weir_reader_pending_entries{${CHOSEN}} == 0)`;
 export const gauge = (series, by = 'instance') => `sum by (${by}) (${series}{${CHOSEN}})`;
 
 // Where the alerts begin.
 export const DROPPED = [step(1, 'orange'), step(100, 'red')];
 export const LATENCY = [step(0.25, 'orange'), step(1, 'red')];
-export const LAG = [step(1, 'orange'), step(5, 'red')];
+export const LAG = [step(1, 'orange'), step(10, 'red')];
 export const OLDEST = [step(5, 'orange'), step(30, 'red')];
-export const FULL = [step(0.8, 'orange'), step(0.95, 'red')];
+export const FULL = [step(0.8, 'orange'), step(0.9, 'red')];
+
+// A reason has one colour wherever it stands.
+const LOSSES = { overflow: 'orange', trimmed: 'red', oversize: 'purple', reader: 'dark-red', reset: 'blue', 'unknown-id': 'yellow' };
 
 const quantiles = (series, by) => [0.5, 0.99, 0.999].map((of) => query(quantile(of, series, by), `p${of * 100}`));
 
@@ -24,7 +29,8 @@ export const droppedNow = stat({
     shows: 'Events a minute that were lost to a client while it was connected. The client is told with `weir.gap`.',
     normal: '0. A closed tab, a deploy or a resume after a week does not count here.',
     otherwise: 'see "Dropped events by reason": `overflow` and `trimmed` mean clients that cannot keep up, `oversize` an event over the bound.',
-    unit: 'epm',
+    unit: 'suffix:/min',
+    decimals: 0,
     steps: DROPPED,
     queries: [query(perMinute('weir_events_dropped_total'), 'dropped')],
     runbooks: ['WeirEventsDropped'],
@@ -37,45 +43,54 @@ export const latencyNow = stat({
     otherwise: 'compare "Reader lag" (late before the queue) with "Waiting in queues" (late behind it), then CPU.',
     unit: 's',
     steps: LATENCY,
-    noValue: 'nothing delivered',
-    queries: [query(`${quantile(0.99, 'weir_delivery_latency_seconds')} >= 0`, 'p99')],
+    mappings: [unknown('none', 'blue')],
+    queries: [query(quantile(0.99, 'weir_delivery_latency_seconds'), 'p99')],
     runbooks: ['WeirDeliverySlow'],
 });
 
 export const lagNow = stat({
-    title: 'Furthest behind',
+    title: 'Reader behind',
     shows: 'How far the instance that is furthest behind is behind the newest entry of the log.',
     normal: 'below a second.',
     otherwise: 'look at "Reader lag" below: one instance means its CPU or network, all of them Redis or more entries than one reader can read.',
     unit: 's',
     steps: LAG,
-    noValue: 'unknown',
+    mappings: [unknown('unknown', 'orange')],
     queries: [query(`max(weir_reader_lag_seconds{${CHOSEN}})`, 'lag')],
     runbooks: ['WeirReaderLag', 'WeirReaderStuck'],
 });
 
-export const redisNow = stat({
-    title: 'Redis',
-    shows: 'Whether Redis answers all chosen instances.',
-    normal: 'up. Instances with the embedded log have no such series.',
+export const logNow = stat({
+    title: 'Log',
+    shows: 'Whether Redis answers all chosen instances; with `--data-dir`, whether the disk takes what is written.',
+    normal: 'up.',
     otherwise: 'clients stay connected and replay from the window meanwhile, but nothing new arrives. See "Redis answers" for who lost it: one instance means its network, all of them Redis.',
     unit: 'short',
-    mappings: states([[0, 'away', 'red'], [1, 'up', 'green']]),
-    noValue: 'embedded log',
-    sparkline: false,
-    queries: [query(`min(weir_redis_up{${CHOSEN}})`, 'Redis')],
-    runbooks: ['WeirRedisDown'],
+    mappings: [...states([[0, 'down', 'red'], [1, 'up', 'green']]), unknown('in memory', 'blue')],
+    queries: [query(`min(weir_redis_up{${CHOSEN}} or weir_store_writable{${CHOSEN}} >= 0)`, 'log')],
+    runbooks: ['WeirRedisDown', 'WeirStoreNotWritable'],
 });
 
-export const gapsNow = stat({
-    title: 'Gap notices',
-    shows: 'Losses a minute that clients were told of with `weir.gap`, those of resumes included.',
-    normal: '0, or a few after a deploy or from clients that were away for longer than the stream reaches back.',
-    otherwise: 'see "Gap notices by reason".',
-    unit: 'cpm',
-    steps: [step(1, 'orange'), step(60, 'red')],
-    queries: [query(perMinute('weir_gap_notices_total'), 'gaps')],
-    runbooks: ['WeirGapNotices'],
+export const lostNow = stat({
+    title: 'Entries lost',
+    shows: 'Entries a minute that were trimmed before an instance read them: no client of that instance got them.',
+    normal: '0, always.',
+    otherwise: 'the instance was behind by more than the stream holds: see "Reader lag", then `--maxlen`.',
+    unit: 'suffix:/min',
+    steps: [step(0.001, 'red')],
+    queries: [query(perMinute('weir_entries_lost_total'), 'lost')],
+    runbooks: ['WeirEntriesLost'],
+});
+
+export const refusedNow = stat({
+    title: 'Publishes failed',
+    shows: 'Publish calls a minute that were answered 503, since the log could not be written.',
+    normal: '0.',
+    otherwise: 'Redis is away, refuses writes or is full: `/readyz` and the log of an instance say which, docs/redis.md what to do.',
+    unit: 'suffix:/min',
+    steps: [step(0.001, 'orange'), step(60, 'red')],
+    queries: [query(`60 * sum(rate(weir_publishes_total{${CHOSEN}, result="unavailable"}[$__rate_interval]))`, 'failed')],
+    runbooks: ['WeirRedisDown'],
 });
 
 export const latency = graph({
@@ -98,7 +113,7 @@ export const dropped = graph({
     steps: [step(100, 'red')],
     bars: true,
     stacked: true,
-    colors: { overflow: 'red', trimmed: 'orange', oversize: 'purple' },
+    colors: LOSSES,
     queries: [query(perMinute('weir_events_dropped_total', 'reason'), '{{reason}}')],
     runbooks: ['WeirEventsDropped', 'WeirDropBudgetBurn'],
 });
@@ -108,9 +123,10 @@ export const gaps = graph({
     shows: 'How often a minute clients were told of a loss. `overflow` and `trimmed` while connected; `trimmed` and `unknown-id` on a resume; `reader`: entries were trimmed before they were read; `reset`: the log was emptied or replaced.',
     normal: 'none, or `trimmed` in ones and twos from clients that were away for long.',
     otherwise: 'many `trimmed` on resumes: the stream reaches back too short, see "How far back clients can resume". `reader`: see "Reader lag". `reset`: somebody deleted the stream, or a failover lost entries.',
-    unit: 'cpm',
+    unit: 'suffix:/min',
     bars: true,
     stacked: true,
+    colors: LOSSES,
     queries: [query(perMinute('weir_gap_notices_total', 'reason'), '{{reason}}')],
     runbooks: ['WeirGapNotices', 'WeirHorizonShort'],
 });
@@ -132,9 +148,10 @@ export const disconnections = graph({
     shows: 'Clients a second that left, or were made to.',
     normal: '`client` at the pace at which pages are closed; `shutdown` during a deploy; `max-age` if rotation is on.',
     otherwise: '`stalled`, `overflow`: clients or a proxy that do not read. `error`: the network, or a proxy that cuts idle streams: its timeout must be above three heartbeats.',
-    unit: 'cps',
+    unit: 'suffix:/s',
     bars: true,
     stacked: true,
+    colors: { client: 'green', shutdown: 'blue', error: 'red', stalled: 'orange', overflow: 'yellow' },
     queries: [query(rate('weir_disconnections_total', 'reason'), '{{reason}}')],
     runbooks: ['WeirReconnectStorm'],
 });
@@ -144,7 +161,7 @@ export const resumes = graph({
     shows: 'Clients a second that came back with a position: `complete` lost nothing, `gap` were told that they did.',
     normal: '`complete` follows the reconnects; `gap` next to none.',
     otherwise: 'many at once are a reconnect storm: look for a restart, a load balancer that was reloaded, or a network that broke. For `gap` see "Gap notices by reason".',
-    unit: 'cps',
+    unit: 'suffix:/s',
     bars: true,
     stacked: true,
     colors: { complete: 'green', gap: 'red' },
@@ -181,7 +198,7 @@ export const progress = graph({
     normal: 'saw teeth below the block of its reads, `--read-block` (5 s).',
     otherwise: 'a line that climbs is a reader that stands still. With "Redis answers" at 0 it waits for Redis; else see its log and `/readyz`.',
     unit: 's',
-    steps: [step(30, 'red')],
+    steps: [step(60, 'red')],
     queries: [query(`time() - ${gauge('weir_reader_last_progress_timestamp_seconds')}`)],
     runbooks: ['WeirReaderStuck'],
 });
@@ -204,7 +221,7 @@ export const oldest = graph({
     otherwise: 'an instance that stands still: see "Since the reader last heard of the log" and its log.',
     unit: 's',
     steps: OLDEST,
-    queries: [query(gauge('weir_reader_pending_oldest_seconds'))],
+    queries: [query(OLDEST_PENDING)],
     runbooks: ['WeirReaderPending', 'WeirReaderStuck'],
 });
 
@@ -249,10 +266,11 @@ export const commands = graph({
 
 export const commandRate = graph({
     title: 'Redis commands',
+    many: true,
     shows: 'Commands a second that instances send to Redis, by what they are for; reads that wait are left out.',
     normal: '`append` follows the publishes, `ack` and `upkeep` the number of instances. The number of clients plays no part.',
     otherwise: 'an `append` that fell to 0 while "Publishes by result" did not: see that one for `unavailable`.',
-    unit: 'ops',
+    unit: 'suffix:/s',
     queries: [query(rate('weir_redis_command_duration_seconds_count', 'command'), '{{command}}')],
 });
 
@@ -261,7 +279,7 @@ export const readerErrors = graph({
     shows: 'Faults a minute that readers met, and connections to Redis that were made anew (`reconnects`). Nothing need be lost by one.',
     normal: 'none, apart from `disconnected` and `connect` when Redis restarts or fails over.',
     otherwise: 'the name says which: `auth`, `refused`: user and rights. `read_only`, `out_of_memory`: what Redis refuses, see docs/redis.md. `no_group`: somebody destroyed the group.',
-    unit: 'cpm',
+    unit: 'suffix:/min',
     bars: true,
     stacked: true,
     queries: [
@@ -287,16 +305,17 @@ export const length = graph({
 
 export const horizon = graph({
     title: 'How far back clients can resume',
-    shows: 'Age of the oldest entry of the stream: a client of a busy session that was away for longer is told of a gap.',
-    normal: 'longer than a client is usually away, at least some minutes; it shrinks as more is published.',
-    otherwise: 'raise `--maxlen`, and the memory for it, or publish less.',
+    shows: 'Age of the oldest event in the window, and of the oldest entry in the stream. A client that was away for longer than the window reaches back may be told of a gap.',
+    normal: 'both alike, and longer than a client is usually away: ten minutes at least. It shrinks as more is published.',
+    otherwise: 'raise `--maxlen`; where the window alone is short, `--window-bytes`.',
     unit: 's',
-    queries: [query(`min(weir_stream_horizon_seconds{${CHOSEN}})`, 'oldest entry')],
+    queries: [query(`min(weir_window_horizon_seconds{${CHOSEN}})`, 'window'), query(`min(weir_stream_horizon_seconds{${CHOSEN}})`, 'stream')],
     runbooks: ['WeirHorizonShort'],
 });
 
 export const publishes = graph({
     title: 'Publishes by result',
+    bars: true,
     shows: 'Publish calls a second, a batch counting once. Producers that write to Redis themselves are not seen here.',
     normal: '`ok`; a few `duplicate` where producers repeat a call.',
     otherwise: '`unavailable`: the log cannot be written. `denied`: tokens. `limited`: `--publish-rate`. `invalid`: a producer\'s fault.',
@@ -318,6 +337,7 @@ export const publishDuration = graph({
 
 export const appends = graph({
     title: 'Appends to durable streams by result',
+    bars: true,
     shows: 'Appends to durable streams a second, closing included.',
     normal: '`ok`; a few `duplicate` where producers repeat a call.',
     otherwise: '`full`: a stream reached its bound. `unavailable`: the log cannot be written. `denied`: tokens.',
@@ -341,6 +361,6 @@ export const streamReads = graph({
     shows: '`at once`: reads a second that are answered from what there is. `for followers`: reads to serve those who follow; all who are at one place share one.',
     normal: '`for followers` follows the appends, not the number of followers.',
     otherwise: 'many `at once` with few clients: somebody polls instead of following.',
-    unit: 'rps',
+    unit: 'suffix:/s',
     queries: [query(rate('weir_stream_reads_total'), 'at once'), query(rate('weir_stream_tail_reads_total'), 'for followers')],
 });

@@ -150,6 +150,22 @@ fn a_query_keeps_to_the_choice_and_to_the_interval_of_the_scrapes() {
 }
 
 #[test]
+fn the_series_that_say_whether_it_is_well_stand_first() {
+    let [overview, _] = dashboards();
+    let panels = overview.json["panels"].as_array().expect("panels");
+    let rows: Vec<_> = (0..panels.len()).filter(|at| panels[*at]["type"] == "row").collect();
+    let first = Value::from(&panels[rows[0]..rows[1]]).to_string();
+    let operations = read("docs/operations.md");
+    let listed = page::rows(page::section(&operations, "Is it well?"));
+    let names: Vec<_> = listed.iter().flat_map(|row| page::quoted(row[0])).collect();
+    assert!(names.len() >= 7, "{names:?}");
+    for name in names {
+        let series = name.split('{').next().unwrap_or(name);
+        assert!(first.contains(series), "{series} is not in the first row of the overview");
+    }
+}
+
+#[test]
 fn links_lead_somewhere() {
     let runbooks = page::root().join("docs/runbooks");
     let mut pages = 0;
@@ -166,7 +182,7 @@ fn links_lead_somewhere() {
                     format!("Runbook: {}", page.trim_end_matches(".md")),
                     "{title}"
                 );
-                assert!(!runbooks.exists() || exists(&runbooks, page), "{title}: no {page} in docs/runbooks");
+                assert!(exists(&runbooks, page), "{title}: no {page} in docs/runbooks");
                 pages += 1;
             }
         }
@@ -176,6 +192,18 @@ fn links_lead_somewhere() {
         }
     }
     assert!(pages > 20, "only {pages} links to runbooks");
+}
+
+#[test]
+fn the_pictures_of_the_documents_are_there_and_small() {
+    let docs = page::root().join("docs");
+    let page = read("docs/dashboards.md");
+    let names = page.split("images/").skip(1).filter_map(|rest| rest.split('"').next());
+    for name in names {
+        let size =
+            docs.join("images").join(name).metadata().unwrap_or_else(|error| panic!("{name}: {error}")).len();
+        assert!((1..300 * 1024).contains(&size), "{name} has {size} bytes");
+    }
 }
 
 fn exists(folder: &Path, page: &str) -> bool {
