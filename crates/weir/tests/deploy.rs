@@ -23,6 +23,8 @@ mod paged;
 mod panels;
 #[path = "deploy/runbooks.rs"]
 mod runbooks;
+#[path = "deploy/helm_files.rs"]
+mod helm_files;
 #[path = "deploy/image.rs"]
 mod image;
 #[path = "deploy/podman.rs"]

@@ -19,7 +19,7 @@ const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 const VERSIONS: [&str; 3] = ["1.30", "1.33", "1.37"];
 
 /// Sets of values: the examples that ship, beside each other as they are meant to be, and what they leave out.
-const MATRIX: [&[&str]; 6] = [
+pub(crate) const MATRIX: [&[&str]; 6] = [
     &["-f", "examples/trial.yaml"],
     &["-f", "examples/bundled-redis.yaml"],
     &["-f", "examples/production.yaml"],
@@ -84,7 +84,7 @@ fn kubernetes_takes_what_is_rendered() -> anyhow::Result<()> {
     check.args(VERSIONS.iter().flat_map(|version| ["-k", version]));
     check.args((0..MATRIX.len()).map(|number| dir.path().join(format!("{number}.yaml"))));
     said(check.output()?)?;
-    for kind in ["ServiceMonitor", "HTTPRoute"] {
+    for kind in ["ServiceMonitor", "PrometheusRule", "HTTPRoute"] {
         ensure!(custom.iter().any(|one| one["kind"] == kind), "no {kind} was rendered");
     }
     custom_resources(&dir, &custom)?;
@@ -291,12 +291,12 @@ fn the_chart_has_the_version_of_the_binary() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn find<'a>(all: &'a [Value], kind: &str) -> anyhow::Result<&'a Value> {
+pub(crate) fn find<'a>(all: &'a [Value], kind: &str) -> anyhow::Result<&'a Value> {
     all.iter().find(|one| one["kind"] == kind).with_context(|| format!("no {kind}"))
 }
 
 /// All that the chart makes of these values.
-fn render(dir: &TempDir, values: &[&str]) -> anyhow::Result<Vec<Value>> {
+pub(crate) fn render(dir: &TempDir, values: &[&str]) -> anyhow::Result<Vec<Value>> {
     let yaml = said(helm("template", dir, values)?)?;
     let mut python = Command::new(tool("venv/bin/python")?);
     python.args(["-c", "import json, sys, yaml\nfor one in yaml.safe_load_all(sys.stdin):\n    if one: print(json.dumps(one))"]);
@@ -306,7 +306,7 @@ fn render(dir: &TempDir, values: &[&str]) -> anyhow::Result<Vec<Value>> {
     json.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-fn helm(command: &str, dir: &TempDir, values: &[&str]) -> anyhow::Result<Output> {
+pub(crate) fn helm(command: &str, dir: &TempDir, values: &[&str]) -> anyhow::Result<Output> {
     let rest = dir.path().join("rest.yaml");
     fs::write(&rest, REST)?;
     let mut helm = Command::new(tool("venv/bin/helm")?);
@@ -324,23 +324,23 @@ fn helm(command: &str, dir: &TempDir, values: &[&str]) -> anyhow::Result<Output>
     helm.output().context("run helm")
 }
 
-fn said(output: Output) -> anyhow::Result<String> {
+pub(crate) fn said(output: Output) -> anyhow::Result<String> {
     let text = String::from_utf8(output.stdout)?;
     ensure!(output.status.success(), "{}: {}{text}", output.status, String::from_utf8_lossy(&output.stderr));
     Ok(text)
 }
 
-fn chart() -> PathBuf {
+pub(crate) fn chart() -> PathBuf {
     root().join("deploy/helm/weir")
 }
 
 /// What `.ci/setup deploy` installed for this.
-fn tool(path: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn tool(path: &str) -> anyhow::Result<PathBuf> {
     let path = root().join(".tools/kubernetes").join(path);
     ensure!(path.exists(), "{} is missing: run .ci/setup deploy", path.display());
     Ok(path)
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
