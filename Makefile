@@ -9,6 +9,8 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 # Arguments of `weir serve` for `make run`.
 ARGS ?=
+# What `make demo` runs with, such as "--clients 1000"; `weir-demo` alone says what there is.
+DEMO ?=
 # Cases of `make bench`: all, or some of those that `weir-bench --help` names.
 BENCH ?= all
 # The build that `make upgrade-test` runs beside this one, as a git ref: the one before, where none is given.
@@ -27,13 +29,20 @@ APPENDS ?= 1000000
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run release image test pictures dashboards deploy-test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd appends bench churn fuzz clean
+.PHONY: help run demo release image test pictures dashboards deploy-test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd appends bench churn fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build and serve the embedded log on 127.0.0.1:8080; ARGS="--redis redis://…" and so on
 	cargo run --release --locked --quiet --bin weir -- serve $(ARGS)
+
+# Not optimised: that is built in a third of the time, and needs some hundredths of a core for each instance.
+demo: ## a cluster with monitoring and load on this machine, to look at and to break; DEMO="--clients 1000" and so on
+	@.ci/setup demo
+	@cargo build --locked -p weir -p weir-testkit --bin weir --bin weir-demo
+	@target=$$(cargo metadata --no-deps --offline --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/') && \
+	exec "$$target/debug/weir-demo" $(DEMO)
 
 release: ## build the binary to ship: with its commit, and with the list of its dependencies for scanners
 	@.ci/setup release

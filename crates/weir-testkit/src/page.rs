@@ -28,6 +28,12 @@ pub fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     &rest[..ends.min().unwrap_or(rest.len())]
 }
 
+/// The fenced blocks of a language.
+pub fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    text.split(&*fence).skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect()
+}
+
 /// What stands between backquotes.
 pub fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)

@@ -5,7 +5,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, kill_process, kill_process_group};
 
 use crate::deadline::eventually;
 use crate::lines::Lines;
@@ -86,8 +86,19 @@ impl Program {
     /// # Errors
     /// It is gone already.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("process id")?;
-        kill_process(pid, signal).with_context(|| format!("send {signal:?}"))
+        kill_process(self.id()?, signal).with_context(|| format!("send {signal:?}"))
+    }
+
+    /// Sends a signal to the whole group that it leads, as a terminal does; its command has to have made it one.
+    ///
+    /// # Errors
+    /// There is no such group, or nobody is left in it.
+    pub fn signal_group(&self, signal: Signal) -> anyhow::Result<()> {
+        kill_process_group(self.id()?, signal).with_context(|| format!("send {signal:?} to the group"))
+    }
+
+    fn id(&self) -> anyhow::Result<Pid> {
+        i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("process id")
     }
 
     /// How it ended, once all that it wrote is here; `None` while it runs.

@@ -16,11 +16,16 @@ use crate::loopback;
 use crate::program::{Output, Program};
 use crate::tools::tool;
 
-/// A running Prometheus with an empty store, killed when it is dropped.
+/// A running Prometheus. One that was started here has an empty store, and is killed when this is dropped.
 #[derive(Debug)]
 pub struct Prometheus {
-    program: Program,
     address: SocketAddr,
+    own: Option<Own>,
+}
+
+#[derive(Debug)]
+struct Own {
+    program: Program,
     _dir: TempDir,
 }
 
@@ -85,10 +90,14 @@ impl Prometheus {
             // It learns where the Alertmanager is 5 s after its start, and what fired before goes there only with this.
             .arg("--rules.alert.resend-delay=1s")
             .stdout(Stdio::null());
-        let program = Program::start(command, Output::Stderr)?;
-        let mut this = Self { program, address, _dir: dir };
-        ready(&mut this.program, address, "/-/ready").await?;
-        Ok(this)
+        let mut program = Program::start(command, Output::Stderr)?;
+        ready(&mut program, address, "/-/ready").await?;
+        Ok(Self { address, own: Some(Own { program, _dir: dir }) })
+    }
+
+    /// One that somebody else started, to be asked.
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, own: None }
     }
 
     /// Where it listens.
@@ -98,7 +107,7 @@ impl Prometheus {
 
     /// What it logged last, for an error.
     pub fn tail(&self) -> String {
-        self.program.tail()
+        self.own.as_ref().map(|own| own.program.tail()).unwrap_or_default()
     }
 
     /// What a query gives now.

@@ -15,12 +15,18 @@ mod cluster;
 mod dashboard;
 #[path = "deploy/dashboards.rs"]
 mod dashboards;
+#[path = "deploy/demo.rs"]
+mod demo;
 #[path = "deploy/helm.rs"]
 mod helm;
 #[path = "deploy/paged.rs"]
 mod paged;
 #[path = "deploy/panels.rs"]
 mod panels;
+#[path = "deploy/hurried.rs"]
+mod hurried;
+#[path = "deploy/outage.rs"]
+mod outage;
 #[path = "deploy/runbooks.rs"]
 mod runbooks;
 #[path = "deploy/helm_files.rs"]

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use anyhow::{Context as _, ensure};
 use tokio::task::JoinSet;
-use weir_testkit::page::{quoted, read, root, rows, section};
+use weir_testkit::page::{blocks, quoted, read, root, rows, section};
 use weir_testkit::prometheus::{self, Prometheus};
 use weir_testkit::redis::RedisServer;
 use weir_testkit::series::{documented, documented_of_redis};
@@ -29,12 +29,6 @@ fn pages() -> Vec<(String, String)> {
         (name.trim_end_matches(".md").to_owned(), text)
     };
     names.into_iter().map(page).collect()
-}
-
-/// The fenced blocks of a language.
-fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
-    let fence = format!("```{language}\n");
-    text.split(&*fence).skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect()
 }
 
 /// Whatever may be a series: words with the prefix of one, as they stand in any place of a page.
