@@ -3,14 +3,14 @@
 
 #[path = "deploy/able.rs"]
 mod able;
-#[path = "deploy/balancers.rs"]
-mod balancers;
-#[path = "deploy/compose.rs"]
-mod compose;
 #[path = "deploy/alerts.rs"]
 mod alerts;
+#[path = "deploy/balancers.rs"]
+mod balancers;
 #[path = "deploy/cluster.rs"]
 mod cluster;
+#[path = "deploy/compose.rs"]
+mod compose;
 #[path = "deploy/dashboard.rs"]
 mod dashboard;
 #[path = "deploy/dashboards.rs"]
@@ -19,20 +19,18 @@ mod dashboards;
 mod demo;
 #[path = "deploy/helm.rs"]
 mod helm;
+#[path = "deploy/helm_files.rs"]
+mod helm_files;
+#[path = "deploy/hurried.rs"]
+mod hurried;
+#[path = "deploy/image.rs"]
+mod image;
+#[path = "deploy/outage.rs"]
+mod outage;
 #[path = "deploy/paged.rs"]
 mod paged;
 #[path = "deploy/panels.rs"]
 mod panels;
-#[path = "deploy/hurried.rs"]
-mod hurried;
-#[path = "deploy/outage.rs"]
-mod outage;
-#[path = "deploy/runbooks.rs"]
-mod runbooks;
-#[path = "deploy/helm_files.rs"]
-mod helm_files;
-#[path = "deploy/image.rs"]
-mod image;
 #[path = "deploy/podman.rs"]
 mod podman;
 #[path = "deploy/runbooks.rs"]
