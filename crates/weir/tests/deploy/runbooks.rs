@@ -70,6 +70,31 @@ fn every_page_has_what_is_looked_for_in_order() {
     }
 }
 
+/// Each rule has its page, which says how urgent it is in the words of the rule, and the index does, too.
+#[test]
+fn the_pages_are_as_urgent_as_the_rules() {
+    let rules = read("deploy/prometheus/weir-alerts.yaml");
+    let mut urgency = BTreeMap::<_, BTreeSet<_>>::new();
+    for rule in rules.split("- alert: ").skip(1) {
+        let name = rule.lines().next().unwrap_or_default().to_owned();
+        let severity = rule.split("severity: ").nth(1).and_then(|rest| rest.split('}').next());
+        urgency.entry(name).or_default().insert(severity.expect("a severity"));
+    }
+    let index = read("docs/runbooks/README.md");
+    let names: BTreeSet<_> = urgency.keys().cloned().collect();
+    assert_eq!(names, pages().into_iter().map(|(name, _)| name).collect());
+    for (name, page) in pages() {
+        let row = index.lines().find(|line| line.starts_with(&format!("| [{name}]"))).expect("a row");
+        for severity in ["page", "ticket"] {
+            let marks = if severity == "page" { "**Page" } else { "**Ticket" };
+            let fires = urgency[&name].contains(severity);
+            assert_eq!(section(&page, "Meaning").contains(marks), fires, "{name}: {severity}");
+            let listed = row.rsplit(" | ").next().is_some_and(|cell| cell.contains(severity));
+            assert_eq!(listed, fires, "the index on {name}: {severity}");
+        }
+    }
+}
+
 /// Of the words behind `weir_` and `process_` there is none that is no series, and each value of a label is one of its own.
 #[test]
 fn the_series_exist() {
