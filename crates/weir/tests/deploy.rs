@@ -11,6 +11,12 @@ mod balancers;
 mod cluster;
 #[path = "deploy/compose.rs"]
 mod compose;
+#[path = "deploy/alerts.rs"]
+mod alerts;
+#[path = "deploy/balancers.rs"]
+mod balancers;
+#[path = "deploy/compose.rs"]
+mod compose;
 #[path = "deploy/dashboard.rs"]
 mod dashboard;
 #[path = "deploy/dashboards.rs"]
@@ -31,6 +37,10 @@ mod outage;
 mod paged;
 #[path = "deploy/panels.rs"]
 mod panels;
+#[path = "deploy/image.rs"]
+mod image;
+#[path = "deploy/paged.rs"]
+mod paged;
 #[path = "deploy/podman.rs"]
 mod podman;
 #[path = "deploy/runbooks.rs"]
