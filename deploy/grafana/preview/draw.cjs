@@ -13,6 +13,7 @@ const { chromium } = require('playwright-core');
 const ORIGIN = 'http://preview.invalid';
 const WIDTH = 1500;
 const SCRAPES = 1; // seconds between them
+const PATIENCE = 90_000; // milliseconds: the machine may be busy with other things
 const POINTS = 300; // about as many as a panel has columns of pixels
 
 main(JSON.parse(process.argv[2])).catch((error) => {
@@ -56,6 +57,7 @@ async function draw(browser, folder, job, picture) {
     model.answers = await answers(job.prometheus, model);
     const wrong = [];
     const page = await browser.newPage({ viewport: { width: WIDTH, height: 600 } });
+    page.setDefaultTimeout(PATIENCE);
     page.on('pageerror', (error) => wrong.push(String(error)));
     page.on('console', (line) => line.type() === 'error' && wrong.push(line.text()));
     await page.addInitScript((model) => { window.model = model; }, model);
