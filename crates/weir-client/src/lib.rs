@@ -7,6 +7,7 @@
 //! - [`publish`]: publish now, and learn the outcome
 //! - [`publisher`]: publish later if need be; the caller never waits
 //! - [`tail`]: follow sessions; reconnects and resumes by itself
+//! - [`stream`]: a stream as it comes, to see what lies on the way
 //! - [`document`]: one small document from anywhere
 //! - [`health`]: ask an instance whether it is ready
 //! - [`order`]: have an instance release its clients, or take clients again
@@ -21,6 +22,7 @@ pub mod problem;
 pub mod publish;
 pub mod publisher;
 mod sse;
+pub mod stream;
 pub mod tail;
 pub mod token;
 pub mod transport;

@@ -18,6 +18,6 @@ pub use embedded::{EmbeddedConfig, EmbeddedLog, EmbeddedReader};
 pub use embedded::{EmbeddedStreams, EmbeddedWakes, StreamLimits};
 pub use engine::{Engine, OpenError, Place};
 pub use redis::{
-    BadRedisAccess, Pace, RedisAccess, RedisConfig, RedisLog, RedisPeers, RedisReader, RedisStreams,
-    RedisTls, RedisWakes,
+    BadRedisAccess, NotAdded, Pace, RedisAccess, RedisConfig, RedisLog, RedisPeers, RedisReader,
+    RedisStreams, RedisTls, RedisTotals, RedisWakes, Totals,
 };

@@ -11,7 +11,7 @@
 //! - `append`, `revoke`: adding events, and revocations
 //! - `codec`, `position`, `pacing`, `backoff`: decoding, the proof of continuity, sizes and pauses
 //! - `cursor`, `reader`: reading without a hole
-//! - `upkeep`: lease, janitor and facts
+//! - `upkeep`: lease, janitor and facts; `stats`: totals of all instances
 //! - `streams`: durable streams
 //! - `peers`: what instances tell each other of themselves
 //! - `context`: what they share
@@ -39,6 +39,7 @@ mod reader;
 mod resp;
 mod revoke;
 mod scripts;
+mod stats;
 mod streams;
 mod upkeep;
 mod wire;
@@ -65,6 +66,7 @@ use keys::Keys;
 use link::text;
 pub use peers::RedisPeers;
 pub use reader::RedisReader;
+pub use stats::{NotAdded, RedisTotals, Totals};
 pub use streams::{RedisStreams, RedisWakes};
 use weir_metrics::{Metrics, Operation};
 
@@ -124,6 +126,11 @@ impl RedisLog {
     /// What the instances on this stream tell each other of themselves.
     pub fn peers(&self) -> Arc<RedisPeers> {
         Arc::new(RedisPeers::new(Arc::clone(&self.context)))
+    }
+
+    /// Adds what this instance counts to the totals of all at this key.
+    pub fn totals(&self, key: String) -> RedisTotals {
+        RedisTotals::new(&self.context, key)
     }
 
     /// Ends the connections and tasks, after the reader was closed. Bounded by the caller.

@@ -27,6 +27,8 @@ mod sentinel;
 mod sentinel_words;
 #[path = "redis/server.rs"]
 mod server;
+#[path = "redis/stats.rs"]
+mod stats;
 #[path = "redis/streams.rs"]
 mod streams;
 

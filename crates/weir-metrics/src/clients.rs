@@ -95,6 +95,11 @@ impl Clients {
         u64::try_from(self.open.of(transport).get()).unwrap_or(0)
     }
 
+    /// Clients admitted so far.
+    pub fn connections(&self, transport: Transport) -> u64 {
+        self.connections.get(transport)
+    }
+
     /// Disconnections so far.
     pub fn disconnections(&self, reason: Disconnect) -> u64 {
         self.disconnections.get(reason)

@@ -286,6 +286,8 @@ labels! {
         Revoke = "revoke",
         /// A group is destroyed at the end.
         Leave = "leave",
+        /// What this instance counted is added to the totals of all.
+        Stats = "stats",
         /// A durable stream is made.
         StreamCreate = "stream_create",
         /// A durable stream is appended to, or closed.

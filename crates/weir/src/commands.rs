@@ -16,10 +16,11 @@ pub(crate) mod token;
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
-use weir_client::{Client, Token};
+use weir_client::{Client, ServerUrl, Token};
 
 use crate::args::client::Server;
 
@@ -53,10 +54,21 @@ fn client(server: &Server) -> anyhow::Result<Client> {
 
 /// What is given by name wins over what is in a file.
 fn token(server: &Server) -> anyhow::Result<Option<Token>> {
-    let (None, Some(file)) = (&server.token, &server.token_file) else { return Ok(server.token.clone()) };
+    match (&server.token, &server.token_file) {
+        (None, Some(file)) => token_in(file).map(Some),
+        (token, _) => Ok(token.clone()),
+    }
+}
+
+/// A client of whatever is at an address, with the token in a file.
+pub(crate) fn client_of(url: &ServerUrl, token_file: Option<&Path>) -> anyhow::Result<Client> {
+    Ok(Client::new(url, token_file.map(token_in).transpose()?.as_ref())?)
+}
+
+fn token_in(file: &Path) -> anyhow::Result<Token> {
     let name = || format!("--token-file {}", file.display());
     let text = std::fs::read_to_string(file).with_context(name)?;
-    Ok(Some(Token::parse(&text).with_context(name)?))
+    Token::parse(&text).with_context(name)
 }
 
 /// Resolves with the first SIGINT or SIGTERM.

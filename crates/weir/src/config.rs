@@ -80,6 +80,8 @@ pub(crate) struct ServeConfig {
     pub(crate) tokens: TokenConfig,
     pub(crate) cors_origins: Vec<Origin>,
     pub(crate) proxies: Proxies,
+    /// Where the totals of all instances are.
+    pub(crate) stats_key: Option<String>,
     /// Event types with a label of their own in `weir_events_total` (`--metric-types`).
     pub(crate) metric_types: Vec<EventType>,
     pub(crate) log: LogSettings,
@@ -135,6 +137,15 @@ pub(crate) enum ConfigError {
          give one of them"
     )]
     KeptTwice,
+    /// There is nowhere to add to.
+    #[error(
+        "--stats-key needs --redis, where all instances add to the same totals: give --redis, or leave it out, since /metrics has those \
+         of an instance alone"
+    )]
+    StatsWithoutRedis,
+    /// A key holds one thing.
+    #[error("--stats-key is the key of the stream: choose another, such as weir:stats")]
+    StatsInStream,
     /// See [`BadRedis`].
     #[error(transparent)]
     Redis(#[from] BadRedis),
@@ -152,6 +163,7 @@ impl ServeConfig {
         if redis.is_some() && args.data_dir.is_some() {
             return Err(ConfigError::KeptTwice);
         }
+        check_stats(&args)?;
         let admin_token = args.admin_token_file.as_deref().map(admin_token).transpose()?;
         Ok(Self {
             limits: limits(&args, files),
@@ -194,6 +206,7 @@ impl ServeConfig {
             ready_grace: args.ready_grace,
             cors_origins: args.cors_origin,
             default_session: args.default_session,
+            stats_key: args.stats_key,
             metric_types: args.metric_types,
         })
     }
@@ -220,6 +233,14 @@ fn check_listeners(args: &ServeArgs, has_keys: bool) -> Result<(), ConfigError> 
         return Err(ConfigError::PublicAdmin(args.admin_listen));
     }
     Ok(())
+}
+
+fn check_stats(args: &ServeArgs) -> Result<(), ConfigError> {
+    match &args.stats_key {
+        Some(_) if args.shared.redis.is_none() => Err(ConfigError::StatsWithoutRedis),
+        Some(key) if *key == args.shared.stream => Err(ConfigError::StatsInStream),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Reads the token of admin calls.

@@ -3,11 +3,13 @@
 //! Levels: error, somebody has to act; warn, somebody should look; info, what an operator wants to have seen; debug,
 //! what a developer wants to have seen; trace, every event. Payloads and secrets are in none of them.
 
+mod sparing;
+
 use std::io::{self, IsTerminal};
 
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{FilterExt, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload::{self, Handle};
@@ -15,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::serve::{LogFormat, LogLevel};
 use crate::config::LogSettings;
+pub(crate) use sparing::Sparing;
 
 /// Lines that wait while standard error does not take them. Beyond it lines are dropped and counted, because a log
 /// collector that hangs must not stop the service.
@@ -26,6 +29,7 @@ const WAITING_LINES: usize = 8192;
 pub(crate) struct Logging {
     _writer: WorkerGuard,
     dropped: ErrorCounter,
+    sparing: Sparing,
 }
 
 /// Changes what is logged.
@@ -41,7 +45,7 @@ impl Level {
 }
 
 /// Starts logging.
-pub(crate) fn init(settings: LogSettings) -> (Logging, Level) {
+pub(crate) fn init(settings: LogSettings) -> (Logging, Level, Sparing) {
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES);
     let (writer, guard) = builder.thread_name("weir-log").finish(io::stderr());
     let dropped = writer.error_counter();
@@ -59,8 +63,9 @@ pub(crate) fn init(settings: LogSettings) -> (Logging, Level) {
         layer.json().flatten_event(true).with_span_list(false).boxed()
     };
     let (filter, level) = reload::Layer::new(filter(settings.level));
-    tracing_subscriber::registry().with(layer.with_filter(filter)).init();
-    (Logging { _writer: guard, dropped }, Level(level))
+    let sparing = Sparing::default();
+    tracing_subscriber::registry().with(layer.with_filter(filter.and(sparing.clone()))).init();
+    (Logging { _writer: guard, dropped, sparing: sparing.clone() }, Level(level), sparing)
 }
 
 /// Our own events from a level on; those of libraries only where something is wrong.
@@ -78,6 +83,7 @@ fn filter(level: LogLevel) -> Targets {
 
 impl Drop for Logging {
     fn drop(&mut self) {
+        self.sparing.tell_now();
         let lines = self.dropped.dropped_lines();
         if lines > 0 {
             tracing::warn!(lines, "log lines were dropped because standard error did not take them");

@@ -71,14 +71,14 @@ fn run(parsed: Parsed, argv: Vec<OsString>) -> ExitCode {
 fn serve(args: ServeArgs, (argv, settings): (Vec<OsString>, Vec<Setting>)) -> anyhow::Result<()> {
     let files = fd_limit::raise();
     let (config, warnings) = settle(args, files)?;
-    let (_logging, level) = logging::init(config.log);
+    let (_logging, level, sparing) = logging::init(config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     for (variable, nearest) in unknown_variables() {
         tracing::warn!(variable, nearest, "unknown environment variable");
     }
-    serve::run(config, Given { argv, settings, files, level })
+    serve::run(config, Given { argv, settings, files, level, sparing })
 }
 
 fn show_config(args: ServeArgs, settings: &[Setting]) -> anyhow::Result<()> {
@@ -99,10 +99,14 @@ fn groups(args: GroupsArgs) -> anyhow::Result<()> {
 }
 
 fn doctor(args: DoctorArgs) -> anyhow::Result<()> {
-    let DoctorArgs { json, serve } = args;
+    let DoctorArgs { through, token_file, json, serve } = args;
+    let through = through.map(|url| commands::client_of(&url, token_file.as_deref())).transpose()?;
     let files = FdLimit::reachable();
     let (config, _) = settle(serve, files)?;
-    commands::doctor::run(&Patient { config, files, unknown_variables: unknown_variables() }, Form::of(json))
+    commands::doctor::run(
+        &Patient { config, files, unknown_variables: unknown_variables(), through },
+        Form::of(json),
+    )
 }
 
 fn settle(args: ServeArgs, files: FdLimit) -> anyhow::Result<(ServeConfig, Vec<Warning>)> {

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_client::document::Document;
+use weir_core::log::LogReader;
 use weir_core::mailbox::MailboxBounds;
 use weir_core::window::WindowBounds;
 use weir_core::{Broker, BrokerBounds};
@@ -36,8 +38,9 @@ mod manager;
 mod pump;
 mod reload;
 mod signals;
+mod stats;
 
-use backend::Backend;
+use backend::{Backend, Held};
 use manager::{Manager, Pulse};
 use pump::Watched;
 use reload::Reload;
@@ -82,11 +85,14 @@ async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
         certificate::look(tls, &app);
     }
     let stop = CancellationToken::new();
+    tasks.spawn(given.sparing.clone().tell());
     tasks.spawn(memory::watch(Arc::clone(&app), stop.clone()));
     let (manager, (pulse, asked)) = (Manager::new(), Pulse::new());
     let watched = Watched { queue_events: config.queue_events, stop: stop.clone(), asked };
     let mut pump = tasks.spawn(pump::run(Arc::clone(&app), reader, watched));
     tasks.spawn(manager.keep(Arc::clone(&app), pulse));
+    let adding = |totals| tasks.spawn(stats::run(Arc::clone(&app), totals, stop.clone()));
+    let stats = held.totals(&config).map(adding);
     tasks.spawn(tails::pump(Arc::clone(&app), wakes, stop.clone()));
     tasks.spawn(tails::watch(Arc::clone(&app), stop.clone()));
     if let Some(agent) = agent {
@@ -101,13 +107,7 @@ async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
         tasks.spawn(keys::run(Document::new(url).context("prepare to fetch --jwks-url")?, Arc::clone(&app)));
     }
     let server = Server::new(app);
-    let public = public.into_iter().map(|listener| match &tls {
-        Some(tls) => listener.with_tls(tls),
-        None => listener,
-    });
-    for listener in public.chain(admin) {
-        tasks.spawn(server.clone().accept(listener));
-    }
+    accept(&tasks, &server, (public, admin, tls.as_ref()));
     let hurry = tokio::select! {
         hurry = signals.stop() => hurry,
         never = obey(server.app(), plan(&config, false)) => match never {},
@@ -124,7 +124,7 @@ async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
     report(drained);
     stop.cancel();
     let reader = pump.await.context("the pump failed")?;
-    backend::close(reader, held, log_close(&config)).await;
+    leave(stats, (reader, held), log_close(&config)).await;
     Ok(())
 }
 
@@ -134,6 +134,36 @@ fn series(config: &ServeConfig) -> Metrics {
     metrics.log.maxlen.set(i64::try_from(config.maxlen).unwrap_or(i64::MAX));
     metrics.log.window_max_bytes.set(i64::try_from(config.window_bytes).unwrap_or(i64::MAX));
     metrics
+}
+
+fn accept(
+    tasks: &TaskTracker,
+    server: &Server,
+    (public, admin, tls): (Vec<Listener>, Vec<Listener>, Option<&Arc<Tls>>),
+) {
+    let public = public.into_iter().map(|listener| match tls {
+        Some(tls) => listener.with_tls(tls),
+        None => listener,
+    });
+    for listener in public.chain(admin) {
+        tasks.spawn(server.clone().accept(listener));
+    }
+}
+
+/// Adds the last totals, and leaves nothing else behind in the log.
+async fn leave(
+    stats: Option<JoinHandle<()>>,
+    (reader, held): (Box<dyn LogReader>, Held),
+    mut patience: Duration,
+) {
+    if let Some(stats) = stats {
+        // Half of the time is the group's.
+        patience /= 2;
+        if tokio::time::timeout(patience, stats).await.is_err() {
+            tracing::warn!("the last totals of this instance were not added in time");
+        }
+    }
+    backend::close(reader, held, patience).await;
 }
 
 /// What SIGHUP has read anew.

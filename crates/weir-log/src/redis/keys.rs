@@ -62,6 +62,11 @@ impl Keys {
         format!("{}:idem:{}", self.prefix, hex(&fingerprint))
     }
 
+    /// Where an instance of weir, and it alone, keeps the number of its last addition to the totals.
+    pub(super) fn new_mark(&self) -> String {
+        format!("{}:stats:{:016x}", self.prefix, fastrand::u64(..))
+    }
+
     /// A key of weir that nobody uses.
     pub(super) fn scratch(&self) -> String {
         format!("{}:doctor:{:016x}", self.prefix, fastrand::u64(..))

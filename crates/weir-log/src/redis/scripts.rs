@@ -41,6 +41,8 @@ pub(super) const LOOK: &str = concat!(
     include_str!("lua/state.lua"),
     include_str!("lua/peers/look.lua")
 );
+/// Adds to the totals of all instances, each addition once.
+pub(super) const STATS: &str = include_str!("lua/stats.lua");
 /// Destroys groups.
 pub(super) const LEAVE: &str = include_str!("lua/leave.lua");
 

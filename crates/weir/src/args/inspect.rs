@@ -2,7 +2,10 @@
 //!
 //! They take all of an instance's own, so that one file serves all.
 
+use std::path::PathBuf;
+
 use clap::Args;
+use weir_client::ServerUrl;
 
 use super::serve::ServeArgs;
 
@@ -22,6 +25,12 @@ pub(crate) struct GroupsArgs {
 /// `weir doctor`
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
+    /// Also take the way of a client: through the load balancer at this address
+    #[arg(long, value_name = "URL", value_parser = ServerUrl::parse)]
+    pub(crate) through: Option<ServerUrl>,
+    /// File with a token that may subscribe and publish there, to weir-doctor-*
+    #[arg(long, value_name = "FILE", requires = "through")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Print each finding as a JSON object
     #[arg(long)]
     pub(crate) json: bool,

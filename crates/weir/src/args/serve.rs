@@ -152,6 +152,9 @@ pub(crate) struct ServeArgs {
     /// Origin (repeatable) whose pages may call, with their cookies
     #[arg(long, env = "WEIR_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub(crate) cors_origin: Vec<Origin>,
+    /// Redis hash to which every instance adds its own connections, disconnects and dropped events
+    #[arg(long, env = "WEIR_STATS_KEY", value_name = "KEY", value_parser = value::stream)]
+    pub(crate) stats_key: Option<String>,
     /// Event types (repeatable) that get a label of their own in weir_events_total
     #[arg(long, env = "WEIR_METRIC_TYPES", value_name = "TYPE", value_delimiter = ',', value_parser = EventType::parse)]
     pub(crate) metric_types: Vec<EventType>,

@@ -9,7 +9,7 @@ use weir_core::log::{EventLog, LogReader};
 use weir_core::peers::Peers;
 use weir_log::{
     EmbeddedConfig, EmbeddedLog, EmbeddedStreams, Engine, Pace, Place, RedisAccess, RedisConfig, RedisLog,
-    StreamLimits,
+    RedisTotals, StreamLimits,
 };
 use weir_metrics::{Backend as LogKind, Metrics};
 
@@ -37,6 +37,16 @@ pub(super) enum Held {
     Redis(Arc<RedisLog>),
     /// The database of this process.
     Embedded(Arc<Engine>),
+}
+
+impl Held {
+    /// The totals of all instances, where they are wanted.
+    pub(super) fn totals(&self, config: &ServeConfig) -> Option<RedisTotals> {
+        match self {
+            Self::Redis(log) => config.stats_key.clone().map(|key| log.totals(key)),
+            Self::Embedded(_) => None,
+        }
+    }
 }
 
 impl Backend {

@@ -12,7 +12,7 @@ use crate::args::layers::{NotParsed, Parsed, Setting, parse};
 use crate::args::serve::ServeArgs;
 use crate::config::ServeConfig;
 use crate::config::fd_limit::FdLimit;
-use crate::logging::Level;
+use crate::logging::{Level, Sparing};
 
 /// What takes effect without a restart: whom an instance lets in, and what it says. All else is part of what clients and other
 /// instances were promised at its start. `docs/configuration.md` lists the same, and a test compares.
@@ -38,6 +38,8 @@ pub(crate) struct Given {
     pub(crate) files: FdLimit,
     /// Changes what is logged.
     pub(crate) level: Level,
+    /// Tells what was left out of the log.
+    pub(crate) sparing: Sparing,
 }
 
 /// Has them read anew with the rest.

@@ -58,7 +58,9 @@ impl Inspector {
     ///
     /// # Errors
     /// [`InspectError`]
-    pub async fn rights(&self) -> Result<Rights, InspectError> {
+    ///
+    /// With a hash of totals its fields are there afterwards, as an instance would leave them.
+    pub async fn rights(&self, stats: Option<&str>) -> Result<Rights, InspectError> {
         let scratch = self.keys.scratch();
         let mut rights = Rights::default();
         for (right, call) in TRIES {
@@ -72,6 +74,9 @@ impl Inspector {
             if right == "set" && is_denied {
                 break;
             }
+        }
+        if let Some(key) = stats {
+            rights.note("hincrby", self.ask("HINCRBY", &[key, "connections", "0"]).await)?;
         }
         let user = if_allowed(self.ask("ACL", &["WHOAMI"]).await)?;
         rights.user = user.as_ref().and_then(frame::text).map(str::to_owned);

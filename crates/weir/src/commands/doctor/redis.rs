@@ -75,7 +75,7 @@ async fn look(
         // One connection leads to one node, so nothing further can be asked.
         return Ok(());
     }
-    report.tell(rights(&inspector.rights().await?)).await?;
+    report.tell(rights(&inspector.rights(config.stats_key.as_deref()).await?)).await?;
     let facts = refused(inspector.stream().await)?;
     let sample = match &facts {
         Ok(Some(_)) => Some(refused(inspector.sample(stream::SAMPLE, &config.decode_rules()).await)?),
@@ -146,7 +146,8 @@ fn rights(rights: &Rights) -> Finding {
         return Finding::ok("rights", format!("{user} may do all that weir does"));
     }
     let commands = rights.commands.iter().map(|command| format!("+{command}"));
-    let keys = rights.keys.then(|| "~<stream>* and ~{<stream>}* as keys".to_owned());
+    let keys =
+        rights.keys.then(|| "~<stream>* and ~{<stream>}* as keys, with --stats-key that too".to_owned());
     let all: Vec<_> = commands.chain(keys).collect();
     let name = rights.user.as_deref().unwrap_or("<user>");
     Finding::fail("rights", format!("{user} lacks {}", all.join(" ")))
