@@ -29,7 +29,7 @@ APPENDS ?= 1000000
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run demo release image test pictures dashboards deploy-test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd appends bench churn fuzz clean
+.PHONY: help run demo release deb image test pictures dashboards deploy-test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd appends bench churn fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ release: ## build the binary to ship: with its commit, and with the list of its 
 
 image: ## build the container image weir:latest, with docker or podman
 	@.ci/image weir:latest
+
+deb: ## make the Debian package of that binary, in target/
+	@.ci/setup deb
+	@.ci/setup release
+	@.ci/deb "$$(.ci/release | tail -n 1)" target
 
 test: ## install what the tests need, then run all of them
 	@.ci/setup test

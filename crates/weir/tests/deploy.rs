@@ -11,12 +11,6 @@ mod balancers;
 mod cluster;
 #[path = "deploy/compose.rs"]
 mod compose;
-#[path = "deploy/alerts.rs"]
-mod alerts;
-#[path = "deploy/balancers.rs"]
-mod balancers;
-#[path = "deploy/compose.rs"]
-mod compose;
 #[path = "deploy/dashboard.rs"]
 mod dashboard;
 #[path = "deploy/dashboards.rs"]
@@ -33,17 +27,19 @@ mod hurried;
 mod image;
 #[path = "deploy/outage.rs"]
 mod outage;
+#[path = "deploy/package.rs"]
+mod package;
 #[path = "deploy/paged.rs"]
 mod paged;
 #[path = "deploy/panels.rs"]
 mod panels;
-#[path = "deploy/image.rs"]
-mod image;
-#[path = "deploy/paged.rs"]
-mod paged;
 #[path = "deploy/podman.rs"]
 mod podman;
 #[path = "deploy/runbooks.rs"]
 mod runbooks;
+#[path = "deploy/settings_file.rs"]
+mod settings_file;
+#[path = "deploy/systemd.rs"]
+mod systemd;
 #[path = "deploy/traffic.rs"]
 mod traffic;
