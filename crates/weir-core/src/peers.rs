@@ -11,7 +11,7 @@ use crate::log::{BoxFuture, LogUnavailable};
 pub const MOST_PEERS: usize = 64;
 
 /// Most bytes of a report. A larger one was written by nobody of ours.
-pub const MOST_REPORT_BYTES: usize = 16 * 1024;
+pub const MOST_REPORT_BYTES: usize = 32 * 1024;
 
 /// One that was silent for so long is no longer shown.
 pub const GONE_AFTER: Duration = Duration::from_secs(60);
