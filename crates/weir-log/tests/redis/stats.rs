@@ -1,5 +1,4 @@
 //! Totals of all instances: each addition once, whatever becomes of its answer.
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use weir_log::Totals;
 use weir_testkit::log_suite::Limits;
