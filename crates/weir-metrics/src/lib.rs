@@ -6,6 +6,7 @@
 //! - [`label`]: the closed sets of label values, so that a typo cannot make a series
 //! - [`family`]: one metric per label value, resolved once and found by index
 //! - [`optional`]: gauges whose value may be unknown
+//! - `process`: what the operating system knows of the process
 //! - `registrar`: makes and registers
 //!
 //! Nothing here takes a lock while an event is on its way; counting is one atomic addition.
@@ -27,6 +28,7 @@ pub mod streams;
 pub mod tails;
 pub mod tls;
 
+mod process;
 mod registrar;
 
 pub use clients::Held;

@@ -1,7 +1,6 @@
 //! Makes metrics and registers them, so that none can be forgotten on either side.
 
 use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -10,6 +9,7 @@ use prometheus::{
 use crate::family::Family;
 use crate::label::Label;
 use crate::optional::OptionalGauge;
+use crate::process::Process;
 
 const VALID: &str = "names are constants, valid and unique: a test builds every series";
 
@@ -71,7 +71,7 @@ impl Registrar<'_> {
 
     /// CPU, memory, file descriptors, threads and start time of this process.
     pub(crate) fn process(self) {
-        self.0.register(Box::new(ProcessCollector::for_self())).expect(VALID);
+        self.0.register(Box::new(Process::own())).expect(VALID);
     }
 
     fn collector<C: Collector + Clone + 'static>(self, metric: C) -> C {

@@ -74,6 +74,16 @@ fn a_fresh_page_shows_every_series_at_0_or_as_unknown() {
 }
 
 #[test]
+fn time_on_cpus_is_shown_finer_than_in_seconds() {
+    let metrics = fresh();
+    let spent = || samples(&metrics)["process_cpu_seconds_total"];
+    let before = spent();
+    // Asking takes time enough.
+    let after = (0..1_000_000).map(|_| spent()).find(|now| *now != before).expect("it takes time");
+    assert!(after > before && after < before + 0.9, "{before} and then {after}");
+}
+
+#[test]
 fn the_page_is_what_the_documents_list() {
     let metrics = fresh();
     let mut documented = series::documented();
