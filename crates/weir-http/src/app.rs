@@ -166,6 +166,7 @@ impl App {
 
     /// Takes over what may change while the instance runs. Nobody who is here has to go for it.
     pub fn change(&self, limits: &Limits, origins: Vec<Origin>) {
+        self.metrics.instance.memory_limit(limits.memory);
         self.metrics.clients.max.set(i64::try_from(limits.clients).unwrap_or(i64::MAX));
         self.admission.replace(limits);
         self.memory.change_limit(limits.memory);

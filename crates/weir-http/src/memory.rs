@@ -61,14 +61,12 @@ impl Memory {
     /// From now on so much may be resident. What bodies and answers may take of it stays as it was at the start.
     pub(crate) fn change_limit(&self, limit: Option<u64>) {
         self.limit.set(limit);
-        if limit.is_none() {
-            self.above.store(false, Ordering::Relaxed);
-        }
     }
 
     /// Whether nobody more is let in.
     pub(crate) fn is_short(&self) -> bool {
-        self.above.load(Ordering::Relaxed)
+        // Nobody looks any more where the limit was taken away, so what was found then must not last.
+        self.above.load(Ordering::Relaxed) && self.limit.get().is_some()
     }
 
     /// So much is resident now. There is room again when a tenth of the limit is free, or when it has been kept for long, so
@@ -257,6 +255,18 @@ mod tests {
         let unlimited = Memory::new(1 << 18, None);
         unlimited.look(u64::MAX);
         assert!(!unlimited.is_short());
+    }
+
+    #[test]
+    fn without_its_limit_nothing_is_short_whatever_was_found_just_before() {
+        let memory = Memory::new(1 << 18, Some(1000));
+        memory.change_limit(None);
+        // A look that had begun by then.
+        memory.above.store(true, Ordering::Relaxed);
+        assert!(!memory.is_short());
+        memory.change_limit(Some(2000));
+        memory.look(1000);
+        assert!(!memory.is_short());
     }
 
     #[tokio::test]

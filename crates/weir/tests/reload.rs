@@ -111,7 +111,12 @@ async fn rates_origins_memory_and_level_change() -> anyhow::Result<()> {
     ensure!(allowed().await?);
     publish().await?.event_id()?;
 
+    let memory_limit = async || -> anyhow::Result<f64> {
+        kept.weir.metrics().await?.value("weir_memory_limit_bytes", &[]).context("no such series")
+    };
+    ensure!(memory_limit().await?.is_nan(), "there is none");
     kept.reload("memory-limit = 1", "ok").await?;
+    ensure!(memory_limit().await? == 1.0);
     eventually(DEADLINE, async || {
         let status = kept.come().await?;
         ensure!(status == 503, "{status}");
@@ -120,6 +125,7 @@ async fn rates_origins_memory_and_level_change() -> anyhow::Result<()> {
     .await?;
     kept.reload("log = \"error\"", "ok").await?;
     ensure!(kept.come().await? == 200);
+    ensure!(memory_limit().await?.is_nan(), "there is none again");
     let before = kept.lines("read anew").len();
     kept.reload("log = \"info\"", "ok").await?;
     // That reload said what it did, the one before was not heard any longer.
