@@ -24,6 +24,9 @@ const MOST_OF_A_MESSAGE: usize = 200;
 /// Has a bound, and an account of what is beyond it, of its own.
 const AUDIT: &str = "weir::audit";
 
+/// What is told here of other places: one line of each within a while.
+const HERE: &str = "weir::sparing";
+
 /// See the [module](self). What is asked for by a level below info is wanted whole.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sparing(Arc<Mutex<HashMap<Identifier, Place>>>);
@@ -50,7 +53,7 @@ impl Sparing {
     /// Tells what was left out since it was last told.
     pub(crate) fn tell_now(&self) {
         for (what, count) in self.left_out() {
-            tracing::warn!(what, count, "more lines like this were left out");
+            tracing::warn!(target: HERE, what, count, "more lines like this were left out");
         }
     }
 
@@ -63,7 +66,7 @@ impl Sparing {
 
     fn passes(&self, event: &Event<'_>, now: Instant) -> bool {
         let metadata = event.metadata();
-        if *metadata.level() > Level::INFO || metadata.target() == AUDIT {
+        if *metadata.level() > Level::INFO || [AUDIT, HERE].contains(&metadata.target()) {
             return true;
         }
         let mut places = self.0.lock();
@@ -159,6 +162,22 @@ mod tests {
         assert_eq!(sparing.left_out(), []);
         sparing.tell_now();
         assert_eq!(count("more lines like this were left out"), 0, "nothing was left out since");
+    }
+
+    /// However many places there were, each is told.
+    #[test]
+    fn what_is_left_out_is_never_left_out() {
+        let (seen, sparing) = (Seen::default(), Sparing::default());
+        let log = Registry::default().with(seen.clone().with_filter(sparing.clone()));
+        let _here = tracing::subscriber::set_default(log);
+        let say = || tracing::warn!("again");
+        for _ in 0..=LINES {
+            sparing.0.lock().values_mut().for_each(|place| place.passed = LINES);
+            (0..=LINES).for_each(|_| say());
+            sparing.tell_now();
+        }
+        let told = seen.0.lock().iter().filter(|line| *line == "more lines like this were left out").count();
+        assert_eq!(told, LINES as usize + 1);
     }
 
     #[test]
