@@ -90,7 +90,8 @@ async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
     let (manager, (pulse, asked)) = (Manager::new(), Pulse::new());
     let watched = Watched { queue_events: config.queue_events, stop: stop.clone(), asked };
     let mut pump = tasks.spawn(pump::run(Arc::clone(&app), reader, watched));
-    tasks.spawn(manager.keep(Arc::clone(&app), pulse));
+    // The pump that ends by then is no fault.
+    tasks.spawn(stop.clone().run_until_cancelled_owned(manager.clone().keep(Arc::clone(&app), pulse)));
     let adding = |totals| tasks.spawn(stats::run(Arc::clone(&app), totals, stop.clone()));
     let stats = held.totals(&config).map(adding);
     tasks.spawn(tails::pump(Arc::clone(&app), wakes, stop.clone()));
@@ -101,7 +102,7 @@ async fn serve(config: ServeConfig, given: Given) -> anyhow::Result<()> {
     tasks.spawn(console::run(Arc::clone(&app), about(&config), peers, stop.clone()));
     if let Some(hangup) = signals.hangup() {
         let reload = settings::reload(reload(&config, &app, tls.as_ref()), given, &app);
-        tasks.spawn(reload.run(hangup, (Arc::clone(&app.metrics), manager)));
+        tasks.spawn(reload.run(hangup, (Arc::clone(&app.metrics), manager.clone())));
     }
     if let Some(url) = config.tokens.jwks_url.clone() {
         tasks.spawn(keys::run(Document::new(url).context("prepare to fetch --jwks-url")?, Arc::clone(&app)));

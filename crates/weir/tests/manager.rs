@@ -82,8 +82,10 @@ async fn without_redis_it_is_alive_all_the_same() -> anyhow::Result<()> {
     let mut redis = RedisServer::start().await;
     let flags = ["--redis", &redis.url(), "--ready-grace", "2s", "--read-block", "200ms"];
     redis.stop();
-    let weir = manager.start(&flags).await?;
+    let mut weir = manager.start(&flags).await?;
     let started = Instant::now();
+    // What is read anew meanwhile does not make it ready.
+    weir.signal(Signal::HUP)?;
     manager.hears("READY=1").await?;
     ensure!(started.elapsed() > Duration::from_secs(1), "it did not wait for Redis at all");
     ensure!(manager.hears("STATUS=").await?.contains("waiting for the first window load"));
@@ -102,6 +104,10 @@ async fn without_redis_it_is_alive_all_the_same() -> anyhow::Result<()> {
     for _ in 0..10 {
         manager.hears("WATCHDOG=1").await?;
     }
+    // Nor is it stuck where Redis does not let it go in time.
+    weir.signal(Signal::TERM)?;
+    ensure!(weir.wait_exit(DEADLINE).await?.success());
+    ensure!(!weir.log().iter().any(|line| line.contains("stuck")), "{:?}", weir.log());
     redis.resume();
     Ok(())
 }

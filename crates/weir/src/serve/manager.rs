@@ -9,6 +9,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::{NotifyState, notify, watchdog_enabled};
@@ -33,9 +34,11 @@ pub(super) type Asked = mpsc::Receiver<oneshot::Sender<()>>;
 pub(super) struct Pulse(mpsc::Sender<oneshot::Sender<()>>);
 
 /// See the [module](self).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Manager {
     is_there: bool,
+    /// Whether it was told that the instance is ready for the first time.
+    knows: Arc<AtomicBool>,
 }
 
 impl Pulse {
@@ -53,7 +56,7 @@ impl Pulse {
 
 impl Manager {
     pub(super) fn new() -> Self {
-        Self { is_there: std::env::var_os("NOTIFY_SOCKET").is_some() }
+        Self { is_there: std::env::var_os("NOTIFY_SOCKET").is_some(), knows: Arc::default() }
     }
 
     /// Tells how the instance does until it is dropped.
@@ -66,6 +69,7 @@ impl Manager {
             tokio::time::sleep(UNTIL_READY).await;
         }
         self.tell(|| notify(&[NotifyState::Ready])).await;
+        self.knows.store(true, Ordering::Relaxed);
         // Three times as often as it must, so that one that comes late is none that is missed.
         let every = watchdog_enabled().map_or(STATUS, |limit| STATUS.min(limit / 3));
         let mut told = String::new();
@@ -91,13 +95,18 @@ impl Manager {
     }
 
     /// Files and settings are being read anew.
-    pub(super) async fn reloading(self) {
-        // Since systemd 253 the time must be told, too.
-        self.tell(|| notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?])).await;
+    pub(super) async fn reloading(&self) {
+        if self.knows.load(Ordering::Relaxed) {
+            // Since systemd 253 the time must be told, too.
+            self.tell(|| notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?])).await;
+        }
     }
 
-    /// That is over.
-    pub(super) async fn reloaded(self, how: Reloaded) {
+    /// That is over. Ready ends a reload, and would end a start that is not over yet.
+    pub(super) async fn reloaded(&self, how: Reloaded) {
+        if !self.knows.load(Ordering::Relaxed) {
+            return;
+        }
         let status = match how {
             Reloaded::Ok => "settings, keys and certificates were read anew",
             Reloaded::Failed => "what was to be read anew is bad, and all stayed as it was: see the log",
@@ -111,7 +120,7 @@ impl Manager {
     }
 
     /// On a thread that may wait: a manager that is busy takes nothing from its socket.
-    async fn tell(self, what: impl FnOnce() -> io::Result<()> + Send + 'static) {
+    async fn tell(&self, what: impl FnOnce() -> io::Result<()> + Send + 'static) {
         if !self.is_there {
             return;
         }
