@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
-use weir_testkit::page::root;
+use weir_testkit::page::{read, root, section};
 use weir_testkit::prometheus::configuration;
 use weir_testkit::tools::tool;
 use weir_testkit::{Client, Instance, Prometheus, series};
@@ -132,6 +132,66 @@ async fn each_alert_says_what_to_do() -> anyhow::Result<()> {
         name.starts_with("Weir").then_some(name)
     });
     assert_eq!(written.collect::<BTreeSet<_>>(), pages);
+    Ok(())
+}
+
+/// How a page says for how long, in seconds.
+const TIMES: [(f64, &str); 7] = [
+    (30.0, "for 30 s more"),
+    (60.0, "for a minute"),
+    (120.0, "for two minutes"),
+    (300.0, "for five minutes"),
+    (600.0, "for ten minutes"),
+    (900.0, "for 15 minutes"),
+    (1800.0, "for half an hour"),
+];
+
+/// How a page says a bound that it does not say as a number or in percent.
+const BOUNDS: [(&str, &str); 6] = [
+    ("0.01", "one in a hundred"),
+    ("0.05", "one in twenty"),
+    ("1", "a second"),
+    ("2", "twice"),
+    ("4", "four times"),
+    ("600", "10 minutes"),
+];
+
+/// What stands behind `>` and `<`; those that are multiplied by the budget are told as what comes out.
+fn bounds(query: &str) -> Vec<String> {
+    let compared = query.split(['>', '<']).skip(1);
+    let numbers = compared.filter_map(|rest| {
+        let rest = rest.trim_start();
+        let length = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number: f64 = rest[..length].parse().ok()?;
+        Some(if rest[length..].starts_with(" * 0.001") { number * 0.001 } else { number })
+    });
+    numbers.filter(|number| *number > 0.0).map(|number| number.to_string()).collect()
+}
+
+fn says(meaning: &str, bound: &str) -> bool {
+    let percent = bound.parse::<f64>().map(|share| format!("{} %", (share * 10_000.0).round() / 100.0));
+    let word = BOUNDS.iter().find(|(number, _)| *number == bound);
+    meaning.split(' ').any(|told| told.trim_matches([',', '.', ':']) == bound)
+        || percent.is_ok_and(|percent| meaning.contains(&percent))
+        || word.is_some_and(|(_, word)| meaning.contains(word))
+}
+
+#[tokio::test]
+async fn the_pages_say_when_they_fire() -> anyhow::Result<()> {
+    let mut told = 0;
+    for rule in rules().await?.iter().filter(|rule| rule["type"] == "alerting") {
+        let name = rule["name"].as_str().context("a name")?;
+        let page = read(&format!("docs/runbooks/{name}.md"));
+        let meaning = section(&page, "Meaning").to_lowercase().replace('\n', " ").replace("**", "");
+        let held = rule["duration"].as_f64().context("a duration")?;
+        let time = TIMES.iter().find(|(seconds, _)| *seconds == held);
+        ensure!(held == 0.0 || time.is_some_and(|(_, time)| meaning.contains(time)), "{name}: for {held} s");
+        for bound in bounds(rule["query"].as_str().context("a query")?) {
+            ensure!(says(&meaning, &bound), "{name}: {bound} in {meaning}");
+            told += 1;
+        }
+    }
+    ensure!(told > 15, "{told} bounds");
     Ok(())
 }
 

@@ -281,6 +281,26 @@ async fn the_queries_are_answered() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The page of operations names defaults as the page of settings does.
+#[test]
+fn the_limits_have_these_defaults() {
+    let (operations, configuration) = (read("docs/operations.md"), read("docs/configuration.md"));
+    let settings = rows(section(&configuration, "`weir serve`"));
+    let limits = rows(section(&operations, "Limits and their defaults"));
+    assert!(limits.len() > 5, "{limits:?}");
+    for cells in limits {
+        let flags: Vec<_> = quoted(cells[0]).collect();
+        let told: Vec<_> = cells[1].split(", ").map(|default| default.replace(' ', "")).collect();
+        assert!(told.len() == flags.len() || told.len() == 1, "{cells:?}");
+        for (nth, name) in flags.iter().enumerate() {
+            let row =
+                settings.iter().find(|cells| quoted(cells[0]).filter_map(flag).any(|known| known == *name));
+            let default = row.unwrap_or_else(|| panic!("no setting {name}"))[3].replace(['`', ' '], "");
+            assert_eq!(told[nth.min(told.len() - 1)], default, "{name}");
+        }
+    }
+}
+
 /// Each flag that is spoken of is one of some command.
 #[test]
 fn the_flags_exist() {
