@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use weir_testkit::body::End;
+use weir_testkit::raw::RawConn;
 use weir_testkit::{DEADLINE, Instance, Signal, eventually, expect};
 
 use crate::watch::{WEIR, news, until, watch, watch_as};
@@ -151,6 +152,33 @@ async fn so_many_look_and_no_more() -> anyhow::Result<()> {
         news(&mut console).await
     })
     .await?;
+    Ok(())
+}
+
+/// Whoever does not read keeps a place and what had been sent by then, and both only for a while.
+#[tokio::test]
+async fn whoever_does_not_read_is_cut_and_holds_nobody_up() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--stall-timeout", "1s"]).await?;
+    let mut console = watch(&weir).await?;
+    let mut asleep = Vec::new();
+    for _ in 0..8 {
+        let mut viewer = RawConn::open_narrow(weir.admin(), 4096).await?;
+        viewer.write(b"GET /console/events HTTP/1.1\r\nhost: localhost\r\nweir-admin: 1\r\n\r\n").await?;
+        assert_eq!(viewer.read_head(DEADLINE).await?.status, 200);
+        asleep.push(viewer);
+    }
+    // Whoever comes has news sent to all who look, by which those who sleep come to have unread what no buffer takes.
+    eventually(DEADLINE * 2, async || {
+        news(&mut watch(&weir).await?).await?;
+        let mut all = Vec::new();
+        for _ in 0..15 {
+            all.push(watch(&weir).await?);
+        }
+        Ok(())
+    })
+    .await?;
+    news(&mut console).await?;
+    drop(asleep);
     Ok(())
 }
 
