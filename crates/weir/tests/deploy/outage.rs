@@ -69,7 +69,7 @@ const WITHOUT_REDIS: Fault = Fault {
     alert: "WeirRedisDown",
     instance: 1,
     shown: [
-        Shown("Redis", None, |value| value == 0.0),
+        Shown("Log", None, |value| value == 0.0),
         Shown("Redis answers", Some("weir-1"), |value| value == 0.0),
     ],
     causes: &["\"status\":\"degraded\"", "Connection refused"],
@@ -86,6 +86,14 @@ const SLOW: Fault = Fault {
     ],
     causes: &["\"sessions\":[\"firehose\"]"],
 };
+
+#[test]
+fn what_a_fault_shows_is_on_the_overview() {
+    let overview = Dashboard::read("weir-overview");
+    for Shown(panel, ..) in [KILLED, WITHOUT_REDIS, FROZEN, SLOW].iter().flat_map(|fault| &fault.shown) {
+        assert!(!overview.queries_of(panel).is_empty(), "no panel {panel}");
+    }
+}
 
 #[tokio::test]
 #[ignore = "make deploy-test"]
