@@ -34,8 +34,8 @@ impl Monitoring {
         let configuration = configuration(instances, &files(rules)?, alertmanager.address());
         let prometheus =
             Prometheus::start_at(ports::at(ports::PROMETHEUS)?, &configuration.to_string()).await?;
-        // It looks for them for some seconds, in which it would tell that there is none.
-        let seen = format!("count(up == 1) == {}", instances.len());
+        // It looks for them for some seconds, in which it tells that there is none.
+        let seen = format!("count(up == 1) == {} unless on () ALERTS", instances.len());
         prometheus.until(&seen, SEEN).await.context("prometheus does not see every instance")?;
         Ok(Self { prometheus, alertmanager })
     }
