@@ -254,6 +254,8 @@ async fn survives(site: &mut Site, audience: &Audience, published: &mut usize) -
     for answer in [
         site.client().event("a").body("x").send().await?,
         site.client().events("a").query("wait", "1").send().await?,
+        // No subscribe, but a durable stream.
+        site.client().get("/v1/stream/a/events").send().await?,
     ] {
         assert!(matches!(answer.status(), 502..=504), "{answer:?}");
     }
