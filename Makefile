@@ -37,7 +37,7 @@ help: ## list the targets
 run: ## build and serve the embedded log on 127.0.0.1:8080; ARGS="--redis redis://…" and so on
 	cargo run --release --locked --quiet --bin weir -- serve $(ARGS)
 
-# Not optimised: that is built in a third of the time, and needs some hundredths of a core for each instance.
+# Not optimised: it is there sooner, and this load is light.
 demo: ## a cluster with monitoring and load on this machine, to look at and to break; DEMO="--clients 1000" and so on
 	@.ci/setup demo
 	@cargo build --locked -p weir -p weir-testkit --bin weir --bin weir-demo
@@ -71,8 +71,7 @@ pictures: ## make the pictures of the console in docs/images anew, in Chromium
 
 # Seven minutes, in which a cluster lives through what the pictures show.
 dashboards: ## make the pictures of the dashboards in docs/images anew, from live data
-	@.ci/setup test
-	@.ci/setup deploy
+	@.ci/setup dashboards
 	WEIR_TEST_PICTURES=docs/images cargo test --quiet --locked -p weir --test deploy -- --ignored every_panel
 
 deploy-test: ## run what deploy/ holds: rules, dashboards, charts, images, units, load balancers; names what cannot run here
