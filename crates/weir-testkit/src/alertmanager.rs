@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::deadline::eventually;
+use crate::leash;
 use crate::loopback;
 use crate::program::{Output, Program};
 use crate::prometheus::ready;
@@ -44,7 +45,7 @@ impl Alertmanager {
         let dir = tempfile::tempdir().context("make a temporary directory")?;
         let file = dir.path().join("alertmanager.yaml");
         fs::write(&file, configuration).context("write the configuration")?;
-        let mut command = Command::new(tool("prometheus-alertmanager")?);
+        let mut command = leash::command(tool("prometheus-alertmanager")?);
         command
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.path={}", dir.path().join("data").display()))

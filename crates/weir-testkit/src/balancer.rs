@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use crate::client::Client;
 use crate::deadline::{DEADLINE, eventually};
 use crate::files;
+use crate::leash;
 use crate::loopback;
 use crate::program::{Output, Program};
 use crate::tools::tool;
@@ -162,7 +163,7 @@ impl Balancer {
         let facts = Facts { listen: address, connections, dir: dir.path() };
         let file = dir.path().join(kind.file());
         fs::write(&file, written(configuration, &facts)?).context("write the configuration")?;
-        let mut command = Command::new(tool(kind.binary())?);
+        let mut command = leash::command(tool(kind.binary())?);
         match kind {
             Kind::Nginx => nginx::start(&facts, &file, &mut command),
             Kind::HaProxy => haproxy::start(&file, &mut command),

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::deadline::{DEADLINE, eventually};
+use crate::leash;
 use crate::metrics::Metrics;
 use crate::program::{Output, Program, Signal, without_settings};
 use crate::trust::Trust;
@@ -56,7 +57,7 @@ impl Instance {
 
     /// For a start that needs more than flags.
     pub fn builder(binary: &str) -> Builder {
-        let mut command = Command::new(binary);
+        let mut command = leash::command(binary);
         without_settings(&mut command);
         command.stdout(Stdio::null());
         Builder {

@@ -12,7 +12,7 @@
 //! - [`http2`]: the same for HTTP/2, frame by frame
 //! - [`beset`]: an instance among peers that mean harm, and what it counts of them: [`refusals`]
 //! - [`assault`]: many such peers at once
-//! - [`program`]: a program that runs beside the test; [`instance`]: a running `weir serve`, with its [`metrics`]
+//! - [`program`]: a program that runs beside the test ([`leash`]: and ends with it); [`instance`]: a running `weir serve`, with its [`metrics`]
 //! - [`mod@token`]: makes tokens, good ones and forged ones
 //! - [`usage`]: what a process uses and does; [`ticker`]: what a busy machine takes from it
 //! - [`checker`]: what every client was owed, against what it got
@@ -53,6 +53,7 @@ pub mod event_source;
 pub mod expect;
 pub mod files;
 pub mod instance;
+pub mod leash;
 pub mod loopback;
 pub mod metrics;
 pub mod page;

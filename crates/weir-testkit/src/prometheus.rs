@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::deadline::{DEADLINE, eventually};
+use crate::leash;
 use crate::loopback;
 use crate::program::{Output, Program};
 use crate::tools::tool;
@@ -82,7 +83,7 @@ impl Prometheus {
         let dir = tempfile::tempdir().context("make a temporary directory")?;
         let file = dir.path().join("prometheus.yaml");
         fs::write(&file, configuration).context("write the configuration")?;
-        let mut command = Command::new(tool("prometheus")?);
+        let mut command = leash::command(tool("prometheus")?);
         command
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))

@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use crate::certificates::{Authority, Pair};
+use crate::leash;
 pub use caller::Caller;
 pub use cluster::RedisCluster;
 pub use options::{Options, Software};
@@ -200,7 +201,7 @@ impl RedisServer {
 
     fn spawn(&self) -> Child {
         let program = self.options.software.program();
-        let mut command = Command::new(program);
+        let mut command = leash::command(program);
         match &self.options.sentinel {
             None => self.configure(&mut command),
             Some(lines) => command.arg(self.sentinel_file(lines)).arg("--sentinel"),

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use weir_testkit::page::root;
@@ -102,6 +103,25 @@ impl Demo {
     }
 }
 
+#[tokio::test]
+#[ignore = "make deploy-test"]
+async fn no_process_survives_a_demo_that_is_killed() -> anyhow::Result<()> {
+    let demo = Demo::start("--clients 20").await?;
+    let group = demo.terminal.make.pid();
+    let running = members(group)?;
+    let own = running.iter().find(|(_, name)| name == "weir-demo").context("the demo itself")?.0;
+    ensure!(running.len() > 7, "all of it is one group: {running:?}");
+    kill_process(Pid::from_raw(own).context("a process id")?, Signal::KILL)?;
+    eventually(ENDED, async || {
+        let left = members(group)?;
+        ensure!(left.is_empty(), "processes are left: {left:?}");
+        Ok(())
+    })
+    .await?;
+    // Files are: whoever was killed removes none. The next start does.
+    fs::remove_dir_all(&demo.terminal.dir).context("its directory")
+}
+
 impl Drop for Terminal {
     fn drop(&mut self) {
         // Where it was interrupted, nobody is left to hear this. What ends the group ends a test that failed, too.
@@ -119,18 +139,18 @@ pub(crate) fn weir() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_weir"))
 }
 
-/// The processes of a group, with their names; zombies are gone.
-fn members(group: u32) -> anyhow::Result<Vec<String>> {
+/// The processes of a group by id, with their names; zombies are gone.
+fn members(group: u32) -> anyhow::Result<Vec<(i32, String)>> {
     let processes = fs::read_dir("/proc")?.filter_map(Result::ok);
     let stats = processes.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
-    let own = stats.filter(|stat| {
-        // "pid (name) state parent group ...": the name may hold anything.
-        let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>());
-        fields.is_some_and(|fields| fields[0] != "Z" && fields[2] == group.to_string())
-    });
-    Ok(own
-        .map(|stat| {
-            stat.split(" (").nth(1).unwrap_or_default().split(')').next().unwrap_or_default().to_owned()
-        })
-        .collect())
+    Ok(stats.filter_map(|stat| member(&stat, group)).collect())
+}
+
+/// Of `pid (name) state parent group ...`, where the name may hold anything.
+fn member(stat: &str, group: u32) -> Option<(i32, String)> {
+    let (named, rest) = stat.rsplit_once(')')?;
+    let (pid, name) = named.split_once(" (")?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let is_own = fields[0] != "Z" && fields[2] == group.to_string();
+    is_own.then_some((pid.parse().ok()?, name.to_owned()))
 }

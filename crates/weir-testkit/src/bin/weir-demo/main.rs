@@ -33,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::interval;
+use weir_testkit::leash;
 
 use cluster::Cluster;
 use control::Line;
@@ -100,16 +101,25 @@ async fn demo(args: &Args) -> anyhow::Result<()> {
         poster::own_name()
     );
     // What a demo left that was killed.
-    let _ = fs::remove_dir_all(&args.dir);
+    tidy(&args.dir);
     fs::create_dir_all(&args.dir).with_context(|| format!("make {}", args.dir.display()))?;
-    // Whatever ends it, nothing may be left.
+    // Whatever ends it, no process may be left. All are started by this thread, which is the first and the last.
+    leash::hold();
     let ended = tokio::select! {
         ended = run(args) => ended,
         stopped = stopped() => stopped,
     };
-    fs::remove_dir_all(&args.dir).context("remove the directory of the demo")?;
+    tidy(&args.dir);
     println!("demo: it has ended, and nothing is left of it");
     ended
+}
+
+/// Removes what a demo puts into its directory, and that where nothing else is in it: it may be anybody's.
+fn tidy(dir: &Path) {
+    for name in [control::SOCKET, FACTS] {
+        let _ = fs::remove_file(dir.join(name));
+    }
+    let _ = fs::remove_dir(dir);
 }
 
 async fn stopped() -> anyhow::Result<()> {
@@ -231,3 +241,24 @@ const MOST_CLIENTS: u32 = 5000;
 
 /// Each is a call of its own.
 const MOST_EVENTS: u32 = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_have_in_the_directory_stays() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("demo");
+        fs::create_dir(&dir).unwrap();
+        for name in [FACTS, control::SOCKET, "letter"] {
+            fs::write(dir.join(name), "").unwrap();
+        }
+        tidy(&dir);
+        let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["letter"]);
+        fs::remove_file(dir.join("letter")).unwrap();
+        tidy(&dir);
+        assert!(!dir.exists());
+    }
+}
