@@ -38,8 +38,10 @@ fn publish(connections: usize, sessions: u32) -> anyhow::Result<Outcome> {
 fn every_connection_publishes_and_is_answered() {
     let outcome = publish(7, 10).expect("all are accepted");
     assert_eq!(outcome.published, EVENTS);
-    // The floor sends every event to everybody, so what is not of the one session that is listened to is foreign.
-    assert_eq!((outcome.arrivals.delivered, outcome.arrivals.foreign), (EVENTS / 10, EVENTS * 9 / 10));
+    assert_eq!(outcome.arrivals.delivered, EVENTS / 10);
+    // The floor sends every event to everybody, so what is not of the one session that is listened to is foreign. A run ends
+    // with the last event of that session, when some of the others may still be on their way.
+    assert!((1..=EVENTS * 9 / 10).contains(&outcome.arrivals.foreign), "{}", outcome.arrivals.foreign);
 }
 
 #[test]
