@@ -69,6 +69,8 @@ async function draw(browser, folder, job, picture) {
         throw new Error(`${picture.file} is not drawn: ${wrong.join('\n') || 'it takes too long'}`);
     });
     const size = await drawn.jsonValue();
+    const titles = await page.$$eval('h2', (all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent));
+    wrong.push(...titles.map((title) => `no room for the title ${title}`));
     await page.setViewportSize({ width: WIDTH, height: size.height });
     // Two frames later all that was laid out anew is on the screen.
     await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));

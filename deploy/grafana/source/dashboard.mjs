@@ -30,20 +30,11 @@ export function dashboard({ uid, title, description, instances, rows }) {
 
 export const SOURCE = { type: 'prometheus', uid: '${datasource}' };
 
-export const everyInstance = {
-    ...choice('instance', 'label_values(weir_build_info{job=~"$job"}, instance)'),
-    multi: true,
-    includeAll: true,
-    allValue: '.+',
-    current: { selected: true, text: 'All', value: '$__all' },
-};
+const ALL = { multi: true, includeAll: true, allValue: '.+', current: { selected: true, text: 'All', value: '$__all' } };
+const INSTANCES = choice('instance', 'label_values(weir_build_info{job=~"$job"}, instance)');
 
-export const oneInstance = {
-    ...choice('instance', 'label_values(weir_build_info{job=~"$job"}, instance)'),
-    multi: false,
-    includeAll: false,
-    current: {},
-};
+export const everyInstance = { ...INSTANCES, ...ALL };
+export const oneInstance = { ...INSTANCES, multi: false, includeAll: false, current: {} };
 
 function datasource() {
     const prometheus = { name: 'datasource', label: 'Data source', type: 'datasource', query: 'prometheus' };
@@ -51,13 +42,7 @@ function datasource() {
 }
 
 function job() {
-    return {
-        ...choice('job', 'label_values(weir_build_info, job)'),
-        multi: true,
-        includeAll: true,
-        allValue: '.+',
-        current: { selected: true, text: 'All', value: '$__all' },
-    };
+    return { ...choice('job', 'label_values(weir_build_info, job)'), ...ALL };
 }
 
 function choice(name, query) {

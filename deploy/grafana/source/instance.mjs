@@ -1,6 +1,6 @@
 // A single instance: the same questions, and all that only it can say.
-import { CHOSEN, dashboard, oneInstance, widths } from './dashboard.mjs';
-import { graph, query, stat, states, step, unknown } from './panel.mjs';
+import { CHOSEN, dashboard, oneInstance } from './dashboard.mjs';
+import { graph, query, stat, states, unknown } from './panel.mjs';
 import * as shared from './panels.mjs';
 import { FULL, quantile, rate } from './panels.mjs';
 
@@ -166,7 +166,7 @@ const lagEntries = graph({
     normal: 'near 0.',
     otherwise: '`not read` climbing: it is behind. `pending` climbing: acknowledging fails, see "Reader errors by kind".',
     unit: 'short',
-    steps: [step(100, 'orange')],
+    steps: shared.PENDING,
     queries: [query(`sum(weir_reader_lag_entries{${CHOSEN}})`, 'not read'), query(`sum(weir_reader_pending_entries{${CHOSEN}})`, 'pending')],
     runbooks: ['WeirReaderLag', 'WeirReaderPending'],
 });
@@ -303,7 +303,10 @@ export const instance = dashboard({
     rows: [
         {
             title: 'Is it well?',
-            lines: [widths([2, 2, 3, 3, 3, 3, 2, 2, 2, 2], [state, shared.logNow, shared.droppedNow, shared.lostNow, shared.refusedNow, shared.latencyNow, shared.lagNow, full, upFor, version])],
+            lines: [
+                [state, shared.logNow, shared.lagNow, full, upFor, version],
+                [shared.droppedNow, shared.lostNow, shared.refusedNow, shared.latencyNow],
+            ],
         },
         {
             title: 'What its clients notice',

@@ -2,7 +2,7 @@
 import { CHOSEN, dashboard, everyInstance, widths } from './dashboard.mjs';
 import { graph, query, stat, states, step, table, unknown } from './panel.mjs';
 import * as shared from './panels.mjs';
-import { DROPPED, FULL, LAG, LATENCY, OLDEST, gauge, quantile, rate } from './panels.mjs';
+import { DROPPED, FILES, FULL, LAG, LATENCY, OLDEST, gauge, quantile, rate } from './panels.mjs';
 
 const alerts = stat({
     title: 'Alerts',
@@ -211,7 +211,7 @@ const descriptors = graph({
     otherwise: 'raise the limit of open files (`LimitNOFILE`, `ulimits`), or add instances.',
     unit: 'percentunit',
     softMax: 1,
-    steps: FULL,
+    steps: FILES,
     queries: [query(`${gauge('process_open_fds')} / ${gauge('process_max_fds')}`)],
     runbooks: ['WeirFileDescriptorsNearLimit'],
 });

@@ -19,7 +19,7 @@ export function stat(spec) {
             textMode: spec.textMode ?? 'auto',
             wideLayout: true,
             text: { valueSize: 30 },
-            reduceOptions: { calcs: ['lastNotNull'], fields: spec.fields ?? '', values: false },
+            reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
         },
     });
 }
@@ -43,7 +43,7 @@ export function graph(spec) {
         spanNulls: false,
         axisPlacement: 'auto',
         axisSoftMin: 0,
-        scaleDistribution: spec.logarithmic ? { type: 'log', log: 10 } : { type: 'linear' },
+        scaleDistribution: { type: 'linear' },
         stacking: { mode: spec.stacked ? 'normal' : 'none', group: 'A' },
         thresholdsStyle: { mode: spec.steps ? 'dashed' : 'off' },
         ...(spec.softMax && { axisSoftMax: spec.softMax }),
@@ -125,10 +125,10 @@ function panel(spec, type, rest) {
     };
 }
 
-function defaults({ unit, decimals, noValue, mappings, steps, max, min = 0, fixed }) {
+function defaults({ unit, decimals, noValue, mappings, steps, max, fixed }) {
     return {
         unit,
-        min,
+        min: 0,
         ...(max !== undefined && { max }),
         ...(decimals !== undefined && { decimals }),
         ...(noValue && { noValue }),
@@ -146,12 +146,11 @@ function colored(name, color) {
     return { matcher: { id: 'byName', options: name }, properties: [{ id: 'color', value: { mode: 'fixed', fixedColor: color } }] };
 }
 
-function override(name, { unit, decimals, width, mappings, steps, link, noValue } = {}) {
+function override(name, { unit, decimals, width, mappings, steps, link } = {}) {
     const properties = [];
     const set = (id, value) => value !== undefined && properties.push({ id, value });
     set('unit', unit);
     set('decimals', decimals);
-    set('noValue', noValue);
     set('custom.width', width);
     set('mappings', mappings);
     set('thresholds', steps && thresholds(steps));

@@ -1,4 +1,5 @@
 // The panels that both dashboards show. Where they stand beside each other, an instance has one colour.
+import { bounds } from './alerts.mjs';
 import { CHOSEN } from './dashboard.mjs';
 import { graph, query, stat, states, step, unknown } from './panel.mjs';
 
@@ -12,12 +13,23 @@ export const quantile = (of, series, by) =>
 export const OLDEST_PENDING = `sum by (instance) (weir_reader_pending_oldest_seconds{${CHOSEN}} >= 0) or 0 * sum by (instance) (weir_reader_pending_entries{${CHOSEN}} == 0)`;
 export const gauge = (series, by = 'instance') => `sum by (${by}) (${series}{${CHOSEN}})`;
 
-// Where the alerts begin.
-export const DROPPED = [step(1, 'orange'), step(100, 'red')];
-export const LATENCY = [step(0.25, 'orange'), step(1, 'red')];
-export const LAG = [step(1, 'orange'), step(10, 'red')];
-export const OLDEST = [step(5, 'orange'), step(30, 'red')];
-export const FULL = [step(0.8, 'orange'), step(0.9, 'red')];
+// Red where an alert begins; orange where its ticket does, or else somewhat below.
+const [dropsFrom] = bounds('WeirEventsDropped', 'weir_events_dropped_total');
+const [slowFrom] = bounds('WeirDeliverySlow', 'weir_delivery_latency_seconds:p99_rate5m');
+const [lagFrom] = bounds('WeirReaderLag', 'weir_reader_lag_seconds');
+const [oldFrom, tooOldFrom] = bounds('WeirReaderPending', 'weir_reader_pending_oldest_seconds');
+const [fullFrom] = bounds('WeirConnectionsNearLimit', 'weir_clients_max');
+const [filesFrom] = bounds('WeirFileDescriptorsNearLimit', 'process_max_fds');
+const [stuckFrom] = bounds('WeirReaderStuck', 'weir_reader_last_progress_timestamp_seconds');
+const [pendingFrom] = bounds('WeirReaderPending', 'weir_reader_pending_entries');
+
+export const DROPPED = [step(1, 'orange'), step(dropsFrom, 'red')];
+export const LATENCY = [step(0.25, 'orange'), step(slowFrom, 'red')];
+export const LAG = [step(1, 'orange'), step(lagFrom, 'red')];
+export const OLDEST = [step(oldFrom, 'orange'), step(tooOldFrom, 'red')];
+export const FULL = [step(0.8, 'orange'), step(fullFrom, 'red')];
+export const FILES = [step(0.8, 'orange'), step(filesFrom, 'red')];
+export const PENDING = [step(pendingFrom, 'orange')];
 
 // A reason has one colour wherever it stands.
 const LOSSES = { overflow: 'orange', trimmed: 'red', oversize: 'purple', reader: 'dark-red', reset: 'blue', 'unknown-id': 'yellow' };
@@ -49,7 +61,7 @@ export const latencyNow = stat({
 });
 
 export const lagNow = stat({
-    title: 'Reader behind',
+    title: 'Behind',
     shows: 'How far the instance that is furthest behind is behind the newest entry of the log.',
     normal: 'below a second.',
     otherwise: 'look at "Reader lag" below: one instance means its CPU or network, all of them Redis or more entries than one reader can read.',
@@ -66,7 +78,7 @@ export const logNow = stat({
     normal: 'up.',
     otherwise: 'clients stay connected and replay from the window meanwhile, but nothing new arrives. See "Redis answers" for who lost it: one instance means its network, all of them Redis.',
     unit: 'short',
-    mappings: [...states([[0, 'down', 'red'], [1, 'up', 'green']]), unknown('in memory', 'blue')],
+    mappings: [...states([[0, 'down', 'red'], [1, 'up', 'green']]), unknown('in RAM', 'blue')],
     queries: [query(`min(weir_redis_up{${CHOSEN}} or weir_store_writable{${CHOSEN}} >= 0)`, 'log')],
     runbooks: ['WeirRedisDown', 'WeirStoreNotWritable'],
 });
@@ -110,7 +122,7 @@ export const dropped = graph({
     normal: 'none.',
     otherwise: '`overflow` or `trimmed`: find the slow clients with `/clients?sort=lag` of the admin listener; all clients at once means more events than the network takes. `oversize`: find the producer.',
     unit: 'epm',
-    steps: [step(100, 'red')],
+    steps: [step(dropsFrom, 'red')],
     bars: true,
     stacked: true,
     colors: LOSSES,
@@ -198,7 +210,7 @@ export const progress = graph({
     normal: 'saw teeth below the block of its reads, `--read-block` (5 s).',
     otherwise: 'a line that climbs is a reader that stands still. With "Redis answers" at 0 it waits for Redis; else see its log and `/readyz`.',
     unit: 's',
-    steps: [step(60, 'red')],
+    steps: [step(stuckFrom, 'red')],
     queries: [query(`time() - ${gauge('weir_reader_last_progress_timestamp_seconds')}`)],
     runbooks: ['WeirReaderStuck'],
 });
@@ -209,7 +221,7 @@ export const pending = graph({
     normal: 'below one batch, `--read-count` (200), and gone by the next look.',
     otherwise: 'climbing means that entries are read and not handled, or that acknowledging fails: see "Reader errors by kind", and `weir groups`.',
     unit: 'short',
-    steps: [step(100, 'orange')],
+    steps: PENDING,
     queries: [query(gauge('weir_reader_pending_entries'))],
     runbooks: ['WeirReaderPending'],
 });
