@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::runtime::Builder;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_client::document::Document;
@@ -155,16 +156,16 @@ fn accept(
 async fn leave(
     stats: Option<JoinHandle<()>>,
     (reader, held): (Box<dyn LogReader>, Held),
-    mut patience: Duration,
+    patience: Duration,
 ) {
-    if let Some(stats) = stats {
-        // Half of the time is the group's.
-        patience /= 2;
-        if tokio::time::timeout(patience, stats).await.is_err() {
-            tracing::warn!("the last totals of this instance were not added in time");
-        }
+    let deadline = Instant::now() + patience;
+    // Half of the time is the group's, and what the totals leave.
+    if let Some(stats) = stats
+        && tokio::time::timeout(patience / 2, stats).await.is_err()
+    {
+        tracing::warn!("the last totals of this instance were not added in time");
     }
-    backend::close(reader, held, patience).await;
+    backend::close(reader, held, deadline.saturating_duration_since(Instant::now())).await;
 }
 
 /// What SIGHUP has read anew.
