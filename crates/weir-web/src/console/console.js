@@ -489,7 +489,7 @@ function headers () {
 async function problemOf (answer) {
   try {
     const { code, detail } = await answer.json()
-    return { code: String(code), detail: String(detail) }
+    return { code: String(code), detail: String(detail || `it answered ${answer.status}`) }
   } catch {
     return { code: '', detail: `it answered ${answer.status}` }
   }
