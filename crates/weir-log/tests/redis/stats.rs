@@ -6,7 +6,7 @@ use weir_testkit::log_suite::follow::eventually;
 use weir_testkit::redis::{Options, RedisServer};
 
 use crate::SOFTWARE;
-use crate::server::{Shared, config_of, open, ready};
+use crate::server::{Shared, config, config_of, open, ready};
 
 const KEY: &str = "weir:stats";
 
@@ -50,6 +50,28 @@ async fn what_nobody_heard_of_is_not_added_twice() {
     eventually("the rest is added", async || adds.add(totals(5, 4, 3)).await.is_ok()).await;
     assert_eq!(stands(&shared.server).await, ["5", "4", "3"]);
     assert!(!adds.waits());
+}
+
+/// Redis is killed after it did what was asked for, or before, and nobody heard of it: what it keeps tells the two apart.
+#[tokio::test]
+async fn nor_where_redis_was_started_again_in_between() {
+    for was_made in [true, false] {
+        let mut server = RedisServer::start_persistent().await;
+        let instance = open(config(&server, Limits::default()));
+        ready(&instance.log).await;
+        let mut adds = instance.log.totals(KEY.to_owned());
+        adds.add(totals(1, 0, 0)).await.unwrap();
+        server.pause();
+        adds.add(totals(3, 1, 0)).await.unwrap_err();
+        if was_made {
+            server.resume();
+            eventually("what was asked for is done", async || stands(&server).await[0] == "3").await;
+        }
+        server.restart().await;
+        assert_eq!(stands(&server).await[0], if was_made { "3" } else { "1" });
+        eventually("the rest is added", async || adds.add(totals(7, 2, 1)).await.is_ok()).await;
+        assert_eq!(stands(&server).await, ["7", "2", "1"]);
+    }
 }
 
 /// A key that holds something else, and a field that is no number: nothing is added, and all of it is when that is mended.

@@ -56,10 +56,10 @@ const NOBODY: &str = "weir-nobody";
 impl Inspector {
     /// Tries each command that weir needs, without effect.
     ///
+    /// With a hash of totals its fields are there afterwards, as an instance would leave them.
+    ///
     /// # Errors
     /// [`InspectError`]
-    ///
-    /// With a hash of totals its fields are there afterwards, as an instance would leave them.
     pub async fn rights(&self, stats: Option<&str>) -> Result<Rights, InspectError> {
         let scratch = self.keys.scratch();
         let mut rights = Rights::default();
