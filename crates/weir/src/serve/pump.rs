@@ -95,7 +95,10 @@ async fn tell(app: &App, feed: &Feed) {
             let count = count.unwrap_or(0);
             app.metrics.log.lost.inc_by(count);
             app.revocations_lost();
-            tracing::error!(%after, %through, count, "entries were trimmed before they were read: raise --maxlen");
+            tracing::error!(
+                %after, %through, count,
+                "entries were gone before they were read: trimmed (raise --maxlen), or taken by another program that reads from the group"
+            );
         }
         Feed::Reset { after, through } => {
             app.revocations_lost();
