@@ -51,7 +51,7 @@ impl Status {
 pub fn readiness(app: &App) -> Readiness {
     let now = app.time().now;
     let (status, waiting_for) = if app.stages.is_draining() {
-        (Status::Draining, Some("clients to leave".to_owned()))
+        (Status::Draining, leaving(app))
     } else if !app.broker.is_loaded() {
         (Status::Starting, Some(format!("the first window load{}", trouble(app))))
     } else if !app.config.tokens.keyring.is_ready() {
@@ -63,6 +63,14 @@ pub fn readiness(app: &App) -> Readiness {
     };
     let ready = matches!(status, Status::Ready | Status::Degraded);
     Readiness { ready, status, waiting_for }
+}
+
+fn leaving(app: &App) -> Option<String> {
+    match app.metrics.clients.open_by_any() {
+        0 => None,
+        1 => Some("1 client to leave".to_owned()),
+        clients => Some(format!("{clients} clients to leave")),
+    }
 }
 
 fn away(app: &App, time: Duration) -> (Status, Option<String>) {

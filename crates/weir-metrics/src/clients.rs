@@ -95,6 +95,11 @@ impl Clients {
         u64::try_from(self.open.of(transport).get()).unwrap_or(0)
     }
 
+    /// Clients connected now, however they came.
+    pub fn open_by_any(&self) -> u64 {
+        Transport::ALL.iter().map(|transport| self.open(*transport)).sum()
+    }
+
     /// Clients admitted so far.
     pub fn connections(&self, transport: Transport) -> u64 {
         self.connections.get(transport)

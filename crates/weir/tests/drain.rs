@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use weir_testkit::{DEADLINE, End, Instance, Response, Signal, SseStream, Ticker, eventually, expect, stall};
 
@@ -21,6 +21,11 @@ async fn ensure_ready(weir: &Instance, ready: bool) -> anyhow::Result<()> {
     ensure!(answer.status() == if ready { 200 } else { 503 }, "{answer:?}");
     ensure!(answer.json()?["status"] == if ready { "ready" } else { "draining" }, "{answer:?}");
     Ok(())
+}
+
+/// What the instance says that it waits for.
+async fn waits_for(weir: &Instance) -> anyhow::Result<Value> {
+    Ok(weir.admin_client().get("/readyz").send().await?.json()?["waitingFor"].take())
 }
 
 /// The stream ends as it should.
@@ -46,6 +51,8 @@ async fn clients_go_and_the_process_stays_until_it_takes_clients_again() -> anyh
     assert_eq!(said, json!({"draining": true, "clients": 4}));
     // It says so at once, and an answer that was waited for is given.
     ensure_ready(&weir, false).await?;
+    let waits = waits_for(&weir).await?;
+    ensure!(waits.is_null() || waits.as_str().is_some_and(|what| what.ends_with(" to leave")), "{waits}");
     assert_eq!(poll.join_next().await.context("an answer")???.status(), 200);
     for stream in &mut streams {
         ensure_goodbye(stream).await?;
@@ -55,6 +62,7 @@ async fn clients_go_and_the_process_stays_until_it_takes_clients_again() -> anyh
     let missed = client.publish("s", "meanwhile").await?;
     // Whoever was answered is counted until the answer has left.
     expect::clients(&weir, 0).await?;
+    ensure!(waits_for(&weir).await?.is_null(), "nobody is left");
     assert_eq!(
         order(&weir, "drain").await?.json()?,
         json!({"draining": true, "clients": 0}),

@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use weir_http::app::App;
 use weir_http::health::{Readiness, reader_hangs, readiness};
-use weir_metrics::{Reloaded, Transport};
+use weir_metrics::Reloaded;
 
 /// How often it is looked whether the instance is ready for the first time.
 const UNTIL_READY: Duration = Duration::from_millis(100);
@@ -132,7 +132,7 @@ impl Manager {
 
 /// For people, in the output of `systemctl status`.
 fn status(app: &App, now: &Readiness) -> String {
-    let clients: u64 = Transport::ALL.iter().map(|transport| app.metrics.clients.open(*transport)).sum();
+    let clients = app.metrics.clients.open_by_any();
     let facts = app.log.facts();
     let lag = facts.lag.map(|entries| format!(", {entries} entries behind")).unwrap_or_default();
     match &now.waiting_for {
