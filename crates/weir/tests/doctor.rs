@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 // sizes: one finding after the other, all told by the same report
 
-use std::net::TcpListener;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -173,6 +175,12 @@ async fn what_can_evict_the_stream() {
         report.assert("eviction", level, says);
         assert_eq!(report.status, Some(i32::from(level == "fail")), "{report:#?}");
     }
+    redis.cli(&["SET", "much", &"x".repeat(10 << 20)]).await;
+    let info = redis.cli(&["INFO", "memory"]).await;
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+    let used: u64 = used.trim().parse().unwrap();
+    set(&redis, "maxmemory", &(used / 100 * 106).to_string()).await;
+    doctor(&redis, &[]).assert("memory", "warn", "make room before publishes are refused");
     set(&redis, "maxmemory", "1mb").await;
     let report = doctor(&redis, &[]);
     report.assert("memory", "fail", "raise maxmemory");
@@ -194,6 +202,7 @@ async fn a_replica_takes_no_writes() {
     .unwrap();
     let report = doctor(&replica, &[]);
     report.assert("role", "fail", &format!("a replica of 127.0.0.1:{}", master.port()));
+    report.assert("role", "fail", "point --redis at the master");
     report.assert("round-trip", "fail", "READONLY");
     report.assert("rights", "ok", "");
     report.assert("entries", "ok", "");
@@ -425,7 +434,7 @@ async fn groups_that_need_a_look() {
     redis.cli(&["XGROUP", "CREATE", STREAM, "analytics", "0"]).await;
     redis.cli(&["XREADGROUP", "GROUP", "weir:slow:2", "reader", "COUNT", "30", "STREAMS", STREAM, ">"]).await;
     let report = doctor(&redis, &["--read-count", "10", "--maxlen", "100"]);
-    report.assert("groups", "ok", "1 of running instances, 1 without a lease yet");
+    report.assert("groups", "ok", "1 of running instances, 1 without a lease yet: weir:slow:2; ");
     report.assert("orphans", "warn", "1 left by instances that are gone: weir:gone:1; weir groups --reap");
     report.assert("foreign", "ok", "analytics");
     report.assert("pending", "warn", "30 entries at most are not acknowledged, by weir:slow:2");
@@ -434,12 +443,81 @@ async fn groups_that_need_a_look() {
     assert_eq!(redis.cli(&["XINFO", "GROUPS", STREAM]).await.matches("weir:").count(), 3);
 }
 
+/// Nobody but an operator knows that they are two.
+#[tokio::test]
+async fn two_systems_on_one_key() -> anyhow::Result<()> {
+    let redis = healthy().await;
+    let url = redis.url();
+    let _shop = Instance::start(WEIR, &["--redis", &url, "--instance", "shop"]).await?;
+    let _bank = Instance::start(WEIR, &["--redis", &url, "--instance", "bank"]).await?;
+    let report = doctor(&redis, &[]);
+    for says in ["2 of running instances: ", "weir:shop:", "weir:bank:", "; where one is not yours"] {
+        report.assert("groups", "ok", says);
+    }
+    report.assert("groups", "ok", "give each system a --stream of its own");
+    Ok(())
+}
+
+/// Redis as it is, but for its clock, which is an hour ahead.
+fn an_hour_ahead(redis: &RedisServer) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, port) = (listener.local_addr().unwrap(), redis.port());
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut server) =
+                (client.unwrap(), TcpStream::connect(("127.0.0.1", port)).unwrap());
+            let (mut asks, mut answers) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || io::copy(&mut asks, &mut server));
+            thread::spawn(move || {
+                let mut bytes = [0; 64 << 10];
+                while let Ok(length @ 1..) = answers.read(&mut bytes) {
+                    put_forward(&mut bytes[..length]);
+                    client.write_all(&bytes[..length]).unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+/// The answer to TIME is two texts of which the first is ten digits of seconds.
+fn put_forward(answer: &mut [u8]) {
+    const HEAD: &[u8] = b"*2\r\n$10\r\n";
+    let Some(digits) = answer.get_mut(..HEAD.len() + 10).filter(|start| start.starts_with(HEAD)) else {
+        return;
+    };
+    let digits = &mut digits[HEAD.len()..];
+    if let Ok(seconds) = std::str::from_utf8(digits).unwrap_or_default().parse::<u64>() {
+        digits.copy_from_slice((seconds + 3600).to_string().as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn clocks_that_differ() {
+    let redis = healthy().await;
+    let report = doctor_at(&format!("redis://{}", an_hour_ahead(&redis)), &[]);
+    report.assert("clock", "warn", " ahead of the one here; run NTP on both");
+    assert_eq!(report.status, Some(0), "{report:#?}");
+}
+
 #[tokio::test]
 async fn without_redis_there_is_only_this_machine() {
     let report = Report::of(weir(&["doctor", "--json"]));
     assert_eq!((report.status, report.err.as_str()), (Some(0), ""));
     report.assert("log", "ok", "give --data-dir to keep it, or --redis");
     report.assert("drain", "ok", "draining takes 20s");
+    report.assert(
+        "drain",
+        "ok",
+        "whoever stops weir must wait longer (terminationGracePeriodSeconds, TimeoutStopSec=",
+    );
+    assert_eq!(report.check("addresses"), None);
+    for limit in ["--max-connections-per-ip=5", "--connect-rate=5/s", "--publish-rate=5/s"] {
+        let report = Report::of(weir(&["doctor", "--json", limit]));
+        report.assert("addresses", "ok", "nobody is a --trusted-proxy; behind a load balancer name it");
+        let named = Report::of(weir(&["doctor", "--json", limit, "--trusted-proxy", "10.0.0.0/8"]));
+        assert_eq!(named.check("addresses"), None);
+    }
     assert_eq!(report.check("connect"), None);
 
     let mut misspelt = weir(&["doctor", "--json", "--drain-window", "1m", "--max-connections", "1000000000"]);
@@ -450,7 +528,7 @@ async fn without_redis_there_is_only_this_machine() {
         "warn",
         "WEIR_HARTBEAT is set, and weir knows no such variable; the nearest is WEIR_HEARTBEAT",
     );
-    report.assert("drain", "warn", "--shutdown-timeout cuts it after 25s");
+    report.assert("drain", "warn", "--shutdown-timeout cuts it after 25s; shorten --drain-delay");
     report.assert("files", "warn", "LimitNOFILE=");
     assert_eq!(report.status, Some(0));
 

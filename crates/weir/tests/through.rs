@@ -79,11 +79,24 @@ async fn a_stream_that_is_compressed() -> anyhow::Result<()> {
     let (_balancer, report) = behind(&weir, told).await?;
     report.assert("headers", "fail", "compressed (gzip)");
     report.assert("headers", "fail", "gzip_types");
-    // With a buffer besides, which weir asks not to have, not even the head comes.
-    let told = format!("{told} proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;");
-    let (_balancer, report) = behind(&weir, &told).await?;
+    Ok(())
+}
+
+/// nginx does as weir asks for each stream, unless it is told not to.
+#[tokio::test]
+async fn a_proxy_that_holds_streams_back() -> anyhow::Result<()> {
+    let weir = instance().await?;
+    let (_balancer, report) = behind(&weir, "proxy_buffering on;").await?;
+    report.assert("first-bytes", "ok", "at once");
+    let told = "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;";
+    let (_balancer, report) = behind(&weir, told).await?;
     report.assert("through", "fail", "its answer does not begin");
     report.assert("through", "fail", "holds no answer back");
+    let (_balancer, report) = behind(&weir, &format!("{told} postpone_output 0;")).await?;
+    report.assert("headers", "ok", "");
+    report.assert("first-bytes", "fail", "nothing came within 2.0s");
+    report.assert("first-bytes", "fail", "proxy_buffering off");
+    assert!(report.says_nothing_of("event"));
     Ok(())
 }
 

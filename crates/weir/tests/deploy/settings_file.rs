@@ -79,3 +79,16 @@ fn it_shows_every_setting_with_its_default() {
         }
     }
 }
+
+/// Else a drain is cut off, or a start that waits for Redis fails.
+#[test]
+fn systemd_waits_longer_than_weir_takes() {
+    let unit = read("deploy/systemd/weir.service");
+    let defaults = settings(&config(None).0);
+    for (waits, takes) in [("TimeoutStopSec", "shutdown-timeout"), ("TimeoutStartSec", "ready-grace")] {
+        let seconds = |text: &str| text.strip_suffix('s').unwrap().parse::<u64>().unwrap();
+        let limit = unit.lines().find_map(|line| line.strip_prefix(waits)?.strip_prefix('=')).unwrap();
+        let default = defaults[takes].as_ref().and_then(Value::as_str).unwrap();
+        assert!(seconds(limit) > seconds(default), "{waits}={limit}, and --{takes} is {default}");
+    }
+}

@@ -24,7 +24,7 @@ pub(super) fn judge(config: &ServeConfig, seen: Result<Option<Vec<Group>>, Strin
     let foreign = of(|standing| matches!(standing, Standing::Foreign));
     let young =
         if young.is_empty() { String::new() } else { format!(", {} without a lease yet", young.len()) };
-    let mut findings = vec![Finding::ok("groups", format!("{} of running instances{young}", alive.len()))];
+    let mut findings = vec![running(&alive, &young)];
     if !orphans.is_empty() {
         let finding = format!("{} left by instances that are gone: {}", orphans.len(), names(&orphans));
         findings.push(
@@ -39,6 +39,16 @@ pub(super) fn judge(config: &ServeConfig, seen: Result<Option<Vec<Group>>, Strin
     findings.extend(pending(config, &alive));
     findings.extend(lag(config, &alive));
     findings
+}
+
+/// Whose they are only an operator knows.
+fn running(alive: &[&Group], young: &str) -> Finding {
+    let finding = format!("{} of running instances{young}", alive.len());
+    if alive.is_empty() {
+        return Finding::ok("groups", finding);
+    }
+    Finding::ok("groups", format!("{finding}: {}", names(alive)))
+        .advise("where one is not yours (weir groups lists all) give each system a --stream of its own")
 }
 
 /// One batch is in flight, and a second may just be given out.
