@@ -30,6 +30,7 @@ fn it_holds_what_it_should() {
     let package = package(folder.path(), Some("1.2.3-rc.4"));
     let field = |name: &str| answer(Command::new("dpkg-deb").arg("--field").arg(&package).arg(name));
     assert_eq!(field("Version"), "1.2.3~rc.4\n");
+    assert!(field("Depends").contains("systemd | systemd-standalone-sysusers"), "{}", field("Depends"));
     let into = folder.path().join("root");
     answer(Command::new("dpkg-deb").arg("--raw-extract").arg(&package).arg(&into));
     for (installed, source) in [
