@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
-use weir_testkit::program::{Output, Program};
+use weir_testkit::program::{self, Output, Program};
 use weir_testkit::{DEADLINE, eventually};
 
 use crate::able;
@@ -74,6 +74,26 @@ async fn compose_serves_through_the_end_of_an_instance() -> anyhow::Result<()> {
         "limits of memory, and the order of starts by health, in deploy/compose",
         "podman-compose of Debian 12 does neither",
     );
+    Ok(())
+}
+
+/// Who reads it elsewhere is stricter than who brings it up here.
+#[test]
+#[ignore = "make deploy-test"]
+fn docker_takes_the_file() -> anyhow::Result<()> {
+    let docker = root().join(".tools/bin/docker-compose");
+    ensure!(docker.exists(), "docker-compose is missing: run .ci/setup deploy");
+    let (_dir, compose) = tree()?;
+    let check = || {
+        let mut check = Command::new(&docker);
+        check.current_dir(&compose).args(["--file", "compose.yaml", "config", "--quiet"]);
+        said(program::without_settings(&mut check))
+    };
+    assert_eq!(check()?, "");
+    // Whoever forgot the first step is told so.
+    fs::remove_file(compose.join(".env"))?;
+    let error = check().expect_err("it has no image").to_string();
+    ensure!(error.contains("see .env.example"), "{error}");
     Ok(())
 }
 
