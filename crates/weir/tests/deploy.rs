@@ -21,6 +21,8 @@ mod demo;
 mod helm;
 #[path = "deploy/helm_files.rs"]
 mod helm_files;
+#[path = "deploy/helm_redis.rs"]
+mod helm_redis;
 #[path = "deploy/hurried.rs"]
 mod hurried;
 #[path = "deploy/image.rs"]

@@ -238,6 +238,8 @@ fn what_is_wrong_is_refused_with_a_reason() -> anyhow::Result<()> {
         (&["replica=2"], "replica"),
         (&["replicas=0"], "replicas"),
         (&["redis.url=http://r"], "redis.url"),
+        // It would stand in a ConfigMap.
+        (&["redis.url=redis://:secret@r"], "redis.url"),
         (&["image.digest=latest"], "image.digest"),
         (&["redis.bundled.maxmemory=1Gi"], "redis.bundled.maxmemory"),
         (&["service.port=70000"], "service.port"),
