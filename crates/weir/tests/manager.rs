@@ -10,11 +10,16 @@ use weir_testkit::{DEADLINE, Instance, Signal, eventually};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
+/// It is told about six times a second that the instance is alive.
+const WATCHDOG: Duration = Duration::from_millis(500);
+
 /// The other end of `NOTIFY_SOCKET`.
 struct Manager {
     socket: UnixDatagram,
     folder: TempDir,
     told: Vec<String>,
+    /// When it was last told that the instance is alive.
+    beat: Instant,
 }
 
 impl Manager {
@@ -22,15 +27,14 @@ impl Manager {
         let folder = tempfile::tempdir()?;
         let socket = UnixDatagram::bind(folder.path().join("notify"))?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, folder, told: Vec::new() })
+        Ok(Self { socket, folder, told: Vec::new(), beat: Instant::now() })
     }
 
     async fn start(&self, flags: &[&str]) -> anyhow::Result<Instance> {
         let path = self.folder.path().join("notify");
         let builder = Instance::builder(WEIR).flags(flags).unready();
         let builder = builder.env("NOTIFY_SOCKET", path.to_str().context("a path is text")?);
-        // Half a second: it is told about six times a second that the instance is alive.
-        builder.env("WATCHDOG_USEC", "500000").start().await
+        builder.env("WATCHDOG_USEC", &WATCHDOG.as_micros().to_string()).start().await
     }
 
     /// All lines so far, in order.
@@ -39,6 +43,9 @@ impl Manager {
         while let Ok(length) = self.socket.recv(&mut bytes) {
             let text = std::str::from_utf8(&bytes[..length])?;
             self.told.extend(text.lines().map(str::to_owned));
+            if text.contains("WATCHDOG=1") {
+                self.beat = Instant::now();
+            }
         }
         Ok(&self.told)
     }
@@ -81,6 +88,7 @@ async fn without_redis_it_is_alive_all_the_same() -> anyhow::Result<()> {
     let mut manager = Manager::new()?;
     let mut redis = RedisServer::start().await;
     let flags = ["--redis", &redis.url(), "--ready-grace", "2s", "--read-block", "200ms"];
+    let flags = [&flags[..], &["--drain-delay", "0s", "--drain-window", "0s"]].concat();
     redis.stop();
     let mut weir = manager.start(&flags).await?;
     let started = Instant::now();
@@ -125,11 +133,13 @@ async fn one_that_is_stopped_is_not_alive() -> anyhow::Result<()> {
         Ok(())
     })
     .await?;
-    // What it sent before that is there already.
-    manager.lines()?;
-    manager.told.clear();
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    ensure!(manager.lines()?.is_empty(), "{:?}", manager.told);
+    // A service manager would end it now.
+    eventually(DEADLINE, async || {
+        manager.lines()?;
+        ensure!(manager.beat.elapsed() > WATCHDOG, "it says that it is alive");
+        Ok(())
+    })
+    .await?;
     weir.signal(Signal::CONT)?;
     manager.hears("WATCHDOG=1").await?;
     Ok(())
