@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use weir_testkit::{DEADLINE, Instance, Signal, eventually, expect};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// An instance and the file of its settings.
 struct Kept {
@@ -46,6 +47,12 @@ impl Kept {
 
     async fn successful(&self) -> anyhow::Result<Option<f64>> {
         Ok(self.weir.metrics().await?.value("weir_config_last_reload_successful", &[]))
+    }
+
+    /// Status of an admin call with this token.
+    async fn asks(&self, token: &str) -> anyhow::Result<u16> {
+        let call = self.weir.admin_client().get("/clients");
+        Ok(call.header("authorization", format!("Bearer {token}")).send().await?.status())
     }
 
     /// Status of one more subscribe, which is over at once.
@@ -191,14 +198,19 @@ async fn what_has_to_wait_for_the_next_start_is_named_in_one_line() -> anyhow::R
 async fn a_bad_key_keeps_good_settings_out() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let token = folder.path().join("token");
-    fs::write(&token, "0123456789abcdef0123456789abcdef")?;
+    fs::write(&token, TOKEN)?;
     let flag = token.to_str().context("a path is text")?;
     let kept = Kept::start("max-connections = 7", &["--admin-token-file", flag]).await?;
     fs::write(&token, "short")?;
     kept.reload("max-connections = 8", "failed").await?;
     ensure!(kept.weir.metrics().await?.value("weir_clients_max", &[]) == Some(7.0));
-    fs::write(&token, "0123456789abcdef0123456789abcdefg")?;
+    // Nor do bad settings let a good key in, which is read before them.
+    let (old, new) = (TOKEN, format!("{TOKEN}g"));
+    fs::write(&token, &new)?;
+    kept.reload("max-connections = ", "failed").await?;
+    ensure!((kept.asks(old).await?, kept.asks(&new).await?) == (200, 401));
     kept.reload("max-connections = 8", "ok").await?;
+    ensure!((kept.asks(old).await?, kept.asks(&new).await?) == (401, 200));
     ensure!(kept.weir.metrics().await?.value("weir_clients_max", &[]) == Some(8.0));
     Ok(())
 }
