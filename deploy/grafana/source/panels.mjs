@@ -102,7 +102,7 @@ export const refusedNow = stat({
     unit: 'suffix:/min',
     steps: [step(0.001, 'orange'), step(60, 'red')],
     queries: [query(`60 * sum(rate(weir_publishes_total{${CHOSEN}, result="unavailable"}[$__rate_interval]))`, 'failed')],
-    runbooks: ['WeirRedisDown'],
+    runbooks: ['WeirRedisDown', 'WeirPublishesRefused'],
 });
 
 export const latency = graph({
@@ -335,7 +335,7 @@ export const publishes = graph({
     stacked: true,
     colors: { ok: 'green', unavailable: 'red' },
     queries: [query(rate('weir_publishes_total', 'result'), '{{result}}')],
-    runbooks: ['WeirRedisDown'],
+    runbooks: ['WeirRedisDown', 'WeirPublishesRefused'],
 });
 
 export const publishDuration = graph({
@@ -357,6 +357,7 @@ export const appends = graph({
     stacked: true,
     colors: { ok: 'green', unavailable: 'red' },
     queries: [query(rate('weir_stream_appends_total', 'result'), '{{result}}')],
+    runbooks: ['WeirPublishesRefused'],
 });
 
 export const appendDuration = graph({
