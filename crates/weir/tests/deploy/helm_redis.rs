@@ -22,7 +22,8 @@ async fn it_has_the_password_and_shows_it_to_nobody() -> anyhow::Result<()> {
     let container = &find(&all, "StatefulSet")?["spec"]["template"]["spec"]["containers"][0];
     let address = own_address()?;
     let words = words(&container["command"])?;
-    let there = format!("redis-server --bind {} --port {} ", address.ip(), address.port());
+    let there =
+        format!("redis-server --set-proc-title no --bind {} --port {} ", address.ip(), address.port());
     let script =
         words[2].replace("redis-server ", &there).replace("/data", &dir.path().display().to_string());
     let mut redis = Command::new(&words[0]);
@@ -38,6 +39,7 @@ async fn it_has_the_password_and_shows_it_to_nobody() -> anyhow::Result<()> {
     eventually(DEADLINE, async || ready(PASSWORD)).await.with_context(|| redis.tail())?;
     // Whatever Redis answers an error to is not ready.
     ensure!(ready("another").is_err(), "any password will do");
+    // Nothing of it was overwritten, as Redis does otherwise once it has started.
     let shown = fs::read_to_string(format!("/proc/{}/cmdline", redis.pid()))?;
     ensure!(shown.contains("redis-server") && !shown.contains("a \"b"), "{shown}");
     Ok(())
