@@ -19,6 +19,7 @@ pub mod kept;
 pub mod publish;
 pub mod reader;
 pub mod redis;
+pub mod scrape;
 pub mod sessions;
 pub mod sizes;
 pub mod stalled;
@@ -39,6 +40,7 @@ pub const ALL: &[Entry] = &[
     Entry { name: "reader", runs: &[reader::run] },
     Entry { name: "instances", runs: &[instances::run] },
     Entry { name: "idle", runs: &[idle::run] },
+    Entry { name: "scrape", runs: &[scrape::run] },
     Entry { name: "sizes", runs: &[sizes::run] },
     Entry { name: "http2", runs: &[http2::run] },
     Entry { name: "tls", runs: &[tls::run] },
