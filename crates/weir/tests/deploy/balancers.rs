@@ -273,6 +273,19 @@ async fn survives(site: &mut Site, audience: &Audience, published: &mut usize) -
     audience.has_all(*published).await
 }
 
+/// The instance with the fewest clients has room for one, and refuses the others: they are served by the other, and see nothing of it.
+async fn goes_on_to_another(site: &mut Site) -> anyhow::Result<()> {
+    site.bring_up(1, &["--max-connections", "1"]).await?;
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let mut stream = site.client().events(SESSION).subscribe().await?;
+        assert_eq!(stream.next_event().await?.event, "weir.connected");
+        streams.push(stream);
+    }
+    assert_eq!(site.clients(1).await?, 1.0);
+    Ok(())
+}
+
 /// What is sent through the balancer to a client that does not read, until weir notices.
 async fn passes_on_slowness(site: &Site, kind: Kind) -> anyhow::Result<()> {
     let before = bytes(site).await?;
@@ -444,6 +457,10 @@ async fn is_right(kind: Kind) -> anyhow::Result<()> {
     drains(&site, &audience, &mut published).await.context("a drain")?;
     // The instance that was drained is empty; some have to be there for the next.
     survives(&mut site, &audience, &mut published).await.context("an outage")?;
+    // Traefik may ask the one with the fewest clients again, which is the one that refused.
+    if kind != Kind::Traefik {
+        goes_on_to_another(&mut site).await.context("an instance that is full")?;
+    }
     passes_on_slowness(&site, kind).await.context("a client that does not read")?;
     repeats_no_publish(kind).await.context("a publish that fails")
 }
