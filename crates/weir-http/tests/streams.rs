@@ -1,4 +1,5 @@
 //! What becomes of calls to durable streams whose store does what a good one seldom does.
+// sizes: one scripted store, and each answer of it that a good one seldom gives
 #![expect(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
 #[path = "bare/front.rs"]
