@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::client::Client;
 use crate::deadline::{DEADLINE, eventually};
 use crate::files;
+use crate::instance::Instance;
 use crate::leash;
 use crate::loopback;
 use crate::program::{Output, Program};
@@ -204,6 +205,21 @@ impl Balancer {
     /// It is another balancer, or does not answer.
     pub async fn ask(&self, command: &str) -> anyhow::Result<String> {
         haproxy::ask(self.dir.path(), command).await
+    }
+
+    /// Waits until it sends something to this instance, by publishing through it.
+    ///
+    /// # Errors
+    /// It does not within [`DEADLINE`], or a publish is refused to the end.
+    pub async fn notices(&self, weir: &Instance) -> anyhow::Result<()> {
+        let noticed = eventually(DEADLINE, async || {
+            let answer = self.client().event("for the balancer").body("x").send().await?;
+            ensure!(answer.status() == 201, "{answer:?}");
+            let taken = weir.metrics().await?.sum("weir_publishes_total", &[]);
+            ensure!(taken > 0.0, "the balancer sends nothing to the instance");
+            Ok(())
+        });
+        noticed.await.with_context(|| self.tail())
     }
 
     /// The lines it logged so far, the newest of them where they are many.

@@ -89,14 +89,7 @@ impl Site {
         let url = self.redis.url();
         let weir = Instance::builder(WEIR).listen(self.addresses[nth]).flags(&["--redis", &url]);
         let weir = weir.flags(&FLAGS).flags(flags).start().await?;
-        let noticed = eventually(DEADLINE, async || {
-            let answer = self.client().event("for the balancer").body("x").send().await?;
-            ensure!(answer.status() == 201, "{answer:?}");
-            let taken = weir.metrics().await?.sum("weir_publishes_total", &[]);
-            ensure!(taken > 0.0, "the balancer sends nothing to instance {nth}");
-            Ok(())
-        });
-        noticed.await.with_context(|| self.balancer.tail())?;
+        self.balancer.notices(&weir).await.with_context(|| format!("instance {nth}"))?;
         self.weirs[nth] = Some(weir);
         Ok(())
     }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use weir_testkit::balancer::{Balancer, Kind};
 use weir_testkit::loopback::own_address;
 use weir_testkit::redis::RedisServer;
-use weir_testkit::{Client, DEADLINE, Instance, Signal, eventually};
+use weir_testkit::{Client, DEADLINE, Instance, Signal};
 
 use crate::WEIR;
 
@@ -65,14 +65,7 @@ impl Fleet {
     pub(crate) async fn bring_up(&mut self, nth: usize) -> anyhow::Result<()> {
         let flags: Vec<_> = self.flags.iter().map(String::as_str).collect();
         let weir = Instance::builder(WEIR).listen(self.addresses[nth]).flags(&flags).start().await?;
-        let noticed = eventually(DEADLINE, async || {
-            let answer = self.client().event("for the balancer").body("x").send().await?;
-            ensure!(answer.status() == 201, "{answer:?}");
-            let taken = weir.metrics().await?.sum("weir_publishes_total", &[]);
-            ensure!(taken > 0.0, "the balancer sends nothing to instance {nth}");
-            Ok(())
-        });
-        noticed.await.with_context(|| self.balancer.tail())?;
+        self.balancer.notices(&weir).await.with_context(|| format!("instance {nth}"))?;
         self.instances[nth] = Some(weir);
         Ok(())
     }
