@@ -1,0 +1,1 @@
+var t=class{constructor(e={}){}subscribe(e,s,n={}){return{close(){}}}on(e,s){return()=>{}}get status(){return{state:"idle",by:"stream",failures:0,retryAt:null,problem:null}}get position(){return null}retry(){}close(){}};export{t as Weir};
