@@ -1,4 +1,11 @@
-//! Pages in Chromium, which `.ci/setup test` installs, with what drives it beside the build.
+//! Pages in browsers, which `.ci/setup test` installs, with what drives them beside the build.
+//!
+//! - [`browse`]: pages one after the other in Chromium, each with one script
+//! - [`Browser`]: Chromium or Firefox with tabs, while the test does other things to the servers behind their pages
+
+mod session;
+
+pub use session::{Browser, Kind, Tab, View};
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -18,7 +18,7 @@
 //! - [`checker`]: what every client was owed, against what it got
 //! - [`balancer`]: a real load balancer in front of instances, whose addresses ([`loopback`]) outlive them
 //! - [`mod@prometheus`]: scrapes what runs; [`alertmanager`]: tells somebody; [`tools`]: where such programs are
-//! - [`browser`]: pages in Chromium
+//! - [`browser`]: pages in Chromium and Firefox
 //! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]
 //! - [`chaos`]: a network that fails on command, and an address that outlives the server behind it
 //! - [`workload`]: producers and clients that write down what they do; [`mod@stall`]: a client that does not read
