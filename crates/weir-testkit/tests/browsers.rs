@@ -22,12 +22,15 @@ async fn obeys(kind: Kind) -> anyhow::Result<()> {
     assert_eq!(tab.run_with("return given.a + 1", json!({ "a": 1 })).await?, json!(2));
     tab.run("setTimeout(() => { window.later = 7 }, 100)").await?;
     assert_eq!(tab.until("return window.later").await?, json!(7));
-    let never = tab.until_within(std::time::Duration::from_millis(50), "return false").await.unwrap_err();
+    let never = tab
+        .until_within(std::time::Duration::from_millis(50), "return false")
+        .await
+        .expect_err("it never is");
     assert!(format!("{never:#}").contains("shown"), "{never:#}");
     tab.run("setTimeout(() => { console.error('bad'); setTimeout(() => { window.said = true }) })").await?;
     tab.until("return window.said").await?;
     assert_eq!(tab.complaints().await?, ["bad"]);
-    let thrown = tab.run("throw new Error('mine')").await.unwrap_err();
+    let thrown = tab.run("throw new Error('mine')").await.expect_err("it throws");
     assert!(format!("{thrown:#}").contains("mine"), "{thrown:#}");
 
     tab.view(View::of(400, 500)).await?;
