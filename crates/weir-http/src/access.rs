@@ -86,7 +86,8 @@ impl Gate {
         Ok(Pass { token: None, open: true })
     }
 
-    fn is_open(&self, action: Action, parts: &Parts) -> bool {
+    /// Whether anybody may do this, who calls like that.
+    pub(crate) fn is_open(&self, action: Action, parts: &Parts) -> bool {
         match self.anonymous {
             // A proxy that adds no header may tell by the old version that it speaks, as nginx before 1.29.7 does. One that speaks
             // HTTP/1.1, names this machine and adds nothing cannot be told from a client.

@@ -17,7 +17,8 @@
 //! - `handover`, `writer`, `body`: how a stream leaves by HTTP/1.1, without hyper, and by HTTP/2
 //! - `publish`, `intake`, `batch`, `snapshot`: how events get in, and the newest one out; `refusals`: why they do not, said `seldom`
 //! - `streams`: durable streams, by the Durable Streams protocol; [`tails`]: who follows them
-//! - `description`: all of this for programs, by OpenAPI; `etag`: who has an answer already
+//! - `description`: all of this for programs, by OpenAPI
+//! - `web`: what browsers get, the client and the demo page; `page`, `asset`: as what it leaves; `etag`: who has an answer already
 //! - [`turn`]: who goes first
 //! - [`admin`], [`health`]: what operators see and do; [`agent`]: what HAProxy is told
 //! - [`stage`], [`drain`]: how an instance goes away
@@ -43,6 +44,7 @@ pub mod turn;
 
 mod access;
 mod announced;
+mod asset;
 mod audit;
 mod batch;
 mod body;
@@ -64,6 +66,7 @@ mod line;
 mod link;
 mod local;
 mod longpoll;
+mod page;
 mod places;
 mod problem;
 mod publish;
@@ -82,4 +85,5 @@ mod subscribe;
 mod supervisor;
 pub mod tails;
 mod trace;
+mod web;
 mod writer;

@@ -26,6 +26,10 @@ pub(crate) enum Route {
     Ready,
     /// `/openapi.json`
     Description,
+    /// `/client.js`
+    Client,
+    /// `/`
+    Demo,
 }
 
 /// Why a path names no call.
@@ -78,6 +82,8 @@ impl Route {
             Self::Live => "/livez",
             Self::Ready => "/readyz",
             Self::Description => "/openapi.json",
+            Self::Client => "/client.js",
+            Self::Demo => "/",
         }
     }
 
@@ -90,6 +96,8 @@ impl Route {
             ["livez"] => Ok(Self::Live),
             ["readyz"] => Ok(Self::Ready),
             ["openapi.json"] => Ok(Self::Description),
+            ["client.js"] => Ok(Self::Client),
+            [""] => Ok(Self::Demo),
             ["v1", "events"] => Ok(Self::Events),
             ["v1", "sessions", raw, "events"] => Ok(Self::SessionEvents(session(raw)?)),
             ["v1", "sessions", raw, "snapshot"] => Ok(Self::Snapshot(session(raw)?)),
@@ -148,9 +156,10 @@ mod tests {
         assert_eq!(parse("/v1/sessions/../snapshot"), Ok(Route::Snapshot(name(".."))));
         assert_eq!(parse("/v1/sessions/%C3%BC/events"), Ok(Route::SessionEvents(name("ü"))));
         assert_eq!(parse("/v1/events"), Ok(Route::Events));
+        assert_eq!(parse("/"), Ok(Route::Demo));
         for unknown in [
             "",
-            "/",
+            "//",
             "/v1/stream",
             "/v1/streams/a",
             "/v1",

@@ -22,7 +22,7 @@ use crate::local::{is_local, settle_host};
 use crate::path::{NoRoute, Route};
 use crate::problem::Problem;
 use crate::trace::Trace;
-use crate::{description, head, headers, publish, snapshot, streams, subscribe};
+use crate::{description, head, headers, publish, snapshot, streams, subscribe, web};
 
 /// Answers a call on the public listener.
 pub(crate) async fn answer(
@@ -84,6 +84,13 @@ async fn route(call: Call<'_>, body: Incoming) -> Result<Response<Body>, Problem
         Route::Live => reading(call, || probe(true)),
         Route::Ready => reading(call, || probe(health::readiness(app).ready)),
         Route::Description => reading(call, || description::get(parts)),
+        Route::Client => reading(call, || web::client(parts)),
+        Route::Demo => match parts.method {
+            Method::GET | Method::HEAD if !web::shows_demo(app, parts) => {
+                Err(no_route(app, parts, NoRoute::Unknown))
+            }
+            _ => reading(call, || web::demo(parts)),
+        },
     }
 }
 

@@ -1,6 +1,8 @@
-//! The pages of weir: plain HTML, CSS and JavaScript, as they are written, without a build of their own.
+//! What browsers get of weir: pages of plain HTML, CSS and JavaScript, as they are written, and the client for pages of others.
 //!
 //! - [`CONSOLE`]: what operators see of the instances
+//! - [`DEMO`]: what weir does, to try out
+//! - [`CLIENT`]: what brings events to a page
 
 /// A page whose style and script stand in it, so that it needs no second request. They are given apart as well, for a
 /// policy that allows these very ones.
@@ -11,6 +13,17 @@ pub struct Page {
     pub style: &'static str,
     /// What stands within its `<script>`.
     pub script: &'static str,
+    /// What the script loads besides.
+    pub imports: Imports,
+}
+
+/// What the script of a page loads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Imports {
+    /// All that it needs stands in it.
+    Nothing,
+    /// Modules, when it runs.
+    ByScript,
 }
 
 /// What operators see of the instances, on the admin listener.
@@ -18,7 +31,19 @@ pub const CONSOLE: Page = Page {
     template: include_str!("console/index.html"),
     style: include_str!("console/console.css"),
     script: include_str!("console/console.js"),
+    imports: Imports::Nothing,
 };
+
+/// What weir does, to try out: publish and watch side by side. It lives on [`CLIENT`], beside which it is served.
+pub const DEMO: Page = Page {
+    template: include_str!("demo/index.html"),
+    style: include_str!("demo/demo.css"),
+    script: include_str!("demo/demo.js"),
+    imports: Imports::ByScript,
+};
+
+/// The client for browsers, an ES module. `node build.mjs` makes it of `client/src`.
+pub const CLIENT: &str = include_str!("../client/dist/client.js");
 
 impl Page {
     /// The whole page.
@@ -34,16 +59,23 @@ mod tests {
     /// What a policy allows is what stands in the page, and neither ends its element early.
     #[test]
     fn style_and_script_stand_in_the_page_as_they_are() {
-        let html = CONSOLE.html();
-        assert!(html.contains(&format!("<style>{}</style>", CONSOLE.style)));
-        assert!(html.contains(&format!("<script type=\"module\">{}</script>", CONSOLE.script)));
-        assert_eq!((html.matches("</style").count(), html.matches("</script").count()), (1, 1));
+        for page in [CONSOLE, DEMO] {
+            let html = page.html();
+            assert!(html.contains(&format!("<style>{}</style>", page.style)));
+            assert!(html.contains(&format!("<script type=\"module\">{}</script>", page.script)));
+            assert_eq!((html.matches("</style").count(), html.matches("</script").count()), (1, 1));
+        }
     }
 
     /// The page asks nobody else, runs nothing that stands in markup, and makes no markup of texts.
     #[test]
-    fn the_page_is_all_there_is() {
-        let html = CONSOLE.html();
+    fn a_page_is_all_there_is() {
+        for page in [CONSOLE, DEMO] {
+            nothing_else(&page.html());
+        }
+    }
+
+    fn nothing_else(html: &str) {
         for never in [
             "http://",
             "https://",

@@ -72,7 +72,9 @@ async fn only_operators_have_it() -> anyhow::Result<()> {
     let head = admin.request("HEAD", path).header("weir-admin", "1").send().await?;
     assert_eq!((head.status(), head.body.len()), (200, 0));
     expect::problem(&weir.client().get(path).header("weir-admin", "1").send().await?, 404, "unknown_path")?;
-    expect::problem(&weir.client().get("/").send().await?, 404, "unknown_path")
+    let public = weir.client().get("/").send().await?;
+    ensure!(!public.text()?.contains("console/events"), "it is the console");
+    Ok(())
 }
 
 /// The page is open to whoever reaches the listener, because it says nothing of the instance.
