@@ -29,7 +29,7 @@ APPENDS ?= 1000000
 # Seconds for each fuzz target. They link without LTO, which would cost minutes each.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run demo release deb image test pictures dashboards deploy-test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd appends bench churn fuzz clean
+.PHONY: help run demo release deb image test examples pictures dashboards deploy-test upgrade-test check fmt fmt-check lint doc deny sizes conformance soak crowd appends bench churn fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,9 +65,16 @@ test: ## install what the tests need, then run all of them
 	    cargo test --workspace --locked --no-fail-fast; \
 	fi
 
-pictures: ## make the pictures of the console in docs/images anew, in Chromium
+examples: ## start the applications of docs/examples and run their tests in browsers; one line for each at the end
 	@.ci/setup test
+	@.ci/setup examples
+	@.ci/examples
+
+pictures: ## make the pictures of the console and of the examples in docs/images anew, in Chromium
+	@.ci/setup test
+	@.ci/setup examples
 	cargo test --quiet --locked -p weir --test console -- --ignored pictures::
+	WEIR_TEST_PICTURES=docs/images .ci/examples its_pictures
 
 # Seven minutes, in which a cluster lives through what the pictures show.
 dashboards: ## make the pictures of the dashboards in docs/images anew, from live data

@@ -1,2 +1,11 @@
 //! The applications of `docs/examples`, each started by its own command and looked at in a browser. What needs packages that an
-//! example brings runs by `make examples`.
+//! example brings is ignored here and run by `make examples`.
+
+#[path = "examples/agent_dashboard.rs"]
+mod agent_dashboard;
+#[path = "examples/application.rs"]
+mod application;
+#[path = "examples/index.rs"]
+mod index;
+#[path = "examples/pictures.rs"]
+mod pictures;

@@ -1,24 +1,24 @@
-//! The page of `docs/examples/agent-dashboard` in Chromium, served as its README says.
+//! `docs/examples/agent-dashboard` in Chromium. Its packages are among those that `.ci/setup test` installs.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
-use rustix::process::{Pid, kill_process, kill_process_group};
+use rustix::process::{Pid, kill_process};
 use serde_json::{Value, json};
 use weir_testkit::balancer::{Balancer, Kind};
-use weir_testkit::browser::{browse, step};
+use weir_testkit::browser::{Browser, Kind as Engine, browse, step};
 use weir_testkit::loopback::own_address;
-use weir_testkit::program::{installed, without_settings};
+use weir_testkit::program::installed;
 use weir_testkit::{Client, DEADLINE, Instance, Output, Program, Signal, eventually};
 
-const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+use crate::application::{Application, WEIR, folder};
+use crate::pictures::pictures;
 
-const BALANCER: &str = include_str!("stream_clients/haproxy.cfg");
+const BALANCER: &str = include_str!("../stream_clients/haproxy.cfg");
 
 const AGENTS: &str = "/v1/stream/agents";
 
@@ -75,7 +75,7 @@ fn origin(at: SocketAddr) -> String {
 }
 
 fn example(file: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", "..", "docs", "examples", "agent-dashboard", file].iter().collect()
+    folder("agent-dashboard").join(file)
 }
 
 async fn create(client: &Client, stream: &str) -> anyhow::Result<()> {
@@ -229,36 +229,20 @@ async fn of_a_stream_made_anew_only_the_new_is_shown() -> anyhow::Result<()> {
     is_whole(&result, 5)
 }
 
-/// All that `npm start` starts, each of which would outlive npm.
-struct Whole(Program);
-
-impl Whole {
-    fn start(dir: &Path, at: SocketAddr, weir_at: SocketAddr) -> anyhow::Result<Self> {
-        for file in fs::read_dir(example(""))? {
-            let file = file?;
-            if file.file_type()?.is_file() {
-                fs::copy(file.path(), dir.join(file.file_name()))?;
-            }
+/// All of it as `npm start` starts it, in a copy of its folder: what weir keeps is kept there.
+fn whole(dir: &Path, at: SocketAddr, weir_at: SocketAddr) -> anyhow::Result<Application> {
+    for file in fs::read_dir(example(""))? {
+        let file = file?;
+        if file.file_type()?.is_file() {
+            fs::copy(file.path(), dir.join(file.file_name()))?;
         }
-        symlink(installed("node_modules"), dir.join("node_modules"))?;
-        let weir = Path::new(WEIR).parent().context("a folder")?.to_owned();
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(std::iter::once(weir).chain(std::env::split_paths(&path)))?;
-        let mut command = Command::new("npm");
-        without_settings(&mut command).arg("start").current_dir(dir).process_group(0).env("PATH", path);
-        command.env("HOST", at.ip().to_string()).env("PORT", at.port().to_string());
-        command.env("WEIR_LISTEN", weir_at.to_string()).env("WEIR_ADMIN_LISTEN", "127.0.0.1:0");
-        command.env("npm_config_update_notifier", "false");
-        Ok(Self(Program::start(command, Output::Stdout)?))
     }
-}
-
-impl Drop for Whole {
-    fn drop(&mut self) {
-        // It cannot fail in a way that matters: they are gone already, or are gone after this.
-        let group = i32::try_from(self.0.pid()).ok().and_then(Pid::from_raw);
-        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-    }
+    symlink(installed("node_modules"), dir.join("node_modules"))?;
+    let (host, port, weir) = (at.ip().to_string(), at.port().to_string(), weir_at.to_string());
+    Application::start(
+        dir,
+        &[("HOST", &host), ("PORT", &port), ("WEIR_LISTEN", &weir), ("WEIR_ADMIN_LISTEN", "127.0.0.1:0")],
+    )
 }
 
 /// The weir that was told of this page.
@@ -278,10 +262,10 @@ fn told_of(page: &str) -> anyhow::Result<Pid> {
 #[tokio::test]
 async fn the_whole_of_it_outlives_a_weir_that_is_killed() -> anyhow::Result<()> {
     let (at, weir_at, dir) = (own_address()?, own_address()?, tempfile::tempdir()?);
-    let whole = Whole::start(dir.path(), at, weir_at)?;
+    let whole = whole(dir.path(), at, weir_at)?;
     let client = Client::new(weir_at);
     let begun = eventually(DEADLINE * 3, async || create(&client, SAID).await).await;
-    begun.with_context(|| whole.0.tail())?;
+    begun.with_context(|| whole.tail())?;
     let page = origin(at);
     let script = format!(
         "{HELPERS}
@@ -300,10 +284,26 @@ async fn the_whole_of_it_outlives_a_weir_that_is_killed() -> anyhow::Result<()> 
     let steps = [step(&page, &script)];
     let (results, played) = tokio::join!(browse(&steps), play);
     let result = first(&results?)?.clone();
-    played.with_context(|| format!("{result}: {}", whole.0.tail()))?;
-    ensure!(result["more"] == true, "{result}: {}", whole.0.tail());
+    played.with_context(|| format!("{result}: {}", whole.tail()))?;
+    ensure!(result["more"] == true, "{result}: {}", whole.tail());
     ensure!(result["states"].to_string().contains("lost"), "it was never lost: {result}");
     ensure!(result["tasks"].as_array().is_some_and(|tasks| !tasks.is_empty()), "{result}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn its_pictures() -> anyhow::Result<()> {
+    let (at, weir_at, dir) = (own_address()?, own_address()?, tempfile::tempdir()?);
+    let mut whole = whole(dir.path(), at, weir_at)?;
+    whole.says("the dashboard is at").await?;
+    let browser = Browser::start(Engine::Chromium).await?;
+    let tab = browser.open(origin(at)).await?;
+    tab.until(
+        "return document.querySelectorAll('article').length === 8 && document.body.dataset.state === 'live'",
+    )
+    .await?;
+    pictures(&tab, "agent-dashboard").await?;
+    ensure!(tab.complaints().await?.is_empty(), "{}", whole.tail());
     Ok(())
 }
 

@@ -1,0 +1,64 @@
+//! An application of `docs/examples`, started as its README says.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+use weir_testkit::page::root;
+use weir_testkit::program::without_settings;
+use weir_testkit::{DEADLINE, Output, Program, Signal, eventually};
+
+pub(crate) const WEIR: &str = env!("CARGO_BIN_EXE_weir");
+
+/// All that `npm start` starts, each part of which would outlive npm. It ends when this is dropped.
+pub(crate) struct Application(Program);
+
+impl Application {
+    /// `npm start` in its folder, or in a copy of it. The weir in its path is the one that is built; where that listens and what is
+    /// written is for `env` to say, since tests run beside each other.
+    pub(crate) fn start(folder: &Path, env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        ensure!(
+            folder.join("node_modules").exists(),
+            "{folder:?} has no packages yet: run .ci/setup examples"
+        );
+        let weir = Path::new(WEIR).parent().context("a folder")?.to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(weir).chain(std::env::split_paths(&path)))?;
+        let mut command = Command::new("npm");
+        without_settings(&mut command).arg("start").current_dir(folder).process_group(0).env("PATH", path);
+        command.env("npm_config_update_notifier", "false").envs(env.iter().copied());
+        Ok(Self(Program::start(command, Output::Stdout)?))
+    }
+
+    /// Waits until it has said this on its standard output, and gives the line.
+    pub(crate) async fn says(&mut self, text: &str) -> anyhow::Result<String> {
+        let said = eventually(DEADLINE * 3, async || {
+            let line = self.0.lines().into_iter().find(|line| line.contains(text));
+            match (line, self.0.try_exit()?) {
+                (Some(line), _) => Ok(Some(line)),
+                (None, Some(_)) => Ok(None),
+                (None, None) => bail!("it does not say {text:?}"),
+            }
+        });
+        let line = said.await.with_context(|| self.tail())?;
+        line.with_context(|| format!("it ended before it said {text:?}: {}", self.tail()))
+    }
+
+    /// What it said last, to put into an error.
+    pub(crate) fn tail(&self) -> String {
+        self.0.tail()
+    }
+}
+
+impl Drop for Application {
+    fn drop(&mut self) {
+        // It cannot fail in a way that matters: they are gone already, or are gone after this.
+        let _ = self.0.signal_group(Signal::KILL);
+    }
+}
+
+/// Where an example is.
+pub(crate) fn folder(example: &str) -> PathBuf {
+    root().join("docs/examples").join(example)
+}
