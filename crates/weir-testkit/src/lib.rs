@@ -22,7 +22,7 @@
 //! - [`event_source`]: a client that comes back as a browser does; many of them need many [`files`]
 //! - [`chaos`]: a network that fails on command, and an address that outlives the server behind it
 //! - [`workload`]: producers and clients that write down what they do; [`mod@stall`]: a client that does not read
-//! - [`expect`]: what tests expect again and again; [`page`]: what the documents say, [`series`]: of metrics
+//! - [`expect`]: what tests expect again and again; [`page`]: what the documents say, [`series`]: of metrics; [`shell`]: does what they say
 
 pub mod certificates;
 pub mod log_suite;
@@ -61,6 +61,7 @@ pub mod program;
 pub mod prometheus;
 pub mod refusals;
 pub mod series;
+pub mod shell;
 pub mod stall;
 pub mod ticker;
 pub mod token;
@@ -84,6 +85,7 @@ pub use program::{Output, Program, Signal};
 pub use prometheus::Prometheus;
 pub use raw::{Closed, RawConn};
 pub use refusals::Refusals;
+pub use shell::Shell;
 pub use stall::stall;
 pub use stream::{Next, SseStream};
 pub use ticker::Ticker;

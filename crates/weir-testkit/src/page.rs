@@ -34,6 +34,12 @@ pub fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     text.split(&*fence).skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect()
 }
 
+/// All fenced blocks in their order, each with its language.
+pub fn fenced(text: &str) -> Vec<(&str, &str)> {
+    let fences = text.split("\n```").skip(1).step_by(2);
+    fences.filter_map(|block| block.split_once('\n')).collect()
+}
+
 /// What stands between backquotes.
 pub fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
@@ -112,6 +118,12 @@ mod tests {
         assert_eq!(rows(PAGE), [["`x`", "y `z`"]]);
         assert_eq!(cells("| a|b | | | c | |"), ["a|b", "", "", "c", ""]);
         assert_eq!(quoted(PAGE).collect::<Vec<_>>(), ["x", "z"]);
+    }
+
+    #[test]
+    fn blocks_in_their_order() {
+        let page = "a\n\n```sh\nx `y`\nz\n```\n\nb\n```\n{}\n```\nc\n";
+        assert_eq!(fenced(page), [("sh", "x `y`\nz"), ("", "{}")]);
     }
 
     #[test]
