@@ -1,0 +1,112 @@
+/** Calls to weir, and what their answers say. */
+
+import type { Heard, Want } from './link.js'
+import type { Options, Problem, Status } from './types.js'
+
+export const IDLE: Status = { state: 'idle', by: 'stream', failures: 0, retryAt: null, problem: null }
+
+/** A problem without what it has not. */
+export const trouble = (kind: Problem['kind'], message: unknown, more?: Partial<Problem>): Problem => ({
+  kind,
+  message: `${message}`,
+  status: null,
+  code: null,
+  event: null,
+  ...more,
+})
+
+/** What went wrong with a call, and for how long weir does not want another. */
+export class Failure {
+  constructor(
+    readonly problem: Problem,
+    readonly after = 0,
+  ) {}
+}
+
+/** Whatever was thrown. */
+export const failure = (error: unknown) => (error instanceof Failure ? error : new Failure(trouble('network', error)))
+
+/** The token to call with now. */
+export const ask = async ({ token }: Options) => (typeof token === 'function' ? token() : token)
+
+/** Subscribes, for one answer where `wait` says how many seconds that may take. Throws a `Failure` where it is refused. */
+export const subscribe = async (options: Options, want: Want, bearer: string | undefined, signal: AbortSignal, wait?: number) => {
+  const query = new URLSearchParams()
+  const all = {
+    format: 'json',
+    session: want.sessions,
+    type: want.types,
+    key: want.keys,
+    lastEventId: want.from,
+    snapshot: options.snapshot ? 1 : null,
+    overflow: options.overflow,
+    conflate: options.conflate,
+    wait,
+  }
+  for (const [name, values] of Object.entries(all)) {
+    for (const value of [values ?? []].flat()) query.append(name, `${value}`)
+  }
+  // Not as a method of the options, which a page's own `fetch` refuses.
+  const { fetch = globalThis.fetch, credentials = 'same-origin', url = '' } = options
+  const response = await fetch(`${`${url}`.replace(/\/$/, '')}/v1/events?${query}`, {
+    headers: bearer ? { Authorization: `Bearer ${bearer}` } : {},
+    credentials,
+    cache: 'no-store',
+    signal,
+  })
+  const { status, headers } = response
+  const type = headers.get('Content-Type') ?? ''
+  if (response.ok && type.startsWith(wait === undefined ? 'text/event-stream' : 'application/json')) return response
+  const { code = null, detail = `the answer was ${status} ${type}` } = (await response.json().catch(() => null)) ?? {}
+  const kind =
+    // The page of a captive portal is as good as no answer.
+    status < 400 ? 'network'
+    : status >= 500 || [408, 425, 429].includes(status) ? 'refused'
+    : status === 401 ? 'unauthorized'
+    : status === 403 ? 'forbidden'
+    : 'invalid'
+  throw new Failure(trouble(kind, detail, { status, code }), Number(headers.get('Retry-After')) * 1000 || 0)
+}
+
+/** What `work` comes to, unless the time is up or the signal comes first. */
+export const within = <T>(ms: number, outer: AbortSignal, work: (signal: AbortSignal) => Promise<T> | T) =>
+  new Promise<T>((resolve, reject) => {
+    const inner = new AbortController()
+    const done = () => {
+      clearTimeout(timer)
+      outer.removeEventListener('abort', end)
+    }
+    const end = () => {
+      done()
+      inner.abort()
+      reject(`no answer within ${ms} ms`)
+    }
+    const timer = setTimeout(end, ms)
+    outer.addEventListener('abort', end)
+    Promise.resolve(inner.signal).then(work).then(resolve, reject).then(done)
+  })
+
+/** Asks once for what is there, or comes within `wait` seconds, and tells it, the position to go on from last. */
+export const poll = (options: Options, want: Want, wait: number, outer: AbortSignal, hear: (heard: Heard) => void) =>
+  // Whatever stands on the way may keep the answer to itself.
+  within(wait * 1000 + 10_000, outer, async (signal) => {
+    const response = await subscribe(options, want, await ask(options), signal, wait)
+    const { events, lastEventId, gap } = await response.json()
+    if (signal.aborted) throw 0
+    if (gap) hear({ kind: 'gap', gap })
+    for (const event of events) hear(read(event))
+    hear({ kind: 'position', id: lastEventId })
+  })
+
+/** An event of `format=json` as callers see it, or the problem with it. */
+export const read = (said: any): Heard => {
+  const { id, session, type, key, data, ts } = said ?? {}
+  return [id, session, data].every((text) => typeof text === 'string')
+    ? { kind: 'event', event: { id, session, type: type ?? 'message', key, data, value: data, ts } }
+    : { kind: 'problem', problem: trouble('event', 'skipped what is not an event') }
+}
+
+/** Begins or ends to listen to the page; nothing where there is none. */
+export const attend = (method: 'addEventListener' | 'removeEventListener', to: Record<string, () => void>) => {
+  for (const name in to) globalThis[method]?.(name, to[name]!)
+}

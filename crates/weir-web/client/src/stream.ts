@@ -1,0 +1,126 @@
+/** One stream, from its opening to its end. */
+
+import { parser } from './events.js'
+import type { Heard, Want } from './link.js'
+import { ask, failure, read, subscribe, trouble } from './request.js'
+import type { Options, Problem } from './types.js'
+
+/** How long an opening stream may be silent. weir answers at once, and refuses within 10 s where it is starting. */
+const OPENING = 12_000
+
+/** Beyond the heartbeats that are waited for: what may delay one. */
+const MARGIN = 5_000
+
+/** A stream that ends sooner has not stood, so that the failures before it count on. */
+const STOOD = 1_000
+
+/** How a stream ended: by a failure, or as it was meant to. */
+export interface End {
+  readonly problem: Problem | null
+  /** For how long weir does not want to be asked again. */
+  readonly after: number
+  /** Whether it was open for long enough to count as a success. */
+  readonly stood: boolean
+}
+
+/** What a stream tells, besides what is heard by all. */
+export interface Told {
+  hear(heard: Heard): void
+  /** It is open, or its instance has lost its log, or found it again. */
+  turn(to: 'connected' | 'degraded' | 'restored'): void
+  retry(ms: number): void
+  /** The token to go on with. */
+  renewed(token: string | undefined): void
+}
+
+/** A stream that opens, or is open. */
+export interface Stream {
+  readonly ended: Promise<End>
+  /** Nothing is heard of it after this. */
+  abort(): void
+  /** Looks whether it is still there. */
+  check(): void
+}
+
+export const openStream = (options: Options, want: Want, bearer: string | undefined, told: Told): Stream => {
+  const attempt = new AbortController()
+  const { signal } = attempt
+  let opened = Infinity
+  let last = Date.now()
+  let beat = OPENING
+  let limit = OPENING
+  let timer: ReturnType<typeof setTimeout>
+  let settle: (end: End) => void
+
+  const stood = () => Date.now() - opened >= STOOD
+  const over = (problem: Problem | null, after = 0) => {
+    clearTimeout(timer)
+    settle({ problem, after, stood: stood() })
+    attempt.abort()
+  }
+  // Whoever says goodbye right after the welcome is not asked again right after it.
+  const goodbye = (after = 0) => over(null, Math.max(after, stood() ? 0 : STOOD))
+  const watch = () => {
+    const late = Date.now() - last - limit
+    // Who slept may have slept through anything, which is nobody's failure.
+    if (late >= 0) over(late > limit ? null : trouble('silence', `nothing came for ${limit} ms`))
+    else timer = setTimeout(watch, -late)
+  }
+  const controls: Record<string, (said: any) => unknown> = {
+    '': (said) => told.hear(read(said)),
+    'weir.connected': ({ heartbeat }) => {
+      beat = heartbeat || beat
+      limit = 2 * beat + MARGIN
+      opened = Date.now()
+      told.turn('connected')
+    },
+    'weir.gap': (gap) => told.hear({ kind: 'gap', gap }),
+    'weir.degraded': () => told.turn('degraded'),
+    'weir.restored': () => told.turn('restored'),
+    'weir.shutdown': ({ reconnect }) => goodbye(reconnect),
+    'weir.expired': () => goodbye(),
+    'weir.refused': ({ reason, reconnect }) =>
+      over(trouble('refused', `turned away for now: ${reason}`, { status: 200, code: reason }), reconnect),
+    // Comes back with another token before this one expires; with the same one it would only be told so again.
+    'weir.expiring': async () => {
+      const next = await ask(options).catch(() => bearer)
+      if (signal.aborted || next === bearer) return
+      told.renewed(next)
+      over(null)
+    },
+  }
+  const feed = parser(({ id, event, data }) => {
+    // What is left of the piece with which it ended.
+    if (signal.aborted) return
+    try {
+      if (data) controls[event]?.(JSON.parse(data))
+    } catch (error) {
+      told.hear({ kind: 'problem', problem: trouble('event', `skipped what cannot be read: ${error}`) })
+    }
+    if (id && !signal.aborted) told.hear({ kind: 'position', id })
+  }, told.retry)
+  const follow = async () => {
+    bearer ??= await ask(options)
+    const reader = (await subscribe(options, want, bearer, signal)).body!.getReader()
+    const decoder = new TextDecoder()
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) throw 'the stream ended without a goodbye'
+      last = Date.now()
+      feed(decoder.decode(value, { stream: true }))
+    }
+  }
+  const ended = new Promise<End>((resolve) => (settle = resolve))
+  watch()
+  follow().catch((error) => {
+    const { problem, after } = failure(error)
+    over(problem, after)
+  })
+  return {
+    ended,
+    abort: () => over(null),
+    check: () => {
+      if (Date.now() - last > beat + MARGIN) over(null)
+    },
+  }
+}
