@@ -1,9 +1,10 @@
 //! One server and how to reach it.
 
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, RequestBuilder, Url, redirect};
 
 use crate::token::Token;
@@ -12,11 +13,12 @@ use crate::transport::Transport;
 /// Longest wait for a connection, so that an address that swallows packets is noticed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A weir server. Cheap to clone: clones share their connections.
+/// A weir server. Cheap to clone: clones share their connections and their token.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     server: ServerUrl,
+    authorization: Arc<RwLock<Option<HeaderValue>>>,
 }
 
 /// Where a server is, such as `http://127.0.0.1:8080`; a path in it is a prefix.
@@ -79,22 +81,26 @@ impl Client {
     /// [`SetupError`].
     pub fn new(server: &ServerUrl, token: Option<&Token>) -> Result<Self, SetupError> {
         provide_crypto();
-        let mut headers = HeaderMap::new();
-        if let Some(token) = token {
-            headers.insert(AUTHORIZATION, token.header());
-        }
-        let http = Self::builder(server, headers.clone()).build().or_else(|error| match server.0.scheme() {
+        let http = Self::builder(server).build().or_else(|error| match server.0.scheme() {
             // Nobody has to be vouched for, so a container without certificates of authorities can ask how it is.
-            "http" => Self::builder(server, headers).tls_certs_only([]).build(),
+            "http" => Self::builder(server).tls_certs_only([]).build(),
             _ => Err(error),
         });
-        Ok(Self { http: http.map_err(|error| SetupError(error.into()))?, server: server.clone() })
+        let http = http.map_err(|error| SetupError(error.into()))?;
+        let authorization = Arc::new(RwLock::new(token.map(Token::header)));
+        Ok(Self { http, server: server.clone(), authorization })
     }
 
-    fn builder(server: &ServerUrl, headers: HeaderMap) -> reqwest::ClientBuilder {
+    /// Takes another token for what is asked from now on, by all clones: whoever publishes for longer than a token is
+    /// good for renews it so.
+    pub fn renew(&self, token: &Token) {
+        // It is replaced whole, so that a panic elsewhere cannot have left half of one.
+        *self.authorization.write().unwrap_or_else(PoisonError::into_inner) = Some(token.header());
+    }
+
+    fn builder(server: &ServerUrl) -> reqwest::ClientBuilder {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("weir-client/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
             .connect_timeout(CONNECT_TIMEOUT)
             // A followed redirect turns a POST into a GET; the answer itself tells more.
             .redirect(redirect::Policy::none());
@@ -109,7 +115,7 @@ impl Client {
 
     /// A request to a path below the server's address; each segment is encoded by itself.
     pub(crate) fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
-        self.http.request(method, self.server.join(segments))
+        self.authorized(self.http.request(method, self.server.join(segments)))
     }
 
     /// The same with a query of those parameters that have a value.
@@ -125,7 +131,14 @@ impl Client {
                 url.query_pairs_mut().append_pair(name, value);
             }
         }
-        self.http.request(method, url)
+        self.authorized(self.http.request(method, url))
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match &*self.authorization.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(token) => request.header(AUTHORIZATION, token),
+            None => request,
+        }
     }
 }
 

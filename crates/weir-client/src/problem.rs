@@ -29,6 +29,13 @@ impl Problem {
         matches!(self.status, 408 | 425 | 429) || self.status >= 500
     }
 
+    /// Whether it is the content of the request that was turned down, rather than a token, an address or the moment. A
+    /// proxy may say so, too, as by 413.
+    pub(crate) fn is_about_the_request(&self) -> bool {
+        matches!(self.status, 400..500)
+            && !matches!(self.status, 401 | 404 | 405 | 407 | 408 | 421 | 425 | 429)
+    }
+
     /// Reads it from an answer that is no success.
     pub(crate) async fn read(response: Response) -> Self {
         let status = response.status();
@@ -87,5 +94,21 @@ fn from_status(status: StatusCode, location: Option<&str>) -> String {
     match location {
         Some(to) if status.is_redirection() => format!("the server points to {to}: use that address"),
         _ => status.canonical_reason().unwrap_or("the server gave no reason").to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_about_the_request_is_final() {
+        let is_final = |status| {
+            Problem { status, code: None, detail: String::new(), retry_after: None }.is_about_the_request()
+        };
+        assert!([400, 403, 409, 413, 415, 422, 431].into_iter().all(is_final));
+        for status in [301, 308, 401, 404, 405, 407, 408, 421, 425, 429, 500, 502, 503, 504] {
+            assert!(!is_final(status), "{status}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
+use crate::idempotency::IdempotencyKey;
 use crate::problem::{self, Problem};
 use crate::transport::Transport;
 
@@ -71,7 +72,17 @@ pub enum PublishError {
 }
 
 impl PublishError {
-    /// Whether the same publish may succeed later. Repeated with the same idempotency key it is published once.
+    /// Whether the server turned down the event itself: nothing is published, and no repeat will do. Everything else is
+    /// about the way there, such as a token or an address, or about now.
+    pub fn is_about_the_event(&self) -> bool {
+        match self {
+            Self::Refused(problem) => problem.is_about_the_request(),
+            Self::Unreachable { .. } | Self::OutcomeUnknown { .. } | Self::NotWeir { .. } => false,
+        }
+    }
+
+    /// Whether the same publish may succeed later, though nobody does anything about it. Repeated with the same
+    /// idempotency key it is published once.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::OutcomeUnknown { .. } => true,
@@ -98,21 +109,43 @@ impl Client {
         self.publish_as(session, event, None).await
     }
 
+    /// Publishes one event under a key, so that it may be asked for again: a repeat returns the id of the first.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn publish_once(
+        &self,
+        session: &str,
+        event: &NewPublish,
+        key: &IdempotencyKey,
+    ) -> Result<String, PublishError> {
+        self.publish_as(session, event, Some(key)).await
+    }
+
     /// Publishes all events or none, in order, and returns their ids in that order.
     ///
     /// # Errors
     /// [`PublishError`]. A server takes at most 1,000 events and 4 MiB at once.
     pub async fn publish_batch(&self, events: &[BatchEvent]) -> Result<Vec<String>, PublishError> {
-        let lines = events.iter().map(|event| Line::new(&event.session, &event.event));
-        self.send_lines(lines, events.len(), None).await
+        self.publish_lines(events.iter(), None).await
     }
 
-    /// Publishes one event under an idempotency key.
-    pub(crate) async fn publish_as(
+    /// Publishes all events or none, perhaps under a key.
+    pub(crate) async fn publish_lines<'a>(
+        &self,
+        events: impl ExactSizeIterator<Item = &'a BatchEvent>,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Vec<String>, PublishError> {
+        let count = events.len();
+        let lines = events.map(|event| Line::new(&event.session, &event.event));
+        self.send_lines(lines, count, key).await
+    }
+
+    async fn publish_as(
         &self,
         session: &str,
         event: &NewPublish,
-        idempotency_key: Option<&str>,
+        idempotency_key: Option<&IdempotencyKey>,
     ) -> Result<String, PublishError> {
         if matches!(session, "." | "..") {
             // A URL cannot hold these as a path segment, encoded or not.
@@ -137,7 +170,7 @@ impl Client {
         &self,
         lines: impl Iterator<Item = Line<'a>>,
         count: usize,
-        idempotency_key: Option<&str>,
+        idempotency_key: Option<&IdempotencyKey>,
     ) -> Result<Vec<String>, PublishError> {
         let mut body = Vec::new();
         for line in lines {
@@ -158,10 +191,10 @@ impl Client {
     async fn send<T: serde::de::DeserializeOwned>(
         &self,
         mut request: RequestBuilder,
-        idempotency_key: Option<&str>,
+        idempotency_key: Option<&IdempotencyKey>,
     ) -> Result<T, PublishError> {
         if let Some(key) = idempotency_key {
-            request = request.header("idempotency-key", key);
+            request = request.header("idempotency-key", key.header());
         }
         let response = request.timeout(ANSWER_TIMEOUT).send().await.map_err(|e| self.no_answer(e.into()))?;
         let status = response.status();

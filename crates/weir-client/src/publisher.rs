@@ -1,24 +1,52 @@
 //! Publish later if need be; the caller never waits.
 //!
 //! A web hook or a game loop must not fail or slow down because the broker is away. It hands its events to a
-//! [`Publisher`], which keeps a bounded number of them and delivers them in order, each under an idempotency key of its
-//! own, so that a try whose answer was lost is not published twice.
+//! [`Publisher`], which keeps a bounded number of them and delivers them in order, many at once where many wait. What goes
+//! out has an idempotency key of its own, and each try has the same key and the same content, so that a try whose answer
+//! was lost is not published twice.
 //!
-//! A server remembers the key for five minutes. An event whose answer was lost and whose next try comes later than that
-//! may arrive twice; it is never dropped for that reason.
+//! An event is dropped where there is no room for it, which [`Offer::Full`] and [`Counts::overflowed`] tell, or where the
+//! answer is about the event ([`PublishError::is_about_the_event`]), which [`Counts::refused`] and a line of the log tell.
+//! Anything else, such as a token that has expired, only makes it wait.
+//!
+//! A server remembers the key for five minutes. What was on its way when an answer was lost, and is tried next later than
+//! that, may arrive twice; it is never dropped for that reason. What waits is lost with the process.
+//!
+//! ```
+//! use std::time::Duration;
+//! use weir_client::{Bounds, Client, NewPublish, Offer, Publisher, ServerUrl};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::new(&ServerUrl::parse("http://127.0.0.1:9")?, None)?;
+//! let publisher = Publisher::start(client, Bounds { events: 1, ..Bounds::default() });
+//!
+//! // Nobody is there, and nobody waits.
+//! let joined = NewPublish { data: r#"{"guild":7}"#.into(), kind: Some("guild.joined".into()), ..NewPublish::default() };
+//! assert_eq!(publisher.offer("user/42", joined.clone()), Offer::Queued);
+//! assert_eq!(publisher.offer("user/42", joined), Offer::Full);
+//!
+//! let counts = publisher.close(Duration::from_millis(10)).await;
+//! assert_eq!((counts.waiting, counts.overflowed), (1, 1));
+//! # Ok(())
+//! # }
+//! ```
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod queue;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
 use crate::client::Client;
-use crate::publish::{NewPublish, PublishError};
+use crate::idempotency::IdempotencyKey;
+use crate::publish::{BatchEvent, NewPublish, PublishError};
+use queue::{Outcome, Queue};
 
 /// First pause after a failed try: a restart of the broker should cost little more than its own time.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -78,7 +106,7 @@ pub struct Counts {
 impl Publisher {
     /// Starts delivering to a server. It must be called within a Tokio runtime.
     pub fn start(client: Client, bounds: Bounds) -> Self {
-        let shared = Arc::new(Shared { client, bounds, queue: Mutex::default(), changed: Notify::new() });
+        let shared = Arc::new(Shared { client, queue: Queue::new(bounds), hurry: Notify::new() });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(stop.clone().run_until_cancelled_owned(deliver(Arc::clone(&shared))));
         tasks.close();
@@ -87,33 +115,20 @@ impl Publisher {
 
     /// Hands over an event. It never waits and never fails for the server's sake.
     pub fn offer(&self, session: &str, event: NewPublish) -> Offer {
-        let job = Job::new(session, event);
-        let mut queue = self.shared.queue();
-        let bounds = self.shared.bounds;
-        let fits = queue.jobs.len() < bounds.events && queue.bytes.saturating_add(job.size) <= bounds.bytes;
-        if queue.closed || !fits {
-            queue.overflowed += 1;
-            return if queue.closed { Offer::Closed } else { Offer::Full };
-        }
-        queue.bytes += job.size;
-        queue.jobs.push_back(Arc::new(job));
-        drop(queue);
-        self.shared.changed.notify_one();
-        Offer::Queued
+        self.shared.queue.offer(session, event)
     }
 
     /// What happened so far.
     pub fn counts(&self) -> Counts {
-        let queue = self.shared.queue();
-        let Queue { delivered, refused, overflowed, .. } = *queue;
-        Counts { delivered, refused, overflowed, waiting: queue.jobs.len() as u64 }
+        self.shared.queue.counts()
     }
 
     /// Takes no more events, delivers what waits, but ends after `within`, and returns the final counts: what still
-    /// waits then is not delivered.
+    /// waits then is not delivered, and of what was on its way nobody knows. It is tried once more at once, unless the
+    /// server wants to be left alone.
     pub async fn close(&self, within: Duration) -> Counts {
-        self.shared.queue().closed = true;
-        self.shared.changed.notify_one();
+        self.shared.queue.close();
+        self.shared.hurry.notify_one();
         let in_time = timeout(within, self.tasks.wait()).await.is_ok();
         self.stop.cancel();
         self.tasks.wait().await;
@@ -135,105 +150,55 @@ impl Drop for Publisher {
 #[derive(Debug)]
 struct Shared {
     client: Client,
-    bounds: Bounds,
-    queue: Mutex<Queue>,
-    changed: Notify,
+    queue: Queue,
+    /// Somebody waits for the end, so a pause that nobody asked for is over.
+    hurry: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    jobs: VecDeque<Arc<Job>>,
-    bytes: usize,
-    closed: bool,
-    delivered: u64,
-    refused: u64,
-    overflowed: u64,
-}
-
-#[derive(Debug)]
-struct Job {
-    session: String,
-    event: NewPublish,
-    idempotency_key: String,
-    size: usize,
-}
-
-impl Job {
-    fn new(session: &str, event: NewPublish) -> Self {
-        let names = event.kind.as_ref().map_or(0, String::len) + event.key.as_ref().map_or(0, String::len);
-        let size = session.len() + event.data.len() + names;
-        let idempotency_key = format!("{:032x}", fastrand::u128(..));
-        Self { session: session.to_owned(), event, idempotency_key, size }
+/// Delivers one batch after the other, so that their order holds.
+async fn deliver(shared: Arc<Shared>) {
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+    while let Some(batch) = shared.queue.front().await {
+        let outcome = shared.deliver_batch(&batch, &mut backoff).await;
+        if outcome == Outcome::Refused && batch.len() > 1 {
+            shared.queue.separate(batch.len());
+        } else {
+            shared.queue.finish(batch.len(), outcome);
+        }
     }
-}
-
-#[derive(Clone, Copy)]
-enum Outcome {
-    Delivered,
-    Refused,
 }
 
 impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        // Nothing in the critical sections can panic half-way through a change.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The oldest event; it stays in the queue until [`Self::finish`]. None once closed and empty.
-    async fn front(&self) -> Option<Arc<Job>> {
+    /// The key and the events are the same at each try: so one whose answer was lost is known again.
+    async fn deliver_batch(&self, batch: &[Arc<BatchEvent>], backoff: &mut Backoff) -> Outcome {
+        let key = IdempotencyKey::random();
         loop {
-            let changed = self.changed.notified();
-            {
-                let queue = self.queue();
-                if let Some(job) = queue.jobs.front() {
-                    return Some(Arc::clone(job));
+            let answer = self.client.publish_lines(batch.iter().map(AsRef::as_ref), Some(&key)).await;
+            match answer {
+                Ok(_) => {
+                    backoff.reset();
+                    return Outcome::Delivered;
                 }
-                if queue.closed {
-                    return None;
+                Err(error) if error.is_about_the_event() => {
+                    backoff.reset();
+                    if batch.len() == 1 {
+                        tracing::warn!(%error, "an event was refused and is dropped");
+                    }
+                    return Outcome::Refused;
                 }
-            }
-            changed.await;
-        }
-    }
-
-    fn finish(&self, outcome: Outcome) {
-        let mut queue = self.queue();
-        let Some(job) = queue.jobs.pop_front() else { return };
-        queue.bytes -= job.size;
-        match outcome {
-            Outcome::Delivered => queue.delivered += 1,
-            Outcome::Refused => queue.refused += 1,
-        }
-    }
-}
-
-/// Delivers one event after the other, so that their order holds.
-async fn deliver(shared: Arc<Shared>) {
-    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-    while let Some(job) = shared.front().await {
-        let outcome = deliver_one(&shared.client, &job, &mut backoff).await;
-        shared.finish(outcome);
-    }
-}
-
-async fn deliver_one(client: &Client, job: &Job, backoff: &mut Backoff) -> Outcome {
-    loop {
-        match client.publish_as(&job.session, &job.event, Some(&job.idempotency_key)).await {
-            Ok(_) => {
-                backoff.reset();
-                return Outcome::Delivered;
-            }
-            Err(error) if error.is_temporary() => pause(&error, backoff).await,
-            Err(error) => {
-                tracing::warn!(%error, "an event was refused and is dropped");
-                return Outcome::Refused;
+                Err(error) => self.pause(&error, backoff).await,
             }
         }
     }
-}
 
-async fn pause(error: &PublishError, backoff: &mut Backoff) {
-    let pause = backoff.after_failure(error.retry_after());
-    tracing::debug!(%error, ?pause, "a publish failed and will be repeated");
-    tokio::time::sleep(pause).await;
+    async fn pause(&self, error: &PublishError, backoff: &mut Backoff) {
+        let asked = error.retry_after();
+        let pause = backoff.after_failure(asked);
+        tracing::debug!(%error, ?pause, "a publish failed and will be repeated");
+        match asked {
+            Some(_) => sleep(pause).await,
+            // Its end is as good as having been called: what matters is that it is over.
+            None => drop(timeout(pause, self.hurry.notified()).await),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weir_client::{BatchEvent, Client, NewPublish, PublishError, ServerUrl, Token};
+use weir_client::{BatchEvent, Client, IdempotencyKey, NewPublish, PublishError, ServerUrl, Token};
 
 use crate::server::{Server, answer, client, nobody};
 
@@ -36,6 +36,14 @@ async fn all_that_an_event_has_goes_out() {
     assert_eq!(request.body, "é\n{}");
     assert_eq!(request.header("authorization"), Some("Bearer secret"));
     assert_eq!(request.header("idempotency-key"), None);
+}
+
+#[tokio::test]
+async fn an_event_goes_out_under_the_key_of_the_caller() {
+    let mut server = Server::start(vec![answer(201, "weir-duplicate: true\r\n", r#"{"id":"7-0"}"#)]).await;
+    let key = IdempotencyKey::parse("delivery-7").unwrap();
+    assert_eq!(client(&server.url).publish_once("s", &event("x"), &key).await.unwrap(), "7-0");
+    assert_eq!(server.request().await.header("idempotency-key"), Some("delivery-7"));
 }
 
 #[tokio::test]
@@ -75,7 +83,7 @@ async fn the_servers_own_words_come_through() {
     let problem = r#"{"status":422,"title":"No","code":"type_reserved","detail":"choose another type"}"#;
     let error = outcome(422, "content-type: application/problem+json\r\n", problem).await.unwrap_err();
     assert_eq!(error.to_string(), "choose another type (HTTP 422, type_reserved)");
-    assert!(!error.is_temporary());
+    assert!(!error.is_temporary() && error.is_about_the_event());
 }
 
 #[tokio::test]
@@ -96,7 +104,7 @@ async fn answers_of_others_are_told_apart() {
     for (status, body) in [(200, r#"{"id":"1-0"}"#), (201, "hello"), (201, "{}")] {
         let error = outcome(status, "", body).await.unwrap_err();
         assert!(matches!(error, PublishError::NotWeir { .. }), "{error}");
-        assert!(!error.is_temporary());
+        assert!(!error.is_temporary() && !error.is_about_the_event());
     }
 }
 

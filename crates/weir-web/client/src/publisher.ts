@@ -103,7 +103,9 @@ export class Publisher {
   #closed = false
   /** Ends the try that is on its way, for good. */
   readonly #end = new AbortController()
-  #hurry = (): void => {}
+  /** Somebody waits, so that a pause of its own making is over, or will be. */
+  #hurried = false
+  #wake = (): void => {}
   #watchers: (() => void)[] = []
   #complained = 0
 
@@ -161,7 +163,8 @@ export class Publisher {
   async flush({ timeout = 5000 }: { timeout?: number } = {}): Promise<Counts> {
     const last = this.#queue.at(-1)
     if (last === undefined) return this.counts
-    this.#hurry()
+    this.#hurried = true
+    this.#wake()
     await new Promise<void>((resolve) => {
       const timer = setTimeout(done, timeout)
       const watch = (): void => {
@@ -187,7 +190,7 @@ export class Publisher {
     this.#closed = true
     if (!this.#end.signal.aborted) await this.flush(options)
     this.#end.abort()
-    this.#hurry()
+    this.#wake()
     return this.counts
   }
 
@@ -267,12 +270,15 @@ export class Publisher {
     this.#tell(this.#options.onTrouble, [{ message, status, code, failures: this.#backoff.failures, retryIn }])
     return new Promise((resolve) => {
       const timer = quietly(resolve, retryIn)
-      this.#hurry = () => {
+      this.#wake = () => {
         // What weir asked for is kept to, whoever is in a hurry; but not beyond the end.
-        if (answer.after !== null && !this.#end.signal.aborted) return
+        const over = this.#end.signal.aborted || (this.#hurried && answer.after === null)
+        if (!over) return
+        this.#hurried = false
         clearTimeout(timer)
         resolve()
       }
+      this.#wake()
     })
   }
 
