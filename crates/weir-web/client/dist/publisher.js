@@ -136,7 +136,9 @@ var Publisher = class {
   #closed = false;
   /** Ends the try that is on its way, for good. */
   #end = new AbortController();
-  #hurry = () => {
+  /** Somebody waits, so that a pause of its own making is over, or will be. */
+  #hurried = false;
+  #wake = () => {
   };
   #watchers = [];
   #complained = 0;
@@ -189,7 +191,8 @@ var Publisher = class {
   async flush({ timeout = 5e3 } = {}) {
     const last = this.#queue.at(-1);
     if (last === void 0) return this.counts;
-    this.#hurry();
+    this.#hurried = true;
+    this.#wake();
     await new Promise((resolve) => {
       const timer = setTimeout(done, timeout);
       const watch = () => {
@@ -213,7 +216,7 @@ var Publisher = class {
     this.#closed = true;
     if (!this.#end.signal.aborted) await this.flush(options);
     this.#end.abort();
-    this.#hurry();
+    this.#wake();
     return this.counts;
   }
   async #deliver() {
@@ -285,11 +288,14 @@ var Publisher = class {
     this.#tell(this.#options.onTrouble, [{ message, status, code, failures: this.#backoff.failures, retryIn }]);
     return new Promise((resolve) => {
       const timer = quietly(resolve, retryIn);
-      this.#hurry = () => {
-        if (answer.after !== null && !this.#end.signal.aborted) return;
+      this.#wake = () => {
+        const over = this.#end.signal.aborted || this.#hurried && answer.after === null;
+        if (!over) return;
+        this.#hurried = false;
         clearTimeout(timer);
         resolve();
       };
+      this.#wake();
     });
   }
   #finish(batch, answer) {

@@ -1,0 +1,2 @@
+/** Which of two positions is the earlier: below zero, zero, above, as `sort` has it. What is none counts as the earliest. */
+export declare const compare: (one: string, other: string) => number;
