@@ -33,7 +33,7 @@ class Direct implements Link {
   #covered = false
   /** Failures of the stream in a row, */
   #row = 0
-  /** and those since anything brought events. */
+  /** and those while nothing else brought events. */
   #lost = 0
   /** Whether the token was refused, and is asked for anew. */
   #denied = false
@@ -120,7 +120,7 @@ class Direct implements Link {
     if (this.#denied && !denied) return 0
     if (stood) this.#row = this.#lost = 0
     this.#row++
-    this.#lost++
+    if (!this.#covered) this.#lost++
     this.#hear({ kind: 'problem', problem })
     // The fallback has its chance before it is given up.
     const given = fallback ? Math.max(tries, PATIENCE + 1) : tries
@@ -180,7 +180,11 @@ class Direct implements Link {
     let rest = own?.every ?? 0
     try {
       if (own) await within(OWN_POLL, signal, (signal) => own.poll(signal))
-      else await poll(this.#options, { ...this.#want!, from: this.#position }, LONG_POLL, signal, this.#hear)
+      else {
+        // The first is answered at once, so that it is known whether this way is open.
+        const wait = this.#covered ? LONG_POLL : 0
+        await poll(this.#options, { ...this.#want!, from: this.#position }, wait, signal, this.#hear)
+      }
       if (signal.aborted) return
       this.#covered = true
       this.#lost = 0

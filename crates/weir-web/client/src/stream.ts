@@ -72,6 +72,8 @@ export const openStream = (options: Options, want: Want, bearer: string | undefi
       beat = heartbeat || beat
       limit = 2 * beat + MARGIN
       opened = Date.now()
+      clearTimeout(timer)
+      watch()
       told.turn('connected')
     },
     'weir.gap': (gap) => told.hear({ kind: 'gap', gap }),
