@@ -1,13 +1,16 @@
 import { openDirect } from './direct.js'
 import type { Heard, Link } from './link.js'
 import { compare } from './order.js'
-import { attend, failure, IDLE, poll, trouble } from './request.js'
+import { failure, IDLE, listen, poll, trouble } from './request.js'
 import { openShared } from './shared.js'
 import type { Events, Options, Problem, Status, SubscribeOptions, Subscription, WeirEvent } from './types.js'
+import { union } from './union.js'
 
 /** What a subscription is to its client. */
 interface Listener {
   readonly sessions: readonly string[]
+  readonly types: readonly string[] | null
+  readonly keys: readonly string[] | null
   readonly options: SubscribeOptions<any>
   readonly handle: (event: WeirEvent<any>) => void
   /** The generation in which it came: what was told in that one or a later, it was told. */
@@ -26,9 +29,6 @@ interface Listener {
   /** The newest time of each resource, for `stale`. */
   readonly times: Map<string, number>
 }
-
-/** As many types, and keys, weir filters by on one connection. */
-const FILTERS = 64
 
 /** How much is remembered of what was told, and of the times of resources: more than a window has by default. */
 const MEMORY = 5_000
@@ -49,8 +49,6 @@ export class Weir {
   #position: string | null = null
   /** What the link was asked for, but for the position. */
   #asked = ''
-  #updating = false
-  #saving = false
   /** In which generation an event was told last, by id and session. */
   #told = new Map<string, number>()
   #generation = 0
@@ -80,7 +78,9 @@ export class Weir {
   ): Subscription {
     if (this.#closed.signal.aborted) return { close() {} }
     if (!this.#generation) {
-      attend('addEventListener', this.#page)
+      const { signal } = this.#closed
+      listen(['pagehide'], signal, this.#leave)
+      listen(['pageshow', 'visibilitychange'], signal, this.#look)
       this.#look()
     }
     const names = typeof sessions === 'string' ? [sessions] : [...new Set(sessions)]
@@ -92,6 +92,8 @@ export class Weir {
     start ??= options.from ?? null
     const listener: Listener = {
       sessions: names,
+      types: options.types ?? null,
+      keys: options.keys ?? null,
       options,
       handle,
       born: ++this.#generation,
@@ -140,7 +142,6 @@ export class Weir {
     this.#closed.abort()
     clearTimeout(this.#timer)
     this.#link.close()
-    attend('removeEventListener', this.#page)
   }
 
   // A page with a connection is not kept by browsers for going back to it.
@@ -160,27 +161,18 @@ export class Weir {
     }
   }
 
-  readonly #page = { pagehide: this.#leave, pageshow: this.#look, visibilitychange: this.#look }
-
-  /** Tells the link what is wanted, once for all that changes at the same moment. */
-  #update() {
-    if (this.#updating) return
-    this.#updating = true
-    queueMicrotask(() => {
-      this.#updating = false
-      if (!this.#closed.signal.aborted) this.#ask()
-    })
-  }
-
-  #ask() {
+  /** Tells the link what is wanted. */
+  readonly #update = soon(() => {
+    if (this.#closed.signal.aborted) return
     const all = [...this.#listeners]
     if (!all.length || this.#away) {
       if (this.#asked) this.#link.want(null)
       this.#asked = ''
       return
     }
-    const sessions = [...new Set(all.flatMap((listener) => listener.sessions))].sort()
-    const want = { sessions, types: filter(all, 'types'), keys: filter(all, 'keys') }
+    // In an order that does not depend on who came first.
+    const list = (name: 'sessions' | 'types' | 'keys') => union(all, name)?.sort() ?? null
+    const want = { sessions: list('sessions')!, types: list('types'), keys: list('keys') }
     const fresh = all.filter((listener) => listener.fresh)
     const from = fresh.reduce((from, { start }) => earlier(from, start), this.#position)
     const asked = JSON.stringify(want)
@@ -197,7 +189,7 @@ export class Weir {
       if (this.#options.snapshot && from) listener.held ??= []
     }
     this.#heal()
-  }
+  })
 
   /** Fetches snapshots for those that came later, as soon as there is somebody to ask. */
   #heal() {
@@ -209,14 +201,13 @@ export class Weir {
   /** Brings a subscription its snapshots, and what was published after them. */
   async #fetch(listener: Listener) {
     listener.fetching = true
-    const { sessions, options } = listener
+    const { sessions, types, keys } = listener
     let from: string | null = null
     let none: boolean
     try {
       do {
         none = true
-        const want = { sessions, types: options.types ?? null, keys: options.keys ?? null, from }
-        await poll(this.#options, want, 0, this.#closed.signal, (heard) => {
+        await poll(this.#options, { sessions, types, keys, from }, 0, this.#closed.signal, (heard) => {
           if (heard.kind === 'position') return (from = heard.id)
           none = false
           this.#give(listener, heard)
@@ -289,12 +280,12 @@ export class Weir {
   }
 
   /** Whether it was for this subscription. */
-  #give({ sessions, options, handle, times }: Listener, heard: Heard): boolean {
+  #give({ sessions, types, keys, options, handle, times }: Listener, heard: Heard): boolean {
     if (heard.kind === 'gap') this.#call(null, () => options.onGap?.(heard.gap))
     if (heard.kind === 'problem') this.#problem(heard.problem)
     if (heard.kind !== 'event') return true
     const { event } = heard
-    const { types, keys, parse, stale } = options
+    const { parse, stale } = options
     if (!sessions.includes(event.session) || (types && !types.includes(event.type))) return false
     if (keys && (event.key === null || !keys.includes(event.key))) return false
     this.#call(event, () => {
@@ -334,21 +325,17 @@ export class Weir {
     for (const ear of [...this.#ears[kind]]) this.#call(null, () => ear(what), kind === 'problem')
   }
 
-  /** Keeps the position for the next page of this tab, once for all that came at the same moment. */
-  #save() {
-    if (!this.#options.keep || this.#saving) return
-    this.#saving = true
-    queueMicrotask(() => {
-      this.#saving = false
-      const positions = { ...this.#kept }
-      for (const { sessions } of this.#listeners) for (const name of sessions) positions[name] = this.#position!
-      try {
-        sessionStorage.setItem(this.#shelf, JSON.stringify(positions))
-      } catch {
-        // No room, or none allowed.
-      }
-    })
-  }
+  /** Keeps the position for the next page of this tab. */
+  readonly #save = soon(() => {
+    if (!this.#options.keep) return
+    const positions = { ...this.#kept }
+    for (const { sessions } of this.#listeners) for (const name of sessions) positions[name] = this.#position!
+    try {
+      sessionStorage.setItem(this.#shelf, JSON.stringify(positions))
+    } catch {
+      // No room, or none allowed.
+    }
+  })
 
   get #shelf() {
     return `weir:${this.#options.url ?? ''}`
@@ -359,16 +346,18 @@ export class Weir {
 const earlier = (one: string | null, other: string | null) =>
   one === null || (other !== null && compare(other, one) < 0) ? other : one
 
-/** What all of them together filter by; null: nothing, as one of them takes all, or there are too many. */
-const filter = (all: readonly Listener[], by: 'types' | 'keys') => {
-  if (!all.every(({ options }) => options[by])) return null
-  const values = [...new Set(all.flatMap(({ options }) => options[by]!))].sort()
-  return values.length > FILTERS ? null : values
-}
-
 /** Sets a name in a map, in place of the oldest where it is full. */
 const remember = (map: Map<string, number>, name: string, what: number) => {
   map.delete(name)
   map.set(name, what)
   if (map.size > MEMORY) map.delete(map.keys().next().value!)
+}
+
+/** Does it once for all that happens at the same moment. */
+const soon = (work: () => void) => {
+  let due = false
+  return () => {
+    if (!due) queueMicrotask(() => ((due = false), work()))
+    due = true
+  }
 }

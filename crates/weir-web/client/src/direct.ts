@@ -1,9 +1,9 @@
 /** A link of this tab's own: one stream at a time, which it opens anew whenever it ends, and the fallback. */
 
-import type { Heard, Link, OpenLink, Want } from './link.js'
-import { attend, failure, IDLE, poll, within } from './request.js'
-import { type End, openStream, type Stream } from './stream.js'
-import type { Options, Problem, Status } from './types.js'
+import type { Heard, OpenLink, Want } from './link.js'
+import { failure, IDLE, listen, poll, within } from './request.js'
+import { openStream, type Stream } from './stream.js'
+import type { Problem, Status } from './types.js'
 
 /** Failures in a row before the fallback takes over. */
 const PATIENCE = 3
@@ -14,202 +14,184 @@ const LONG_POLL = 25
 /** How long a page's own endpoint may take. */
 const OWN_POLL = 60_000
 
-export const openDirect: OpenLink = (options, hear) => new Direct(options, hear)
-
-class Direct implements Link {
-  readonly #options: Options
-  readonly #hear: (heard: Heard) => void
-  #want: Want | null = null
-  #position: string | null = null
-  #status = IDLE
+export const openDirect: OpenLink = (options, tellAll) => {
+  const { token, fallback, tries = Infinity, backoff: { first, most } = { first: 1_000, most: 30_000 } } = options
+  const own = typeof fallback === 'object' && fallback
+  // The fallback has its chance before it is given up.
+  const patience = fallback ? Math.max(tries, PATIENCE + 1) : tries
+  let wanted: Want | null = null
+  let position: string | null = null
+  let status = IDLE
   /** Aborted when nothing is wanted any longer, or it was given up. */
-  #life: AbortController | undefined
-  #stream: Stream | undefined
+  let life: AbortController | undefined
+  let stream: Stream | undefined
   /** Ends the pause before the next stream: after so many milliseconds at the latest. */
-  #hurry: ((within: number) => void) | undefined
-  #fallback: AbortController | undefined
-  #timer: ReturnType<typeof setTimeout> | undefined
+  let hurry: ((within: number) => void) | undefined
+  let falling: AbortController | undefined
+  let timer: ReturnType<typeof setTimeout> | undefined
   /** Whether the fallback brings events. */
-  #covered = false
+  let covered = false
   /** Failures of the stream in a row, */
-  #row = 0
+  let row = 0
   /** and those while nothing else brought events. */
-  #lost = 0
+  let lost = 0
   /** Whether the token was refused, and is asked for anew. */
-  #denied = false
-  #token: string | undefined
+  let denied = false
+  let fresh: string | undefined
   /** What `retry:` said last. */
-  #retry = 0
+  let asked = 0
 
-  constructor(options: Options, hear: (heard: Heard) => void) {
-    this.#options = options
-    this.#hear = (heard) => {
-      if (heard.kind === 'position') this.#position = heard.id
-      hear(heard)
-    }
+  const hear = (heard: Heard) => {
+    if (heard.kind === 'position') position = heard.id
+    tellAll(heard)
   }
 
-  want(want: Want | null) {
-    this.#want = want
-    if (!want) {
-      this.#stop()
-      return this.#tell(IDLE)
-    }
-    this.#position = want.from
-    // A pause goes on: what is wanted anew is no reason to ask sooner.
-    if (this.#life) this.#stream!.abort()
-    else if (this.#status.state !== 'offline') void this.#run()
-    if (this.#fallback && this.#options.fallback === 'long-poll') void this.#fall()
+  const tell = (change: Partial<Status>) => {
+    const next = { ...status, ...change }
+    if (JSON.stringify(next) === JSON.stringify(status)) return
+    status = next
+    hear({ kind: 'status', status })
   }
 
-  retry() {
-    if (this.#life) return this.#hurry?.(0)
-    this.#row = this.#lost = 0
-    if (this.#want) void this.#run()
+  const land = () => {
+    falling?.abort()
+    falling = undefined
+    clearTimeout(timer)
   }
 
-  close() {
-    this.want(null)
+  const stop = () => {
+    life?.abort()
+    life = undefined
+    stream?.abort()
+    hurry?.(0)
+    denied = covered = false
+    land()
   }
 
-  #stop() {
-    this.#life?.abort()
-    this.#life = undefined
-    this.#stream?.abort()
-    this.#hurry?.(0)
-    this.#denied = this.#covered = false
-    this.#land()
-    attend('removeEventListener', this.#page)
-  }
+  const from = (): Want => ({ ...wanted!, from: position })
+
+  const backoff = () => Math.max(asked, 1 + Math.random() * Math.min(most, first * 2 ** (row - 1)))
 
   /** One stream after the other. */
-  async #run() {
-    const { signal } = (this.#life = new AbortController())
-    attend('addEventListener', this.#page)
+  const run = async () => {
+    const { signal } = (life = new AbortController())
+    listen(['online', 'visibilitychange'], signal, () => {
+      if (globalThis.document?.hidden) return
+      stream!.check()
+      // Not all pages of an office at the same moment.
+      hurry?.(1 + Math.random() * 1_000)
+    })
     while (!signal.aborted) {
       // Where one stream takes over from the other nothing is amiss.
-      const { state } = this.#status
-      this.#tell({ state: state === 'live' || state === 'degraded' ? state : 'connecting', retryAt: null })
-      this.#stream = openStream(this.#options, { ...this.#want!, from: this.#position }, this.#token, {
-        hear: this.#hear,
-        turn: this.#turn,
-        retry: (ms) => (this.#retry = ms),
-        renewed: (token) => (this.#token = token),
+      const { state } = status
+      tell({ state: state === 'live' || state === 'degraded' ? state : 'connecting', retryAt: null })
+      stream = openStream(options, from(), fresh, {
+        hear,
+        turn,
+        retry: (ms) => (asked = ms),
+        renewed: (token) => (fresh = token),
       })
-      this.#token = undefined
-      const end = await this.#stream.ended
+      fresh = undefined
+      const { problem, after, stood } = await stream.ended
       if (signal.aborted) return
-      const pause = end.problem ? this.#failed(end.problem, end) : end.after
-      if (pause) await this.#pause(pause, end.problem)
+      const pause = problem ? failed(problem, after, stood) : after
+      if (pause) await rest(pause, problem)
     }
   }
 
-  readonly #turn = (to: 'connected' | 'degraded' | 'restored') => {
-    if (to !== 'connected') return this.#tell({ state: to === 'degraded' ? to : 'live' })
-    this.#denied = this.#covered = false
-    this.#land()
-    this.#tell({ ...IDLE, state: 'live' })
+  const turn = (state: 'live' | 'degraded', first?: boolean) => {
+    if (!first) return tell({ state })
+    denied = covered = false
+    land()
+    tell({ ...IDLE, state })
   }
 
   /** Counts a failure; what it returns is how long to pause. */
-  #failed(problem: Problem, { stood, after }: End) {
-    const { token, fallback, tries = Infinity } = this.#options
+  const failed = (problem: Problem, after: number, stood: boolean) => {
     const { kind } = problem
-    const denied = this.#denied || typeof token !== 'function'
-    this.#denied = kind === 'unauthorized'
-    if (this.#denied && !denied) return 0
-    if (stood) this.#row = this.#lost = 0
-    this.#row++
-    if (!this.#covered) this.#lost++
-    this.#hear({ kind: 'problem', problem })
-    // The fallback has its chance before it is given up.
-    const given = fallback ? Math.max(tries, PATIENCE + 1) : tries
-    if (this.#denied || kind === 'forbidden' || kind === 'invalid' || this.#lost >= given) {
-      this.#stop()
-      this.#tell({ state: 'offline', by: 'stream', failures: this.#row, retryAt: null, problem })
+    const last = denied || typeof token !== 'function'
+    denied = kind === 'unauthorized'
+    if (denied && !last) return 0
+    if (stood) row = lost = 0
+    row++
+    if (!covered) lost++
+    hear({ kind: 'problem', problem })
+    if (denied || kind === 'forbidden' || kind === 'invalid' || lost >= patience) {
+      stop()
+      tell({ state: 'offline', by: 'stream', failures: row, retryAt: null, problem })
       return 0
     }
-    if (fallback && this.#row >= PATIENCE && !this.#fallback) void this.#fall()
-    return Math.max(after, this.#backoff())
+    if (fallback && row >= PATIENCE && !falling) void fall()
+    return Math.max(after, backoff())
   }
 
-  #backoff() {
-    const { first, most } = this.#options.backoff ?? { first: 1_000, most: 30_000 }
-    return Math.max(this.#retry, 1 + Math.random() * Math.min(most, first * 2 ** (this.#row - 1)))
-  }
-
-  #pause(ms: number, problem: Problem | null) {
-    const failed = problem && { failures: this.#row, problem }
-    this.#tell({ state: this.#covered ? 'degraded' : 'connecting', retryAt: Date.now() + ms, ...failed })
+  const rest = (ms: number, problem: Problem | null) => {
+    const failed = problem && { failures: row, problem }
+    tell({ state: covered ? 'degraded' : 'connecting', retryAt: Date.now() + ms, ...failed })
     return new Promise<void>((done) => {
       let due = Infinity
       let timer: ReturnType<typeof setTimeout>
       const end = () => {
         clearTimeout(timer)
-        this.#hurry = undefined
+        hurry = undefined
         done()
       }
-      this.#hurry = (within) => {
+      hurry = (within) => {
         if (!within) return end()
         due = Math.min(due, Date.now() + within)
         clearTimeout(timer)
         // More than a timer can hold would end it at once.
         timer = setTimeout(end, Math.min(due - Date.now(), 2 ** 31 - 1))
       }
-      this.#hurry(ms)
+      hurry(ms)
     })
   }
 
-  /** The page is seen again, or the network is back. */
-  readonly #rouse = () => {
-    if (globalThis.document?.hidden) return
-    this.#stream!.check()
-    // Not all pages of an office at the same moment.
-    this.#hurry?.(1 + Math.random() * 1_000)
-  }
-
-  readonly #page = { online: this.#rouse, visibilitychange: this.#rouse }
-
   /** Brings events in another way, until the stream is back. */
-  async #fall() {
-    this.#land()
-    const { signal } = (this.#fallback = new AbortController())
-    const { fallback } = this.#options
-    const own = typeof fallback === 'object' ? fallback : null
+  const fall = async () => {
+    land()
+    const { signal } = (falling = new AbortController())
     const by = own ? 'poll' : 'long-poll'
-    let rest = own?.every ?? 0
+    let pause = own ? own.every : 0
     try {
       if (own) await within(OWN_POLL, signal, (signal) => own.poll(signal))
-      else {
-        // The first is answered at once, so that it is known whether this way is open.
-        const wait = this.#covered ? LONG_POLL : 0
-        await poll(this.#options, { ...this.#want!, from: this.#position }, wait, signal, this.#hear)
-      }
+      // The first is answered at once, so that it is known whether this way is open.
+      else await poll(options, from(), covered ? LONG_POLL : 0, signal, hear)
       if (signal.aborted) return
-      this.#covered = true
-      this.#lost = 0
-      this.#tell({ state: 'degraded', by })
+      covered = true
+      lost = 0
+      tell({ state: 'degraded', by })
     } catch (error) {
       if (signal.aborted) return
       const { problem } = failure(error)
-      rest = this.#backoff()
-      this.#covered = false
-      this.#hear({ kind: 'problem', problem })
-      this.#tell({ state: 'connecting', by, problem })
+      pause = backoff()
+      covered = false
+      hear({ kind: 'problem', problem })
+      tell({ state: 'connecting', by, problem })
     }
-    this.#timer = setTimeout(() => this.#fall(), rest)
+    timer = setTimeout(fall, pause)
   }
 
-  #land() {
-    this.#fallback?.abort()
-    this.#fallback = undefined
-    clearTimeout(this.#timer)
+  const want = (want: Want | null) => {
+    wanted = want
+    if (!want) {
+      stop()
+      return tell(IDLE)
+    }
+    position = want.from
+    // A pause goes on: what is wanted anew is no reason to ask sooner.
+    if (life) stream!.abort()
+    else if (status.state !== 'offline') void run()
+    if (falling && !own) void fall()
   }
 
-  #tell(change: Partial<Status>) {
-    const status = { ...this.#status, ...change }
-    if (JSON.stringify(status) === JSON.stringify(this.#status)) return
-    this.#status = status
-    this.#hear({ kind: 'status', status })
+  return {
+    want,
+    retry() {
+      if (life) return hurry?.(0)
+      row = lost = 0
+      if (wanted) void run()
+    },
+    close: () => want(null),
   }
 }

@@ -3,6 +3,7 @@
 import type { Heard, Link, OpenLink, Want } from './link.js'
 import { compare } from './order.js'
 import type { Options, Status } from './types.js'
+import { union } from './union.js'
 
 /** How long a new leader waits for what the others want, so that it asks once for all of them. */
 const GATHER = 50
@@ -86,14 +87,6 @@ export const lead = (open: OpenLink, options: Options, tell: Tell): Leader => {
       link.close()
     },
   }
-}
-
-type Lists = 'sessions' | 'types' | 'keys'
-
-/** Everything that one of them lists; null where one of them wants all there is. */
-const union = (wants: readonly Want[], list: Lists) => {
-  const lists = wants.map((want) => want[list])
-  return lists.includes(null) ? null : [...new Set(lists.flatMap((names) => names!))]
 }
 
 /** Whether who wants `much` has `some` as well. */

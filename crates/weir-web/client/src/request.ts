@@ -16,15 +16,13 @@ export const trouble = (kind: Problem['kind'], message: unknown, more?: Partial<
 })
 
 /** What went wrong with a call, and for how long weir does not want another. */
-export class Failure {
-  constructor(
-    readonly problem: Problem,
-    readonly after = 0,
-  ) {}
+export interface Failure {
+  readonly problem: Problem
+  readonly after: number
 }
 
 /** Whatever was thrown. */
-export const failure = (error: unknown) => (error instanceof Failure ? error : new Failure(trouble('network', error)))
+export const failure = (error: any): Failure => (error?.problem ? error : { problem: trouble('network', error), after: 0 })
 
 /** The token to call with now. */
 export const ask = async ({ token }: Options) => (typeof token === 'function' ? token() : token)
@@ -47,10 +45,10 @@ export const subscribe = async (options: Options, want: Want, bearer: string | u
     for (const value of [values ?? []].flat()) query.append(name, `${value}`)
   }
   // Not as a method of the options, which a page's own `fetch` refuses.
-  const { fetch = globalThis.fetch, credentials = 'same-origin', url = '' } = options
+  const { fetch = globalThis.fetch, credentials, url = '' } = options
   const response = await fetch(`${`${url}`.replace(/\/$/, '')}/v1/events?${query}`, {
     headers: bearer ? { Authorization: `Bearer ${bearer}` } : {},
-    credentials,
+    credentials: credentials!,
     cache: 'no-store',
     signal,
   })
@@ -65,7 +63,8 @@ export const subscribe = async (options: Options, want: Want, bearer: string | u
     : status === 401 ? 'unauthorized'
     : status === 403 ? 'forbidden'
     : 'invalid'
-  throw new Failure(trouble(kind, detail, { status, code }), Number(headers.get('Retry-After')) * 1000 || 0)
+  const after = Number(headers.get('Retry-After')) * 1000 || 0
+  throw { problem: trouble(kind, detail, { status, code }), after } satisfies Failure
 }
 
 /** What `work` comes to, unless the time is up or the signal comes first. */
@@ -106,7 +105,6 @@ export const read = (said: any): Heard => {
     : { kind: 'problem', problem: trouble('event', 'skipped what is not an event') }
 }
 
-/** Begins or ends to listen to the page; nothing where there is none. */
-export const attend = (method: 'addEventListener' | 'removeEventListener', to: Record<string, () => void>) => {
-  for (const name in to) globalThis[method]?.(name, to[name]!)
-}
+/** Listens to the page, where there is one, until the signal. */
+export const listen = (kinds: string[], signal: AbortSignal, then: () => void) =>
+  kinds.forEach((kind) => globalThis.addEventListener?.(kind, then, { signal, capture: true }))

@@ -10,7 +10,7 @@ import { openDirect } from './direct.js'
 import { lead, type Leader } from './lead.js'
 import type { Heard, Link, OpenLink, Want } from './link.js'
 import { compare } from './order.js'
-import { IDLE } from './request.js'
+import { IDLE, listen } from './request.js'
 
 /** How often a tab that is looked at makes sure that the leader is alive. After three times in silence the lead is taken over. */
 const LOOK = 3_000
@@ -168,11 +168,9 @@ export const share =
       leave()
       join()
     }
-    const listen = (kinds: string[], then: () => void) =>
-      kinds.forEach((kind) => globalThis.addEventListener?.(kind, then, { capture: true, signal: closed.signal }))
     // A page that stands still must not hold the lead; and one with a lock or a channel is not kept for the way back.
-    listen(['freeze', 'pagehide'], leave)
-    listen(['resume', 'pageshow'], join)
+    listen(['freeze', 'pagehide'], closed.signal, leave)
+    listen(['resume', 'pageshow'], closed.signal, join)
 
     return {
       want(want) {
