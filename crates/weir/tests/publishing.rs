@@ -4,10 +4,13 @@
 //! - `publishers`: both of them, as an application holds them
 //! - `outages`: what is done to them
 //! - `languages`: the programs of `docs/publishing`
+//! - `page`: what `docs/publishing.md` says
 
 #[path = "publishing/languages.rs"]
 mod languages;
 #[path = "publishing/outages.rs"]
 mod outages;
+#[path = "publishing/page.rs"]
+mod page;
 #[path = "publishing/publishers.rs"]
 mod publishers;

@@ -1,7 +1,7 @@
 //! The publishers, each in an application of its own.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
@@ -25,20 +25,14 @@ pub(crate) trait Application {
 pub(crate) struct WebHook {
     program: Program,
     client: weir_testkit::Client,
-    _bundle: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl WebHook {
     pub(crate) async fn start(weir: SocketAddr, token: &str, events: usize) -> anyhow::Result<Self> {
-        let bundle = tempfile::tempdir()?;
-        let publisher = bundle.path().join("publisher.mjs");
-        let web = page::root().join("crates/weir-web");
-        let built = Command::new(installed("esbuild"))
-            .args(["client/src/publisher.ts", "--bundle", "--format=esm", "--log-level=warning"])
-            .arg(format!("--outfile={}", publisher.display()))
-            .current_dir(web)
-            .status()?;
-        ensure!(built.success(), "the publisher cannot be built");
+        let folder = tempfile::tempdir()?;
+        let publisher = folder.path().join("publisher.mjs");
+        bundle(&publisher)?;
         let mut command = Command::new("node");
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/publishing/webhook.mjs"));
         command.env("PUBLISHER", publisher).env("EVENTS", events.to_string());
@@ -50,7 +44,7 @@ impl WebHook {
             port.and_then(|port| port.parse().ok()).context("it does not listen")
         });
         let client = weir_testkit::Client::new(SocketAddr::from(([127, 0, 0, 1], port.await?)));
-        Ok(Self { program, client, _bundle: bundle })
+        Ok(Self { program, client, _folder: folder })
     }
 
     async fn tell(&self) -> anyhow::Result<Value> {
@@ -58,11 +52,22 @@ impl WebHook {
     }
 }
 
-/// What `.ci/setup test` installs to build the browser client with.
-fn installed(program: &str) -> PathBuf {
-    let file = page::root().join("crates/weir-web/node_modules/.bin").join(program);
-    assert!(file.exists(), "{program} is missing: run .ci/setup test");
-    file
+/// Builds the publisher as its package does.
+pub(crate) fn bundle(into: &Path) -> anyhow::Result<()> {
+    let web = page::root().join("crates/weir-web");
+    let esbuild = web.join("node_modules/.bin/esbuild");
+    ensure!(esbuild.exists(), "esbuild is missing: run .ci/setup test");
+    let mut command = Command::new(esbuild);
+    command.args([
+        "client/src/publisher.ts",
+        "--bundle",
+        "--format=esm",
+        "--target=es2022",
+        "--log-level=warning",
+    ]);
+    let built = command.arg(format!("--outfile={}", into.display())).current_dir(web).status()?;
+    ensure!(built.success(), "the publisher cannot be built");
+    Ok(())
 }
 
 impl Application for WebHook {
