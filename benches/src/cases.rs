@@ -16,6 +16,7 @@ pub mod http2;
 pub mod idle;
 pub mod instances;
 pub mod kept;
+pub mod page;
 pub mod publish;
 pub mod reader;
 pub mod redis;
@@ -49,6 +50,7 @@ pub const ALL: &[Entry] = &[
     Entry { name: "stalled", runs: &[stalled::run] },
     Entry { name: "hostile", runs: &[hostile::run] },
     Entry { name: "churn", runs: &[churn::run] },
+    Entry { name: "page", runs: &[page::run] },
 ];
 
 /// What can be measured by its name alone. It has its own report, with one table for each run.

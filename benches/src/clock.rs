@@ -13,6 +13,11 @@ pub fn now_ns() -> u64 {
     time_ns(ClockId::Monotonic)
 }
 
+/// The clock of people in ns since 1970, which is also that of pages.
+pub fn wall_ns() -> u64 {
+    time_ns(ClockId::Realtime)
+}
+
 /// Any clock in ns.
 pub(crate) fn time_ns(clock: ClockId) -> u64 {
     let now = clock_gettime(clock);

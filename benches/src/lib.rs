@@ -12,6 +12,7 @@
 //! - [`storm`]: clients that come back at once beside it, and the [`commands`] that Redis ran meanwhile
 //! - [`visit`]: a client that comes and goes; [`steady`]: whether what it leaves behind adds up
 //! - [`heard`]: what comes over one stream
+//! - [`webpage`]: a page in a browser that notes when it sees an event, and its [`sightings`]
 //! - [`secure`]: subscribers by TLS, and the same without
 //! - [`readers`], [`xread`]: readers of a stream, and the floor of reading
 //! - [`floor`]: what the kernel alone costs
@@ -43,10 +44,12 @@ pub mod secure;
 pub mod selftest;
 pub mod sequence;
 pub mod server;
+pub mod sightings;
 pub mod stamp;
 pub mod steady;
 pub mod storm;
 pub mod summary;
 pub mod tailing;
 pub mod visit;
+pub mod webpage;
 pub mod xread;

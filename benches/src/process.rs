@@ -135,6 +135,17 @@ pub fn pin(core: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
+/// Runs this thread, and processes that it starts from now on, on all cores of a measurement.
+///
+/// # Errors
+/// A core is not there.
+pub fn roam(cores: Cores) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cores.server);
+    set.set(cores.generator);
+    Ok(sched_setaffinity(None, &set)?)
+}
+
 /// Raises the limit of descriptors as far as this process may, which children inherit.
 ///
 /// # Errors
