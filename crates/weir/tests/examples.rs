@@ -7,5 +7,9 @@ mod agent_dashboard;
 mod application;
 #[path = "examples/index.rs"]
 mod index;
+#[path = "examples/match_rooms.rs"]
+mod match_rooms;
 #[path = "examples/pictures.rs"]
 mod pictures;
+#[path = "examples/started.rs"]
+mod started;
