@@ -5,6 +5,8 @@
 mod agent_dashboard;
 #[path = "examples/application.rs"]
 mod application;
+#[path = "examples/guild_updates.rs"]
+mod guild_updates;
 #[path = "examples/index.rs"]
 mod index;
 #[path = "examples/match_rooms.rs"]

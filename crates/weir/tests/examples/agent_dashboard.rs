@@ -6,8 +6,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail, ensure};
-use rustix::process::{Pid, kill_process};
+use anyhow::{Context as _, ensure};
+use rustix::process::kill_process;
 use serde_json::{Value, json};
 use weir_testkit::balancer::{Balancer, Kind};
 use weir_testkit::browser::{Browser, Kind as Engine, browse, step};
@@ -245,19 +245,6 @@ fn whole(dir: &Path, at: SocketAddr, weir_at: SocketAddr) -> anyhow::Result<Appl
     )
 }
 
-/// The weir that was told of this page.
-fn told_of(page: &str) -> anyhow::Result<Pid> {
-    for process in fs::read_dir("/proc")? {
-        let process = process?;
-        let Some(id) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let command = fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
-        if command.starts_with("weir\0serve\0") && command.contains(&format!("{page}\0")) {
-            return Pid::from_raw(id).context("a process id");
-        }
-    }
-    bail!("no weir was told of {page}")
-}
-
 /// As its README says: weir is started with it, and again when it was killed; the daemon and the page go on.
 #[tokio::test]
 async fn the_whole_of_it_outlives_a_weir_that_is_killed() -> anyhow::Result<()> {
@@ -278,7 +265,7 @@ async fn the_whole_of_it_outlives_a_weir_that_is_killed() -> anyhow::Result<()> 
     );
     let play = async {
         said(&client, "live").await?;
-        kill_process(told_of(&page)?, Signal::KILL)?;
+        kill_process(whole.weir()?, Signal::KILL)?;
         anyhow::Ok(())
     };
     let steps = [step(&page, &script)];

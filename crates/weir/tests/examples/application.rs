@@ -1,10 +1,12 @@
 //! An application of `docs/examples`, started as its README says.
 
+use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, getpgid};
 use weir_testkit::page::root;
 use weir_testkit::program::without_settings;
 use weir_testkit::{DEADLINE, Output, Program, Signal, eventually};
@@ -43,6 +45,21 @@ impl Application {
         });
         let line = said.await.with_context(|| self.tail())?;
         line.with_context(|| format!("it ended before it said {text:?}: {}", self.tail()))
+    }
+
+    /// The weir that it started.
+    pub(crate) fn weir(&self) -> anyhow::Result<Pid> {
+        let group = i32::try_from(self.0.pid()).ok().and_then(Pid::from_raw);
+        for process in fs::read_dir("/proc")? {
+            let process = process?;
+            let id = process.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+            let Some(id) = id else { continue };
+            let command = fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+            if command.starts_with("weir\0serve\0") && getpgid(Some(id)).ok() == group {
+                return Ok(id);
+            }
+        }
+        bail!("it runs no weir: {}", self.tail())
     }
 
     /// What it said last, to put into an error.
