@@ -155,6 +155,17 @@ test('it comes back no earlier than it is asked to, whoever is in a hurry', asyn
   assert.ok(performance.now() - before > 900)
 })
 
+test('what was delivered ends a row of failures', async () => {
+  const server = await serving([refuse(503, null), take, refuse(422, null), refuse(503, null)])
+  const failures: number[] = []
+  const publisher = publishing(server.url, { onTrouble: (trouble) => failures.push(trouble.failures), onRefused: () => {} })
+  for (const data of ['a', 'b', 'c']) {
+    publisher.publish('s', data)
+    await publisher.flush()
+  }
+  assert.deepEqual(failures, [1, 1])
+})
+
 test('pauses double up to a bound, and a date is understood', async () => {
   const later = new Date(Date.now() + 60_000).toUTCString()
   const pauses: number[] = []
@@ -175,6 +186,7 @@ test('pauses double up to a bound, and a date is understood', async () => {
     const pause = pauses[nth] ?? 0
     assert.ok(pause >= Math.max(0.5, 0.8 * step) && pause <= Math.max(0.6, step), `${nth}: ${pause}`)
   }
+  assert.equal(new Set(pauses.slice(4, 7)).size, 3)
   assert.ok((pauses[7] ?? 0) > 55_000 && (pauses[7] ?? 0) < 75_000, `${pauses[7]}`)
 })
 
@@ -196,7 +208,7 @@ test('an event that is refused for good holds up nobody, and takes no other with
 })
 
 test('what is about the way there costs no event', async () => {
-  const about = [404, 405, 301, 200, 429, 421].map((status) => refuse(status, null))
+  const about = [404, 405, 301, 200, 429, 421].map((status) => refuse(status, null, { location: '/elsewhere' }))
   const few: Deed = (_, response) => void response.writeHead(201).end('{"ids":[]}')
   const server = await serving([...about, few])
   const messages: string[] = []
@@ -204,6 +216,7 @@ test('what is about the way there costs no event', async () => {
   publisher.publish('s', 'a')
   assert.deepEqual(await publisher.flush(), { ...settled, delivered: 1 })
   assert.equal(new Set(keysOf(server)).size, 1)
+  assert.deepEqual(server.asked.map(({ method, path }) => `${method} ${path}`), Array(8).fill('POST /v1/events'))
   assert.equal(messages[0], 'it was answered with HTTP 404, and not by a weir')
   assert.match(messages[2] ?? '', /redirection/)
 })
@@ -355,14 +368,16 @@ test('a loss that nobody listens to is told to the console, once', async (t) => 
   assert.match(String(told.mock.calls[0]?.arguments[0]), /no room/)
 })
 
-test('closing ends in time and says what is left', async () => {
-  const server = await serving([hang])
+test('closing ends in time and says what is left', { timeout: 10_000 }, async () => {
+  const left = deferred<void>()
+  const server = await serving([(_, response) => void response.on('close', () => left.resolve())])
   const publisher = publishing(server.url)
   publisher.publish('s', 'a')
   await server.after(1)
   publisher.publish('s', 'b')
   assert.deepEqual(await publisher.close({ timeout: 20 }), { ...settled, waiting: 2 })
   assert.deepEqual(await publisher.close(), { ...settled, waiting: 2 })
+  await left.promise
   assert.equal(server.asked.length, 1)
 })
 
@@ -391,11 +406,11 @@ test('it keeps the process alive while it is asked something, or waited for, and
   assert.equal(timers(), before)
 })
 
-test('a flush waits for what waited before it, and for no more', async () => {
+test('a flush waits for what waited before it, and for no more', { timeout: 10_000 }, async () => {
   const server = await serving([take, hang])
   const publisher = publishing(server.url)
   publisher.publish('s', 'a')
-  const flushed = publisher.flush()
+  const flushed = publisher.flush({ timeout: 60_000 })
   await server.after(1)
   publisher.publish('s', 'b')
   assert.equal((await flushed).delivered, 1)
