@@ -31,15 +31,18 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// Starts one in a folder, with these variables beside those of the test.
+    /// Starts one in a folder, with these variables beside those of the test, which finds the programs of `tools` first.
     ///
     /// # Errors
     /// There is no `bash`.
-    pub fn start(folder: &Path, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+    pub fn start(folder: &Path, tools: &Path, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path =
+            std::env::join_paths(std::iter::once(tools.to_owned()).chain(std::env::split_paths(&path)))?;
         let complaints = NamedTempFile::new()?;
         let mut command = Command::new("bash");
         without_settings(&mut command).args(["--norc", "--noprofile"]).current_dir(folder);
-        command.envs(variables.iter().copied()).process_group(0);
+        command.env("PATH", path).envs(variables.iter().copied()).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(complaints.reopen()?);
         let mut process = command.spawn().context("start bash")?;
         let input = process.stdin.take().context("its input")?;
@@ -97,7 +100,7 @@ mod tests {
     #[tokio::test]
     async fn blocks_share_what_they_set_and_the_first_failure_ends_them() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
-        let mut shell = Shell::start(folder.path(), &[("GIVEN", "given")])?;
+        let mut shell = Shell::start(folder.path(), folder.path(), &[("GIVEN", "given")])?;
         assert_eq!(shell.run("sleep 60 & pid=$!\necho $GIVEN", DEADLINE).await?, "given\n");
         assert_eq!(shell.run("kill -9 $pid; printf no-end", DEADLINE).await?, "no-end");
         let failed = shell.run("echo why >&2; false; echo never", DEADLINE).await.unwrap_err();
@@ -108,7 +111,7 @@ mod tests {
     #[tokio::test]
     async fn what_it_started_ends_with_it() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
-        let mut shell = Shell::start(folder.path(), &[])?;
+        let mut shell = Shell::start(folder.path(), folder.path(), &[])?;
         let pid = shell.run("sleep 60 & printf $!", DEADLINE).await?;
         drop(shell);
         crate::eventually(DEADLINE, async || {
