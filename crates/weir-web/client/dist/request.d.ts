@@ -5,13 +5,12 @@ export declare const IDLE: Status;
 /** A problem without what it has not. */
 export declare const trouble: (kind: Problem['kind'], message: unknown, more?: Partial<Problem>) => Problem;
 /** What went wrong with a call, and for how long weir does not want another. */
-export declare class Failure {
+export interface Failure {
     readonly problem: Problem;
     readonly after: number;
-    constructor(problem: Problem, after?: number);
 }
 /** Whatever was thrown. */
-export declare const failure: (error: unknown) => Failure;
+export declare const failure: (error: any) => Failure;
 /** The token to call with now. */
 export declare const ask: ({ token }: Options) => Promise<string | undefined>;
 /** Subscribes, for one answer where `wait` says how many seconds that may take. Throws a `Failure` where it is refused. */
@@ -22,5 +21,5 @@ export declare const within: <T>(ms: number, outer: AbortSignal, work: (signal: 
 export declare const poll: (options: Options, want: Want, wait: number, outer: AbortSignal, hear: (heard: Heard) => void) => Promise<void>;
 /** An event of `format=json` as callers see it, or the problem with it. */
 export declare const read: (said: any) => Heard;
-/** Begins or ends to listen to the page; nothing where there is none. */
-export declare const attend: (method: 'addEventListener' | 'removeEventListener', to: Record<string, () => void>) => void;
+/** Listens to the page, where there is one, until the signal. */
+export declare const listen: (kinds: string[], signal: AbortSignal, then: () => void) => void;

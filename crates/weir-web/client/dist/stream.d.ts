@@ -12,8 +12,8 @@ export interface End {
 /** What a stream tells, besides what is heard by all. */
 export interface Told {
     hear(heard: Heard): void;
-    /** It is open, or its instance has lost its log, or found it again. */
-    turn(to: 'connected' | 'degraded' | 'restored'): void;
+    /** It is open for the first time; later its instance may lose its log, and find it again. */
+    turn(state: 'live' | 'degraded', first?: boolean): void;
     retry(ms: number): void;
     /** The token to go on with. */
     renewed(token: string | undefined): void;
