@@ -191,6 +191,22 @@ async fn bytes_are_bounded_too() {
 }
 
 #[tokio::test]
+async fn room_is_given_back() {
+    let mut server = Server::start(vec![yes(), answer(422, "", ""), yes()]).await;
+    let publisher = publisher(&server.url, Bounds { events: 1, bytes: 10 });
+    for dealt_with in 1..=3 {
+        assert_eq!(publisher.offer("s", event("12345678")), Offer::Queued);
+        server.request().await;
+        let end = Instant::now() + SOON;
+        while publisher.counts().delivered + publisher.counts().refused < dealt_with {
+            assert!(Instant::now() < end, "{:?}", publisher.counts());
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(publisher.counts(), Counts { delivered: 2, refused: 1, ..Counts::default() });
+}
+
+#[tokio::test]
 async fn closing_ends_in_time_and_says_what_is_left() {
     let publisher = publisher(&format!("http://{}", nobody().await), Bounds::default());
     for data in ["a", "b"] {
