@@ -29,7 +29,7 @@ async fn its_commands_publish() -> anyhow::Result<()> {
     let page = read(PAGE).replace("127.0.0.1:8080", &weir.public().to_string());
     let blocks = blocks(&page, "sh");
     ensure!(blocks.len() == 3);
-    let mut shell = Shell::start(&root(), &[])?;
+    let mut shell = Shell::start(&root(), &root().join(".tools/bin"), &[])?;
     for block in blocks {
         shell.run(block, DEADLINE * 2).await?;
     }
