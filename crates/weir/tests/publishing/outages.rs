@@ -6,7 +6,7 @@ use weir_client::Counts;
 use weir_testkit::chaos::{Close, Flow, Way};
 use weir_testkit::loopback::own_address;
 use weir_testkit::redis::RedisServer;
-use weir_testkit::{DEADLINE, Instance, Proxy, Secret, eventually, expect};
+use weir_testkit::{DEADLINE, Instance, Proxy, Secret, Signal, eventually, expect};
 
 use crate::publishers::{Application, InRust, WebHook};
 
@@ -107,6 +107,43 @@ async fn nor_does_an_application_in_rust() -> anyhow::Result<()> {
     let proxy = Proxy::start(at).await?;
     let application = InRust::start(proxy.addr(), &token(&secret), 10)?;
     nothing_is_lost_but_what_overflows(at, &secret, &application, &proxy).await?;
+    Ok(())
+}
+
+/// In the middle of whatever it was doing, again and again: keys outlive it with the events.
+#[tokio::test]
+async fn what_is_published_while_weir_is_killed_arrives_once() -> anyhow::Result<()> {
+    let (at, secret, data) = (own_address()?, Secret::new(), tempfile::tempdir()?);
+    let token = token(&secret);
+    let data = data.path().to_str().context("a path in UTF-8")?;
+    let flags = ["--jwt-secret-file", secret.flag(), "--data-dir", data];
+    let start = async || Instance::builder(WEIR).listen(at).flags(&flags).start().await;
+    let mut weir = start().await?;
+    let hook = WebHook::start(at, &token, 1000).await?;
+    let application = InRust::start(at, &token, 1000)?;
+    let mut delivered = 0;
+    for n in 0..400 {
+        ensure!(hook.happens("user/1", n).await? == "queued");
+        ensure!(application.happens("user/2", n).await? == "queued");
+        if n % 100 == 50 {
+            // Something is on its way by then, and is not waited for.
+            eventually(DEADLINE * 2, async || {
+                let now = application.counts().await?.delivered;
+                ensure!(now > delivered, "{now} delivered");
+                delivered = now;
+                Ok(())
+            })
+            .await?;
+            weir.signal(Signal::KILL)?;
+            weir.wait_exit(DEADLINE).await?;
+            weir = start().await?;
+        }
+    }
+    counts(&hook, Counts { delivered: 400, ..Counts::default() }).await?;
+    counts(&application, Counts { delivered: 400, ..Counts::default() }).await?;
+    for session in ["user/1", "user/2"] {
+        ensure!(held(&weir, &token, session).await? == Vec::from_iter(0..400), "{session}");
+    }
     Ok(())
 }
 
