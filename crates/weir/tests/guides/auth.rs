@@ -24,9 +24,13 @@ fn only(language: &str) -> Vec<String> {
 
 /// The subscribes that were let in.
 async fn subscribes(reader: &Reader) -> anyhow::Result<f64> {
+    counted(reader, "weir_connections_total").await
+}
+
+async fn counted(reader: &Reader, series: &str) -> anyhow::Result<f64> {
     let admin: SocketAddr = reader.adapt("127.0.0.1:8081").parse()?;
     let page = Client::new(admin).get("/metrics").send().await?;
-    Ok(Metrics::parse(page.text()?)?.sum("weir_connections_total", &[]))
+    Ok(Metrics::parse(page.text()?)?.sum(series, &[]))
 }
 
 #[tokio::test]
@@ -57,6 +61,9 @@ async fn a_page_gets_new_cookies_before_the_old_ones_expire() -> anyhow::Result<
     reader.does(&publish).await?;
     tab.until("return document.querySelectorAll('#events li').length > 1").await?;
     ensure!(tab.run(SHOWN).await? == json!(["for 7 alone", "for 7 alone"]));
+
+    let refused = counted(&reader, "weir_connections_rejected_total").await?;
+    ensure!(refused == 0.0, "it came too late with a new token, {refused} times");
 
     let others = only("js");
     ensure!(others.len() == 3, "the log-in, the address and the client");
