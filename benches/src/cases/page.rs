@@ -48,7 +48,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<Case> {
     let what = format!(
         "{EVENTS} events, {RATE} a second, are published through nginx, configured as `deploy/nginx` has it, to two instances on one Redis, each by a \
          connection of its own. A page in Chromium listens to them through the same nginx: by the client of weir, by the browser's own `EventSource`, and by asking every 2 s. \
-         The time runs from before the publisher connects until the page's function is called with the event. Nothing is bound to a core: publisher, \
+         The time runs from before the publisher connects until the page's function is called with the event. Other than what is said above, nothing is bound to a core here: publisher, \
          nginx, both instances, Redis and Chromium share them all."
     );
     let mut case = Case { name: "page", what, rounds, goals: Vec::new() };

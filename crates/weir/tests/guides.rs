@@ -1,5 +1,5 @@
 //! `docs/guides`: every command is carried out and prints what the page says, every script runs in Chromium, and every test that
-//! is named is there.
+//! is named is there; so is whatever any document links to.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,6 +16,8 @@ use weir_testkit::{Client, DEADLINE, Shell, eventually};
 
 #[path = "guides/auth.rs"]
 mod auth;
+#[path = "guides/links.rs"]
+mod links;
 #[path = "guides/scripts.rs"]
 mod scripts;
 
