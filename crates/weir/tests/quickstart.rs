@@ -102,11 +102,15 @@ impl Newcomer {
         self.folder.path().join("weir-quickstart")
     }
 
-    async fn opens(&self, browser: &Browser, path: &str) -> anyhow::Result<Tab> {
-        let told = format!("<http://127.0.0.1:8000{path}>");
+    async fn opens(&self, browser: &Browser, address: &str) -> anyhow::Result<Tab> {
+        let told = format!("<http://{address}>");
         ensure!(read("docs/quickstart.md").contains(&told), "nobody is told to open {told}");
-        eventually(DEADLINE, async || Ok(TcpStream::connect(self.pages).await?)).await?;
-        browser.open(format!("http://{}{path}", self.pages)).await
+        let (at, path) = match address.strip_prefix("127.0.0.1:8080") {
+            Some(path) => (self.weir, path),
+            None => (self.pages, address.strip_prefix("127.0.0.1:8000").context("one of both servers")?),
+        };
+        eventually(DEADLINE, async || Ok(TcpStream::connect(at).await?)).await?;
+        browser.open(format!("http://{at}{path}")).await
     }
 }
 
@@ -142,9 +146,13 @@ async fn a_newcomer_sees_events_live_and_loses_none_to_a_broker_that_is_killed()
     let told = newcomer.next("json")?;
     ensure!(form(&answer) == form(&told), "{answer} rather than {told}");
 
+    let demo = newcomer.opens(&browser, "127.0.0.1:8080/").await?;
+    demo.until("return document.querySelector('h1').textContent.includes('weir')").await?;
+    demo.close().await?;
+
     newcomer.saves("index.html")?;
     newcomer.does("http.server").await?;
-    let tab = newcomer.opens(&browser, "/").await?;
+    let tab = newcomer.opens(&browser, "127.0.0.1:8000/").await?;
     says(&tab, "live").await?;
     shows(&tab, &["first"]).await?;
     newcomer.does("second").await?;
@@ -160,7 +168,7 @@ async fn a_newcomer_sees_events_live_and_loses_none_to_a_broker_that_is_killed()
     shows(&tab, &["first", "second", "third", "fourth"]).await?;
 
     newcomer.saves("plain.html")?;
-    let plain = newcomer.opens(&browser, "/plain.html").await?;
+    let plain = newcomer.opens(&browser, "127.0.0.1:8000/plain.html").await?;
     shows(&plain, &["first", "second", "third", "fourth"]).await?;
     newcomer.kills().await?;
     newcomer.serves().await?;

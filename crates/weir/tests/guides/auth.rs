@@ -16,7 +16,7 @@ pub(super) const GUIDE: &str = "auth-with-eventsource";
 const SHOWN: &str = "return [...document.querySelectorAll('#events li')].map((entry) => entry.textContent)";
 
 /// Tokens that expire while the test looks on. weir says so at half of it.
-const SECONDS: &str = "6";
+const SECONDS: &str = "10";
 
 fn only(language: &str) -> Vec<String> {
     blocks(GUIDE).into_iter().filter(|(is, _)| is == language).map(|(_, text)| text).collect()
