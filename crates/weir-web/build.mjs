@@ -16,7 +16,8 @@ const packages = {
     { entryPoints: { client: 'client/src/index.ts' }, minify: true },
     { entryPoints: { publisher: 'client/src/publisher.ts' } },
   ],
-  react: [{ entryPoints: { index: 'react/src/index.ts', query: 'react/src/query.ts' }, packages: 'external' }],
+  // One file for each, since two bundles would have two contexts, and the ones of React Server Components begin with 'use client'.
+  react: [{ entryPoints: readdirSync('react/src').map((file) => `react/src/${file}`), bundle: false }],
 }
 
 const [into] = process.argv.slice(2)
