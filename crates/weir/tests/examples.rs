@@ -11,6 +11,8 @@ mod guild_updates;
 mod index;
 #[path = "examples/match_rooms.rs"]
 mod match_rooms;
+#[path = "examples/order_board.rs"]
+mod order_board;
 #[path = "examples/pictures.rs"]
 mod pictures;
 #[path = "examples/started.rs"]
