@@ -1,7 +1,7 @@
 //! A program that a test runs beside itself.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -54,6 +54,20 @@ impl Program {
     /// It cannot be started.
     pub fn start(mut command: Command, output: Output) -> anyhow::Result<Self> {
         command.stdin(Stdio::null());
+        Self::spawn(command, output).map(|(program, _)| program)
+    }
+
+    /// The same with an input, by which it is told what to do.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_told(mut command: Command, output: Output) -> anyhow::Result<(Self, ChildStdin)> {
+        command.stdin(Stdio::piped());
+        let (program, input) = Self::spawn(command, output)?;
+        Ok((program, input.context("its input is piped")?))
+    }
+
+    fn spawn(mut command: Command, output: Output) -> anyhow::Result<(Self, Option<ChildStdin>)> {
         match output {
             Output::Stdout => command.stdout(Stdio::piped()),
             Output::Stderr => command.stderr(Stdio::piped()),
@@ -63,7 +77,8 @@ impl Program {
             (Some(stdout), _) => Lines::drain(stdout),
             (None, stderr) => Lines::drain(stderr.context("an output is piped")?),
         };
-        Ok(Self { process: Process(child), lines })
+        let input = child.stdin.take();
+        Ok((Self { process: Process(child), lines }, input))
     }
 
     /// The lines it wrote so far, the newest of them where they are many.

@@ -15,5 +15,7 @@ mod match_rooms;
 mod order_board;
 #[path = "examples/pictures.rs"]
 mod pictures;
+#[path = "examples/realtime_bus.rs"]
+mod realtime_bus;
 #[path = "examples/started.rs"]
 mod started;

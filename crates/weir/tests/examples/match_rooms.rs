@@ -99,6 +99,7 @@ async fn states_come_several_times_a_second_by_one_request() -> anyhow::Result<(
 }
 
 #[tokio::test]
+#[ignore = "make examples"]
 async fn its_pictures() -> anyhow::Result<()> {
     let (application, browser) = application(&[]).await?;
     let tab = watch(&browser, &application, "north").await?;
@@ -144,7 +145,12 @@ async fn a_host_is_taken_over_and_spectators_cannot_post() -> anyhow::Result<()>
     let (ann, bob) =
         (watch(&browser, &application, "harbour").await?, watch(&browser, &application, "harbour").await?);
     shows(&ann, "host", "the house").await?;
+    let taken = "return (await (await fetch('/api/rooms/harbour/host', { method: 'POST', body: '{\"name\":\"Eve\"}' })).json()).key";
+    let key = ann.run(taken).await?;
     host(&ann, "Ann").await?;
+    // Whoever was taken over can do nothing, whatever the page says.
+    let act = "return (await fetch('/api/rooms/harbour/act', { method: 'POST', body: JSON.stringify({ key: given, action: 'home' }) })).status";
+    ensure!(ann.run_with(act, key).await? == 409);
     shows(&bob, "host", "Ann").await?;
     press(&ann, "pause").await?;
     shows(&bob, "clock", "paused").await?;

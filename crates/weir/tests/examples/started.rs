@@ -1,9 +1,10 @@
 //! An application of `docs/examples` that needs no packages, started by the command that its README names.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{ChildStdin, Command};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context as _, bail, ensure};
@@ -25,6 +26,7 @@ static NEXT: AtomicU16 = AtomicU16::new(4000);
 /// It and all that it started end when this is dropped.
 pub(crate) struct Started {
     program: Program,
+    orders: Option<ChildStdin>,
     host: String,
     port: u16,
     _data: TempDir,
@@ -44,8 +46,8 @@ impl Started {
         command.env("PATH", path()?).env("HOST", &host).env("PORT", port.to_string());
         command.env("PYTHONDONTWRITEBYTECODE", "1").env("DATA", data.path());
         command.envs(env.iter().copied());
-        let program = Program::start(command, Output::Stdout)?;
-        let mut started = Self { program, host, port, _data: data };
+        let (program, orders) = Program::start_told(command, Output::Stdout)?;
+        let mut started = Self { program, orders: Some(orders), host, port, _data: data };
         started.says(" at http://").await?;
         Ok(started)
     }
@@ -76,6 +78,12 @@ impl Started {
         let said = said.await.with_context(|| self.program.tail())?;
         ensure!(said, "it ended before it said {text:?}: {}", self.program.tail());
         Ok(())
+    }
+
+    /// Types a line, as its user does.
+    pub(crate) fn order(&mut self, line: &str) -> anyhow::Result<()> {
+        let orders = self.orders.as_mut().context("its input is open")?;
+        writeln!(orders, "{line}").context("it has ended")
     }
 
     /// Kills the weir that listens at this address.
