@@ -35,6 +35,7 @@ async function watchedFetch (url, options) {
 
 function card (name) {
   const made = element('agent').content.firstElementChild.cloneNode(true)
+  made.querySelector('.mark').textContent = name[0]
   made.querySelector('h2').textContent = name
   const cards = [...element('agents').children]
   const next = cards.find((other) => other.querySelector('h2').textContent > name)
@@ -45,10 +46,13 @@ function card (name) {
 
 function show ({ key, value }, fresh) {
   const agent = agents.get(key) ?? card(key)
-  agent.querySelector('p').textContent = value.task
+  agent.dataset.task = agent.querySelector('p').textContent = value.task
+  agent.querySelector('output').textContent = `${value.percent} %`
   agent.querySelector('progress').value = value.percent
   const line = document.createElement('li')
-  line.textContent = `${new Date(value.at).toLocaleTimeString()}  ${key} ${value.task}, ${value.percent} %`
+  const time = document.createElement('time')
+  time.textContent = new Date(value.at).toLocaleTimeString()
+  line.append(time, `${key} ${value.task}, ${value.percent} %`)
   element('events').prepend(line)
   if (element('events').children.length > SHOWN) element('events').lastElementChild.remove()
   if (!fresh) return

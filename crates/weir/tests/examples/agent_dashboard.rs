@@ -2,18 +2,21 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, ensure};
 use rustix::process::kill_process;
 use serde_json::{Value, json};
 use weir_testkit::balancer::{Balancer, Kind};
-use weir_testkit::browser::{Browser, Kind as Engine, browse, step};
+use weir_testkit::browser::{Browser, Kind as Engine, Tab};
+use weir_testkit::certificates::Authority;
 use weir_testkit::loopback::own_address;
 use weir_testkit::program::installed;
-use weir_testkit::{Client, DEADLINE, Instance, Output, Program, Signal, eventually};
+use weir_testkit::{Client, DEADLINE, Instance, Output, Program, Signal, Trust, eventually};
 
 use crate::application::{Application, WEIR, folder};
 use crate::pictures::pictures;
@@ -22,27 +25,9 @@ const BALANCER: &str = include_str!("../stream_clients/haproxy.cfg");
 
 const AGENTS: &str = "/v1/stream/agents";
 
-/// Where the page says what it has seen, for the test to go on.
-const SAID: &str = "/v1/stream/said";
-
-/// What scripts of the page use.
-const HELPERS: &str = "
-    const text = (id) => document.getElementById(id).textContent;
-    const states = [text('state')];
-    const note = () => states.push(text('state') + ' by ' + text('transport'));
-    new MutationObserver(note).observe(document.querySelector('header'), { subtree: true, childList: true });
-    const until = async (condition) => {
-        for (const end = Date.now() + 20000; Date.now() < end;) {
-            if (condition()) return true;
-            await new Promise((resolve) => setTimeout(resolve, 10));
-        }
-        return false;
-    };
-    const shows = (count) => until(() => text('count') === String(count) && text('state') === 'live');
-    const seen = () => ({
-        count: text('count'), state: text('state'), transport: text('transport'), states,
-        tasks: [...document.querySelectorAll('article')].map((agent) => agent.querySelector('h2').textContent + ': ' + agent.querySelector('p').textContent)
-    });";
+/// Has the page keep what it says of its connection from now on.
+const NOTE: &str = "window.states = []; const state = document.getElementById('state');
+    new MutationObserver(() => states.push(state.textContent)).observe(state, { subtree: true, childList: true, characterData: true })";
 
 /// The page's own server. It gets its address first, since weir is told of it.
 struct Page {
@@ -58,11 +43,8 @@ impl Page {
         command.env("WEIR_URL", weir).env("DAEMON", "off");
         let server = Program::start(command, Output::Stdout)?;
         eventually(DEADLINE, async || {
-            ensure!(
-                server.lines().iter().any(|line| line.contains("the dashboard is at")),
-                "{}",
-                server.tail()
-            );
+            let served = server.lines().iter().any(|line| line.contains("the dashboard is at"));
+            ensure!(served, "{}", server.tail());
             Ok(())
         })
         .await?;
@@ -84,43 +66,56 @@ async fn create(client: &Client, stream: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Appends a change of the state of an agent for each of these numbers, one after the other.
-async fn append(client: &Client, numbers: std::ops::Range<u32>) -> anyhow::Result<()> {
+/// Appends a change of the state of an agent for each of these numbers, one after the other. Each is repeated until it is answered,
+/// as a producer does that has to know.
+async fn append(client: &Client, numbers: Range<u32>, answered: &AtomicU32) -> anyhow::Result<()> {
     for n in numbers {
         let value = json!({ "task": format!("task {n}"), "percent": n % 100, "at": 1_000 });
         let event = json!({ "type": "agent", "key": format!("agent {}", n % 3), "value": value, "headers": { "operation": "upsert" } });
-        let request = client.post(AGENTS).header("content-type", "application/json");
-        let answer = request.body(event.to_string()).send().await?;
-        ensure!(answer.status() == 204, "{answer:?}");
+        eventually(DEADLINE * 3, async || {
+            let request = client.post(AGENTS).header("content-type", "application/json");
+            let request = request.header("producer-id", "a test").header("producer-epoch", "0");
+            let answer = request.header("producer-seq", n.to_string()).body(event.to_string()).send().await?;
+            ensure!(matches!(answer.status(), 200 | 204), "{answer:?}");
+            Ok(())
+        })
+        .await?;
+        answered.store(n + 1, Ordering::Relaxed);
     }
     Ok(())
 }
 
-/// Waits until the page has said this.
-async fn said(client: &Client, what: &str) -> anyhow::Result<()> {
-    eventually(DEADLINE * 3, async || {
-        let answer = client.get(SAID).query("offset", "-1").send().await?;
-        ensure!(answer.text()?.contains(what), "not said {what:?}: {answer:?}");
-        Ok(())
-    })
-    .await
+/// All the tasks that were appended, as they are read anew.
+async fn tasks(client: &Client) -> anyhow::Result<Vec<String>> {
+    let all = client.get(AGENTS).query("offset", "-1").send().await?.json()?;
+    let all = all.as_array().context("a list")?;
+    Ok(all.iter().filter_map(|event| event["value"]["task"].as_str().map(str::to_owned)).collect())
 }
 
-fn first(results: &[Value]) -> anyhow::Result<&Value> {
-    results.first().context("a result")
-}
-
-/// What the page shows at the end: everything once, and of each agent the newest.
-fn is_whole(result: &Value, count: u32) -> anyhow::Result<()> {
-    ensure!(result["count"] == json!(count.to_string()) && result["state"] == "live", "{result}");
-    let mut tasks: Vec<String> = (count - 3..count).map(|n| format!("agent {}: task {n}", n % 3)).collect();
-    tasks.sort();
-    ensure!(result["tasks"] == json!(tasks), "{result}");
+/// Waits until the page is live and has shown so many changes, each once, and of each agent the newest.
+async fn shows(tab: &Tab, count: u32) -> anyhow::Result<()> {
+    let text = "const text = (id) => document.getElementById(id).textContent;";
+    tab.until(&format!("{text} return text('count') === '{count}' && text('state') === 'live'")).await?;
+    let agents = "return [...document.querySelectorAll('article')].map((agent) =>
+        agent.querySelector('h2').textContent + ': ' + agent.querySelector('p').textContent)";
+    let mut newest: Vec<String> = (count - 3..count).map(|n| format!("agent {}: task {n}", n % 3)).collect();
+    newest.sort();
+    let shown = tab.run(agents).await?;
+    ensure!(shown == json!(newest), "{shown}");
     Ok(())
 }
 
+async fn goes_by(tab: &Tab, transport: &str) -> anyhow::Result<()> {
+    let script = format!("return document.getElementById('transport').textContent === '{transport}'");
+    tab.until(&script).await.map(drop)
+}
+
+async fn was_lost(tab: &Tab) -> anyhow::Result<()> {
+    tab.until("return states.some((state) => state.startsWith('lost'))").await.map(drop)
+}
+
 #[tokio::test]
-async fn an_instance_that_is_killed_costs_the_page_nothing() -> anyhow::Result<()> {
+async fn a_kill_in_the_middle_of_a_thousand_appends_loses_none() -> anyhow::Result<()> {
     let (at, weir_at, data) = (own_address()?, own_address()?, tempfile::tempdir()?);
     let flags =
         ["--cors-origin", &origin(at), "--data-dir", data.path().to_str().context("a path in UTF-8")?];
@@ -128,37 +123,36 @@ async fn an_instance_that_is_killed_costs_the_page_nothing() -> anyhow::Result<(
     let mut weir = start().await?;
     let client = weir.client();
     create(&client, AGENTS).await?;
-    create(&client, SAID).await?;
-    append(&client, 0..10).await?;
+    let answered = AtomicU32::new(0);
+    append(&client, 0..10, &answered).await?;
     let page = Page::serve(at, &origin(weir_at)).await?;
-    let script = format!(
-        "{HELPERS}
-        const say = (what) => call('http://{weir_at}{SAID}', {{ method: 'POST', body: JSON.stringify(what), headers: {{ 'content-type': 'application/json' }} }});
-        await shows(10);
-        await say('caught up by ' + text('transport'));
-        await shows(20);
-        await say('live');
-        await shows(60);
-        return seen();"
-    );
-    let play = async {
-        said(&client, "caught up by SSE").await?;
-        append(&client, 10..20).await?;
-        said(&client, "live").await?;
-        // In the middle of appends that were answered, none of which may be lost.
-        append(&client, 20..40).await?;
+    let browser = Browser::start(Engine::Chromium).await?;
+    let tab = browser.open(&page.origin).await?;
+    shows(&tab, 10).await?;
+    tab.run(NOTE).await?;
+    let kill = async {
+        eventually(DEADLINE * 3, async || {
+            ensure!(answered.load(Ordering::Relaxed) >= 500, "too few");
+            Ok(())
+        })
+        .await?;
         weir.signal(Signal::KILL)?;
         weir.wait_exit(DEADLINE).await?;
         weir = start().await?;
-        append(&client, 40..60).await
+        anyhow::Ok(())
     };
-    let steps = [step(&page.origin, &script)];
-    let (results, played) = tokio::join!(browse(&steps), play);
-    let result = first(&results?)?.clone();
-    played.with_context(|| result.to_string())?;
-    is_whole(&result, 60)?;
-    ensure!(result["transport"] == "SSE", "{result}");
-    ensure!(result["states"].to_string().contains("lost"), "it was never lost: {result}");
+    let (appended, killed) = tokio::join!(append(&client, 10..1000, &answered), kill);
+    killed?;
+    appended?;
+    let all: Vec<String> = (0..1000).map(|n| format!("task {n}")).collect();
+    ensure!(tasks(&client).await? == all, "each is kept, once and in order");
+    shows(&tab, 1000).await?;
+    goes_by(&tab, "SSE").await?;
+    was_lost(&tab).await?;
+    for health in ["/livez", "/readyz"] {
+        let answer = client.get(health).send().await?;
+        ensure!(answer.status() == 200, "{health}: {answer:?}");
+    }
     Ok(())
 }
 
@@ -168,30 +162,16 @@ async fn where_sse_is_blocked_the_page_goes_on_by_long_poll() -> anyhow::Result<
     let weir = Instance::start(WEIR, &["--cors-origin", &origin(at)]).await?;
     let line = format!("server weir {}", weir.public());
     let balancer = Balancer::with(Kind::HaProxy, &BALANCER.replace("@INSTANCES@", &line)).await?;
-    let client = weir.client();
+    let (client, answered) = (weir.client(), AtomicU32::new(0));
     create(&client, AGENTS).await?;
-    create(&client, SAID).await?;
-    append(&client, 0..10).await?;
+    append(&client, 0..10, &answered).await?;
     let page = Page::serve(at, &format!("http://{}/blocked", balancer.address())).await?;
-    let script = format!(
-        "{HELPERS}
-        await until(() => text('transport') === 'long-poll');
-        await call('http://{}{SAID}', {{ method: 'POST', body: '\"fallen back\"', headers: {{ 'content-type': 'application/json' }} }});
-        await shows(30);
-        return seen();",
-        weir.public()
-    );
-    let play = async {
-        said(&client, "fallen back").await?;
-        append(&client, 10..30).await
-    };
-    let steps = [step(&page.origin, &script)];
-    let (results, played) = tokio::join!(browse(&steps), play);
-    let result = first(&results?)?.clone();
-    played.with_context(|| result.to_string())?;
-    is_whole(&result, 30)?;
-    ensure!(result["transport"] == "long-poll", "{result}");
-    Ok(())
+    let browser = Browser::start(Engine::Chromium).await?;
+    let tab = browser.open(&page.origin).await?;
+    goes_by(&tab, "long-poll").await?;
+    append(&client, 10..30, &answered).await?;
+    shows(&tab, 30).await?;
+    goes_by(&tab, "long-poll").await
 }
 
 /// A stream that is made anew is another one: what the page has of the old one goes.
@@ -201,32 +181,69 @@ async fn of_a_stream_made_anew_only_the_new_is_shown() -> anyhow::Result<()> {
     let flags = ["--cors-origin", &origin(at)];
     let start = async || Instance::builder(WEIR).listen(weir_at).flags(&flags).start().await;
     let mut weir = start().await?;
-    let client = weir.client();
+    let (client, answered) = (weir.client(), AtomicU32::new(0));
     create(&client, AGENTS).await?;
-    create(&client, SAID).await?;
-    append(&client, 0..10).await?;
+    append(&client, 0..10, &answered).await?;
     let page = Page::serve(at, &origin(weir_at)).await?;
-    let script = format!(
-        "{HELPERS}
-        await shows(10);
-        await call('http://{weir_at}{SAID}', {{ method: 'POST', body: '\"live\"', headers: {{ 'content-type': 'application/json' }} }});
-        await shows(5);
-        return seen();"
-    );
-    let play = async {
-        said(&client, "live").await?;
-        // Nothing is kept.
-        weir.signal(Signal::KILL)?;
-        weir.wait_exit(DEADLINE).await?;
-        weir = start().await?;
-        create(&client, AGENTS).await?;
-        append(&client, 0..5).await
-    };
-    let steps = [step(&page.origin, &script)];
-    let (results, played) = tokio::join!(browse(&steps), play);
-    let result = first(&results?)?.clone();
-    played.with_context(|| result.to_string())?;
-    is_whole(&result, 5)
+    let browser = Browser::start(Engine::Chromium).await?;
+    let tab = browser.open(&page.origin).await?;
+    shows(&tab, 10).await?;
+    // Nothing is kept.
+    weir.signal(Signal::KILL)?;
+    weir.wait_exit(DEADLINE).await?;
+    let weir = start().await?;
+    create(&client, AGENTS).await?;
+    append(&client, 0..5, &answered).await?;
+    shows(&tab, 5).await?;
+    drop(weir);
+    Ok(())
+}
+
+/// A browser opens six connections to a host, and all streams of a page over HTTP/2 are on one.
+#[tokio::test]
+async fn many_streams_of_a_page_leave_it_connections_for_more() -> anyhow::Result<()> {
+    let (at, authority) = (own_address()?, Authority::new());
+    let pair = authority.issue(&["localhost", "127.0.0.1"]);
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("a path in UTF-8");
+    let (certificate, key) = (text(&pair.certificate)?, text(&pair.key)?);
+    let flags = ["--cors-origin", &origin(at), "--tls-cert", &certificate, "--tls-key", &key];
+    let weir = Instance::start(WEIR, &flags).await?;
+    let client = weir.secure_client(Trust::new(&authority, &["http/1.1"]));
+    create(&client, AGENTS).await?;
+    let address = format!("https://{}", weir.public());
+    let page = Page::serve(at, &address).await?;
+    let browser = Browser::start(Engine::Chromium).await?;
+    let tab = browser.open(&page.origin).await?;
+    let script = "
+        const address = (nth) => `${given}/v1/stream/many/${nth}`;
+        const call = (nth, method, body) =>
+            fetch(address(nth), { method, body, headers: { 'content-type': 'application/json' } });
+        const follow = async (nth) => {
+            await call(nth, 'PUT');
+            const answer = await fetch(`${address(nth)}?offset=-1&live=sse`);
+            const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+            return async () => {
+                for (let text = ''; ;) {
+                    text += (await reader.read()).value;
+                    if (text.includes(`hello ${nth}`)) return nth;
+                }
+            };
+        };
+        const all = [...Array(20).keys()];
+        const streams = await Promise.all(all.map(follow));
+        await Promise.all(all.map((nth) => call(nth, 'POST', `\"hello ${nth}\"`)));
+        const heard = await Promise.all(streams.map((hear) => hear()));
+        window.streams = streams;
+        return heard.length;";
+    let heard = tab.run_with(script, json!(address)).await?;
+    ensure!(heard == 20, "{heard}");
+    append(&client, 0..10, &AtomicU32::new(0)).await?;
+    shows(&tab, 10).await?;
+    let metrics = weir.metrics().await?;
+    let followers = metrics.sum("weir_clients", &[("transport", "durable")]);
+    let sockets = metrics.sum("weir_sockets", &[]);
+    ensure!(followers > 20.5 && sockets < 5.5, "{followers} followers on {sockets} connections");
+    Ok(())
 }
 
 /// All of it as `npm start` starts it, in a copy of its folder: what weir keeps is kept there.
@@ -249,33 +266,28 @@ fn whole(dir: &Path, at: SocketAddr, weir_at: SocketAddr) -> anyhow::Result<Appl
 #[tokio::test]
 async fn the_whole_of_it_outlives_a_weir_that_is_killed() -> anyhow::Result<()> {
     let (at, weir_at, dir) = (own_address()?, own_address()?, tempfile::tempdir()?);
-    let whole = whole(dir.path(), at, weir_at)?;
-    let client = Client::new(weir_at);
-    let begun = eventually(DEADLINE * 3, async || create(&client, SAID).await).await;
-    begun.with_context(|| whole.tail())?;
-    let page = origin(at);
-    let script = format!(
-        "{HELPERS}
-        const follows = (count) => until(() => Number(text('count')) >= count && text('state') === 'live');
-        await follows(3);
-        await call('http://{weir_at}{SAID}', {{ method: 'POST', body: '\"live\"', headers: {{ 'content-type': 'application/json' }} }});
-        await until(() => states.some((state) => state.includes('lost')));
-        const more = await follows(Number(text('count')) + 3);
-        return {{ more, ...seen() }};"
-    );
-    let play = async {
-        said(&client, "live").await?;
-        kill_process(whole.weir()?, Signal::KILL)?;
-        anyhow::Ok(())
+    let mut whole = whole(dir.path(), at, weir_at)?;
+    whole.says("the dashboard is at").await?;
+    let browser = Browser::start(Engine::Chromium).await?;
+    let tab = browser.open(origin(at)).await?;
+    let count = "const count = Number(document.getElementById('count').textContent);";
+    let follows = |most: u64| {
+        format!("{count} return count >= {most} && document.body.dataset.state === 'live' && count")
     };
-    let steps = [step(&page, &script)];
-    let (results, played) = tokio::join!(browse(&steps), play);
-    let result = first(&results?)?.clone();
-    played.with_context(|| format!("{result}: {}", whole.tail()))?;
-    ensure!(result["more"] == true, "{result}: {}", whole.tail());
-    ensure!(result["states"].to_string().contains("lost"), "it was never lost: {result}");
-    ensure!(result["tasks"].as_array().is_some_and(|tasks| !tasks.is_empty()), "{result}");
-    Ok(())
+    tab.until(&follows(3)).await.with_context(|| whole.tail())?;
+    tab.run(NOTE).await?;
+    kill_process(whole.weir()?, Signal::KILL)?;
+    was_lost(&tab).await?;
+    let before = tab.run(&format!("{count} return count")).await?.as_u64().context("a number")?;
+    tab.until(&follows(before + 3)).await.with_context(|| whole.tail())?;
+    // What the page has is what is kept, and nothing of it twice.
+    let client = Client::new(weir_at);
+    eventually(DEADLINE, async || {
+        let (kept, shown) = (tasks(&client).await?.len(), tab.run(&format!("{count} return count")).await?);
+        ensure!(shown == kept, "{shown} of {kept}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]
@@ -285,12 +297,13 @@ async fn its_pictures() -> anyhow::Result<()> {
     whole.says("the dashboard is at").await?;
     let browser = Browser::start(Engine::Chromium).await?;
     let tab = browser.open(origin(at)).await?;
-    tab.until(
-        "return document.querySelectorAll('article').length === 8 && document.body.dataset.state === 'live'",
-    )
-    .await?;
+    // Where it shows something, everybody is to be seen.
+    let enough = "return document.querySelectorAll('article').length === 8
+        && document.querySelectorAll('#events li').length > 15 && document.body.dataset.state === 'live'";
+    tab.until_within(DEADLINE * 4, enough).await?;
     pictures(&tab, "agent-dashboard").await?;
-    ensure!(tab.complaints().await?.is_empty(), "{}", whole.tail());
+    let complaints = tab.complaints().await?;
+    ensure!(complaints.is_empty(), "{complaints:?}");
     Ok(())
 }
 

@@ -183,7 +183,7 @@ async fn a_token_that_expires_is_followed_by_another() -> anyhow::Result<()> {
 #[ignore = "make examples"]
 async fn who_logs_out_does_so_in_all_tabs() -> anyhow::Result<()> {
     let (site, _weir) = Site::with_weir(&[]).await?;
-    let browser = Browser::start(Kind::Chromium).await?;
+    let (browser, other) = tokio::try_join!(Browser::start(Kind::Chromium), Browser::start(Kind::Chromium))?;
     let fresh = browser.open(&site.origin).await?;
     fresh.until("return !document.getElementById('login').hidden").await?;
     let opened = site.metrics().await?.sum("weir_connections_total", &[]);
@@ -192,11 +192,19 @@ async fn who_logs_out_does_so_in_all_tabs() -> anyhow::Result<()> {
     let tab = site.page(&browser, "Ada").await?;
     fresh.reload().await?;
     site.live(&fresh).await?;
-    site.clients(1.0).await?;
+    let elsewhere = site.page(&other, "Ada").await?;
+    site.clients(2.0).await?;
     fresh.run("document.getElementById('leave').click()").await?;
     let out = "return !document.getElementById('login').hidden && document.querySelector('main').hidden
         && document.getElementById('updates').children.length === 0";
     fresh.until(out).await?;
     tab.until(out).await?;
-    site.clients(0.0).await
+    // Another browser of hers lost its stream, too, and came back by itself.
+    site.clients(1.0).await?;
+    site.live(&elsewhere).await?;
+    site.bot_joined("1", ADA, "Night Shift").await?;
+    ensure!(updates(&elsewhere, 1).await? == ["The bot joined Night Shift"]);
+    let opened = site.metrics().await?.sum("weir_connections_total", &[]);
+    ensure!(opened > 2.5, "{opened} connections");
+    Ok(())
 }
