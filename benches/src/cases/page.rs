@@ -98,7 +98,8 @@ async fn round(bench: &Bench) -> anyhow::Result<Vec<Round>> {
     served.spawn(webpage::serve(pages, nginx.address()));
     let browser = Browser::start(browser::Kind::Chromium).await?;
     let tab = browser.open(&origin).await?;
-    tab.until("return isLive()").await.with_context(|| nginx.tail())?;
+    // The page is loaded before its script has asked for the first time.
+    tab.until("return window.isLive?.()").await.with_context(|| nginx.tail())?;
     let late_ns = publish(nginx.address()).await?;
     let seen = seen(&tab).await?;
     let clock = seen["clock"].as_f64().context("how far the page's clock is off")?;
