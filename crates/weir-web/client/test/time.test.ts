@@ -86,7 +86,8 @@ test('what weir asks for is waited for, however short the own pause is', async (
     (call: any) => call.refuse(503, 'limit', { 'retry-after': '9' }),
     (call: any) => call.cut(),
   ]
-  assert.deepEqual(await pauses(server, 5, (call) => (said.shift() ?? ((call) => call.stream(connected('1-0'))))(call)), [0, 5.25, 7, 9, 8.25])
+  const next = (call: any) => (said.shift() ?? (() => call.stream(connected('1-0'))))(call)
+  assert.deepEqual(await pauses(server, 5, next), [0, 5.25, 7, 9, 8.25])
   assert.deepEqual(heard.kinds, ['network', 'refused', 'refused', 'network'])
   // A pause that no timer can hold is none that ends at once.
   weir.close()
@@ -99,11 +100,13 @@ test('what weir asks for is waited for, however short the own pause is', async (
 
 test('a goodbye is no failure', async () => {
   const { server, weir, heard } = begin({ tries: 1 })
-  weir.subscribe('a', () => {})
+  const got: string[] = []
+  weir.subscribe('a', ({ data }) => got.push(data))
   const first = (await server.next()).stream(connected('1-0'))
   await pass(2_000)
-  first.say(control('shutdown', { reconnect: 3_000 }), event('9-0', 'a', 'after the goodbye'))
+  first.say(control('shutdown', { reconnect: 3_000 }) + event('9-0', 'a', 'after the goodbye'))
   await turns()
+  assert.deepEqual([got, weir.position], [[], '1-0'])
   assert.deepEqual([weir.status.state, weir.status.retryAt], ['connecting', Date.now() + 3_000])
   await pass(2_750)
   assert.equal(server.calls.length, 1)
@@ -116,7 +119,8 @@ test('a goodbye is no failure', async () => {
   assert.deepEqual([third.query.get('lastEventId'), heard.problems, weir.status.failures], ['1-0', [], 0])
   // One that comes at once, and again, is not answered at once.
   third.say(control('expired', { reason: 'expired' }))
-  assert.deepEqual(await pauses(server, 2, (call) => call.stream(connected('1-0'), control('shutdown', { reconnect: 1 }))), [1, 1])
+  const short = connected('1-0') + control('shutdown', { reconnect: 1 })
+  assert.deepEqual(await pauses(server, 2, (call) => call.stream(short)), [1, 1])
   assert.deepEqual(heard.problems, [])
 })
 
@@ -184,10 +188,14 @@ test('a long-poll that is never answered is not waited for', async () => {
 /** A page to be in. */
 function page() {
   const window = new EventTarget()
-  const listening = () => ['online', 'visibilitychange', 'pagehide', 'pageshow'].flatMap((name) => getEventListeners(window, name))
+  const kinds = ['online', 'visibilitychange', 'pagehide', 'pageshow']
+  const listening = () => kinds.flatMap((kind) => getEventListeners(window, kind))
   const document = { hidden: false }
   const kept = new Map<string, string>()
-  const sessionStorage = { getItem: (name: string) => kept.get(name) ?? null, setItem: (name: string, value: string) => void kept.set(name, value) }
+  const sessionStorage = {
+    getItem: (name: string) => kept.get(name) ?? null,
+    setItem: (name: string, value: string) => void kept.set(name, value),
+  }
   const globals: Record<string, unknown> = {
     document,
     sessionStorage,
@@ -196,7 +204,8 @@ function page() {
   Object.assign(globalThis, globals)
   ends.push(() => Object.keys(globals).forEach((name) => Reflect.deleteProperty(globalThis, name)))
   const happens = (name: string) => void window.dispatchEvent(new Event(name))
-  return { document, listening, kept, happens, turnHidden: (hidden: boolean) => ((document.hidden = hidden), happens('visibilitychange')) }
+  const turnHidden = (hidden: boolean) => ((document.hidden = hidden), happens('visibilitychange'))
+  return { document, listening, kept, happens, turnHidden }
 }
 
 test('what wakes a page shortens its pause, and has it look whether its stream is still there', async () => {
@@ -292,16 +301,43 @@ test('the next page of the tab goes on where this one was, session by session', 
   assert.equal(first.query.get('lastEventId'), '2-0')
   first.stream(connected('2-0'), event('9-0', 'a', ''))
   await turns()
-  // That of b is not forgotten by then, nor taken for that of a.
-  two.weir.subscribe('b', () => {})
-  assert.equal((await two.server.next()).query.get('lastEventId'), '2-0')
+  assert.deepEqual(JSON.parse(kept.get('weir:http://weir.test')!), { a: '9-0', b: '2-0' })
   // Who comes for the second time begins now.
   two.weir.subscribe('a', () => {})
   await turns()
   assert.ok(two.server.quiet)
+  // That of b is not forgotten by then, nor taken for that of a.
+  two.weir.subscribe('b', () => {})
+  assert.equal((await two.server.next()).query.get('lastEventId'), '2-0')
   // Another address has positions of its own, and nothing that is broken does harm.
   kept.set('weir:http://weir.test', '{')
   const three = begin({ keep: true })
   three.weir.subscribe('a', () => {})
   assert.equal((await three.server.next()).query.get('lastEventId'), null)
+})
+
+test('bytes may come in any pieces', async () => {
+  const { server, weir } = begin()
+  const got: string[] = []
+  weir.subscribe('a', ({ data }) => got.push(data))
+  const call = (await server.next()).stream()
+  for (const byte of new TextEncoder().encode(connected('1-0') + event('2-0', 'a', 'ü💡\n'))) call.say(Uint8Array.of(byte))
+  await turns(200)
+  assert.deepEqual(got, ['ü💡\n'])
+})
+
+test('what a call that was given up says in the end is not listened to', async () => {
+  const { server, weir, heard } = begin({ fallback: 'long-poll' })
+  weir.subscribe('a', () => {})
+  for (let n = 0; n < 3; n++) {
+    ;(await server.next()).cut()
+    await turns()
+    if (n < 2) weir.retry()
+  }
+  const poll = await server.next()
+  weir.retry()
+  ;(await server.next()).stream(connected('5-0'))
+  await until(() => weir.status.state === 'live', 'not live')
+  assert.ok(poll.left)
+  assert.deepEqual([heard.kinds, weir.position], [['network', 'network', 'network'], '5-0'])
 })
