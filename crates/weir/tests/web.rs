@@ -237,16 +237,11 @@ fn every_option_state_and_problem_is_documented_and_nothing_else() {
         texts(declared(interface, &format!("  readonly {field}: ")))
     };
     let client = read("crates/weir-web/client/src/client.ts");
-    let methods = client
-        .lines()
-        .filter_map(|line| line.strip_prefix("  "))
-        .filter(|line| line.ends_with('{') || line.contains('<'));
-    let methods = methods
-        .map(|line| line.trim_start_matches("get "))
-        .filter(|line| line.starts_with(char::is_lowercase));
-    let methods =
-        methods.filter_map(|line| Some(line.split_once(['(', '<'])?.0)).filter(|name| !name.contains(' '));
-    let methods = methods.filter(|name| *name != "constructor").map(str::to_owned).collect();
+    let members =
+        client.lines().filter_map(|line| line.strip_prefix("  ")).map(|line| line.trim_start_matches("get "));
+    let methods = members.filter_map(|line| Some(line.split_once(['(', '<'])?.0));
+    let is_public = |name: &&str| *name != "constructor" && name.chars().all(char::is_alphabetic);
+    let methods = methods.filter(is_public).map(str::to_owned).collect();
     let contract = read("docs/contract.md");
     let control = rows(section(&contract, "3. Server-Sent Events on the wire"));
     let control: BTreeSet<_> = control.iter().flat_map(|row| quoted(row[0])).map(str::to_owned).collect();
