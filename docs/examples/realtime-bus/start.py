@@ -50,10 +50,15 @@ def configure_balancer():
     (DATA / 'haproxy.cfg').write_text(re.sub(r'\n    server weir-3 .*', '', config))
 
 
+def deaf():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def start(name):
     if name in running and running[name].poll() is None:
         return print(f'{name} runs already', flush=True)
-    running[name] = subprocess.Popen(COMMANDS[name], env=ENV, stdin=subprocess.DEVNULL)
+    # Ctrl-C is for this program, which ends the others; those that do not care are not to complain of it.
+    running[name] = subprocess.Popen(COMMANDS[name], env=ENV, stdin=subprocess.DEVNULL, preexec_fn=deaf)
     for _ in range(100 if name in LISTENS else 0):
         try:
             socket.create_connection((HOST, LISTENS[name]), timeout=1).close()

@@ -326,7 +326,8 @@ async fn redis_may_go_and_come() -> anyhow::Result<()> {
         more(tab, "events", 3).await?;
         ensure!(number(tab, "missed").await? == 0 && number(tab, "gaps").await? == 0);
     }
-    Ok(())
+    drop((tabs, browser));
+    application.stop().await
 }
 
 /// By `?lastEventId=` where a page was reloaded, by the header where the browser reconnects, at any instance.
