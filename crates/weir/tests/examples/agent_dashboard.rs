@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, ensure};
 use rustix::process::kill_process;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use weir_testkit::balancer::{Balancer, Kind};
 use weir_testkit::browser::{Browser, Kind as Engine, Tab};
 use weir_testkit::certificates::Authority;
@@ -172,6 +175,50 @@ async fn where_sse_is_blocked_the_page_goes_on_by_long_poll() -> anyhow::Result<
     append(&client, 10..30, &answered).await?;
     shows(&tab, 30).await?;
     goes_by(&tab, "long-poll").await
+}
+
+/// Stands on the way and breaks off every SSE at once, in the middle of the answer.
+async fn break_off(listener: TcpListener, weir: SocketAddr) -> anyhow::Result<()> {
+    let mut all = JoinSet::new();
+    loop {
+        let (mut page, _) = listener.accept().await?;
+        all.spawn(async move {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") && page.read_buf(&mut head).await? > 0 {}
+            // One call for each connection, so that each is seen here.
+            let head = String::from_utf8_lossy(&head).replace("keep-alive", "close");
+            if head.contains("live=sse") {
+                let begin = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\naccess-control-allow-origin: *\r\n\
+                    transfer-encoding: chunked\r\nconnection: close\r\n\r\n2\r\n:\n\r\n";
+                return page.write_all(begin.as_bytes()).await;
+            }
+            let mut server = TcpStream::connect(weir).await?;
+            server.write_all(head.as_bytes()).await?;
+            copy_bidirectional(&mut page, &mut server).await.map(drop)
+        });
+    }
+}
+
+#[tokio::test]
+async fn where_sse_breaks_off_the_page_goes_on_by_long_poll() -> anyhow::Result<()> {
+    let at = own_address()?;
+    let weir = Instance::start(WEIR, &["--cors-origin", &origin(at)]).await?;
+    let (client, answered) = (weir.client(), AtomicU32::new(0));
+    create(&client, AGENTS).await?;
+    append(&client, 0..10, &answered).await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let page = Page::serve(at, &origin(listener.local_addr()?)).await?;
+    let play = async {
+        let browser = Browser::start(Engine::Chromium).await?;
+        let tab = browser.open(&page.origin).await?;
+        goes_by(&tab, "long-poll").await?;
+        append(&client, 10..30, &answered).await?;
+        shows(&tab, 30).await
+    };
+    tokio::select! {
+        played = play => played,
+        broken = break_off(listener, weir.public()) => broken,
+    }
 }
 
 /// A stream that is made anew is another one: what the page has of the old one goes.
