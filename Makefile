@@ -70,10 +70,10 @@ examples: ## start the applications of docs/examples and run their tests in brow
 	@.ci/setup examples
 	@.ci/examples
 
-pictures: ## make the pictures of the console and of the examples in docs/images anew, in Chromium
+pictures: ## make the pictures of the console, the demo page and the examples in docs/images anew, in Chromium
 	@.ci/setup test
 	@.ci/setup examples
-	cargo test --quiet --locked -p weir --test console -- --ignored pictures::
+	cargo test --quiet --locked -p weir --test console --test demo -- --ignored pictures::
 	WEIR_TEST_PICTURES=docs/images .ci/examples its_pictures
 
 # Seven minutes, in which a cluster lives through what the pictures show.

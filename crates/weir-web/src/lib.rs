@@ -22,8 +22,8 @@ pub struct Page {
 pub enum Imports {
     /// All that it needs stands in it.
     Nothing,
-    /// Modules, when it runs.
-    ByScript,
+    /// Modules of the origin of the page.
+    OwnOrigin,
 }
 
 /// What operators see of the instances, on the admin listener.
@@ -38,8 +38,12 @@ pub const CONSOLE: Page = Page {
 pub const DEMO: Page = Page {
     template: include_str!("demo/index.html"),
     style: include_str!("demo/demo.css"),
-    script: include_str!("demo/demo.js"),
-    imports: Imports::ByScript,
+    script: concat!(
+        include_str!("demo/tape.js"),
+        include_str!("demo/watcher.js"),
+        include_str!("demo/scenes.js")
+    ),
+    imports: Imports::OwnOrigin,
 };
 
 /// The client for browsers, an ES module. `node build.mjs` makes it of `client/src`.
