@@ -204,8 +204,13 @@ describe('patches of queries', () => {
     tell({ id: 'o1', patch: { state: 'paid' } })
     void queries.invalidateQueries({ queryKey: DETAIL })
     await turns()
+    tell({ id: 'o1', patch: { note: 'late' } })
     await detail.answer({ id: 'o1', state: 'sent' })
-    assert.equal(detail.data().state, 'sent')
+    assert.deepEqual(detail.data(), { id: 'o1', state: 'sent', note: 'late' })
+    void queries.invalidateQueries({ queryKey: DETAIL })
+    await turns()
+    await detail.answer({ id: 'o1', state: 'returned', note: 'by hand' })
+    assert.deepEqual(detail.data(), { id: 'o1', state: 'returned', note: 'by hand' })
   })
 
   it('fetches anew what it cannot patch, and what too much happened to while it was fetched', async () => {

@@ -16,14 +16,35 @@ async fn in_strict_mode_there_is_one_connection_and_after_it_none() -> anyhow::R
     page.shows("state", "live").await?;
     streams(&weir, 1.0).await?;
     ensure!(opened(&weir).await? == 1.0, "{} connections for one page", opened(&weir).await?);
+    let seen = page.seen().await?;
+    ensure!(seen["effects"] == 2 && seen["closed"] == 0, "{seen}");
     page.tab.run("unmount()").await?;
     streams(&weir, 0.0).await?;
+    ensure!(page.seen().await?["closed"] == 1, "{}", page.seen().await?);
     // It is no end for good: the same page may come back.
     page.render(json!({})).await?;
     page.shows("state", "live").await?;
     streams(&weir, 1.0).await?;
     ensure!(page.tab.complaints().await?.is_empty(), "{:?}", page.tab.complaints().await?);
     Ok(())
+}
+
+/// React keeps what is hidden as it is, but for its effects: no connection either, until it is shown again.
+#[tokio::test]
+async fn what_is_hidden_has_no_connection_and_what_is_shown_again_has_one() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let weir = weir(&server).await?;
+    let page = server.open().await?;
+    page.render(json!({ "url": url(weir.public()) })).await?;
+    page.shows("state", "live").await?;
+    streams(&weir, 1.0).await?;
+    page.tab.run("void render({ hidden: true })").await?;
+    streams(&weir, 0.0).await?;
+    page.render(json!({ "hidden": false })).await?;
+    streams(&weir, 1.0).await?;
+    publish(&weir, "a", "count", &json!({ "n": 4 })).await?;
+    page.shows("latest", "a 4").await?;
+    page.shows("state", "live").await
 }
 
 #[tokio::test]
@@ -35,6 +56,7 @@ async fn a_handler_may_change_and_options_be_made_anew_without_another_connectio
     page.shows("state", "live").await?;
     publish(&weir, "a", "said", &json!(1)).await?;
     page.tab.until("return seen.events.length === 1").await?;
+    let subscribed = page.seen().await?["subscribed"].clone();
     page.render(json!({ "handler": "second", "types": ["said", "count"] })).await?;
     publish(&weir, "a", "other", &json!("x")).await?;
     publish(&weir, "a", "said", &json!("b")).await?;
@@ -42,6 +64,7 @@ async fn a_handler_may_change_and_options_be_made_anew_without_another_connectio
     let seen = page.seen().await?;
     ensure!(seen["events"] == json!(["first a 1", "second a \"B\""]), "{seen}");
     ensure!(opened(&weir).await? == 1.0, "{} connections", opened(&weir).await?);
+    ensure!(seen["subscribed"] == subscribed, "{subscribed}: {seen}");
     Ok(())
 }
 
@@ -85,7 +108,8 @@ async fn other_options_make_another_client_and_lose_no_state() -> anyhow::Result
     streams(&other, 1.0).await?;
     publish(&other, "a", "count", &json!({ "n": 7 })).await?;
     page.shows("latest", "a 7").await?;
-    ensure!(page.seen().await?["mounts"] == mounts, "{mounts}: {}", page.seen().await?);
+    let seen = page.seen().await?;
+    ensure!(seen["mounts"] == mounts && seen["closed"] == 1, "{mounts}: {seen}");
     Ok(())
 }
 
@@ -127,11 +151,14 @@ async fn a_gap_is_told_and_giving_up_shows() -> anyhow::Result<()> {
     page.shows("state", "live").await?;
     publish(&weir, "a", "count", &json!({ "n": 1 })).await?;
     page.shows("latest", "a 1").await?;
+    page.render(json!({ "handler": "second" })).await?;
     // Nothing is kept, so nobody knows what was missed.
     weir.signal(Signal::KILL)?;
     weir.wait_exit(DEADLINE).await?;
     weir = start().await?;
     page.tab.until("return seen.gaps.length > 0").await?;
+    let gap = page.seen().await?["gaps"][0].clone();
+    ensure!(gap.as_str().is_some_and(|gap| gap.starts_with("second ")), "{gap}");
     page.render(json!({ "tries": 2 })).await?;
     page.shows("state", "live").await?;
     weir.signal(Signal::KILL)?;

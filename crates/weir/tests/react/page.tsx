@@ -1,9 +1,9 @@
 // A page that a test tells what to render, and that remembers what happened.
 import { QueryClient, QueryClientProvider, useQuery } from '@tanstack/react-query'
+import { Weir } from '@weir/client'
 import { useLatest, useStatus, useSubscription, WeirProvider } from '@weir/react'
 import { type Envelope, useQueryPatches } from '@weir/react/query'
-import { StrictMode, useState } from 'react'
-import { flushSync } from 'react-dom'
+import { Activity, StrictMode, useEffect, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 
 interface Given {
@@ -16,6 +16,9 @@ interface Given {
   handler: string
   /** Whether the orders are shown. */
   board: boolean
+  /** Whether React keeps all of it without its effects. */
+  hidden?: boolean
+  rendered: () => void
 }
 
 interface Order {
@@ -32,7 +35,20 @@ const seen = {
   gaps: [] as string[],
   states: [] as string[],
   mounts: 0,
+  subscribed: 0,
+  closed: 0,
+  effects: 0,
   fetches: { list: 0, detail: 0 },
+}
+
+const { subscribe, close } = Weir.prototype
+Weir.prototype.subscribe = function (this: Weir, ...given: Parameters<typeof subscribe>) {
+  seen.subscribed += 1
+  return subscribe.apply(this, given)
+} as typeof subscribe
+Weir.prototype.close = function () {
+  seen.closed += 1
+  close.call(this)
 }
 
 /** What the application's own server answers, and whether it keeps callers waiting. */
@@ -54,7 +70,7 @@ function Handler({ sessions, types, handler }: Given) {
   useSubscription(sessions, ({ session, value }) => seen.events.push(`${handler} ${session} ${value}`), {
     ...(types && { types }),
     parse: (data) => data.toUpperCase(),
-    onGap: ({ reason }) => seen.gaps.push(reason),
+    onGap: ({ reason }) => seen.gaps.push(`${handler} ${reason}`),
   })
   return null
 }
@@ -91,9 +107,11 @@ function Board() {
   )
 }
 
-function Kept() {
+function Kept({ rendered }: Given) {
   // What is below a provider keeps its state, also where the client changes.
   const [mount] = useState(() => (seen.mounts += 1))
+  useEffect(() => void (seen.effects += 1), [])
+  useEffect(rendered)
   return <p id="mount">{mount}</p>
 }
 
@@ -103,17 +121,22 @@ const queries = new QueryClient({
 
 function Page(props: Given) {
   return (
-    <StrictMode>
-      <QueryClientProvider client={queries}>
-        <WeirProvider options={{ url: props.url, backoff: { first: 50, most: 200 }, ...(props.tries && { tries: props.tries }) }}>
-          <State />
-          <Kept />
-          <Handler {...props} />
-          <Latest {...props} />
-          {props.board && <Board />}
-        </WeirProvider>
-      </QueryClientProvider>
-    </StrictMode>
+    <QueryClientProvider client={queries}>
+      <WeirProvider
+        options={{
+          url: props.url,
+          backoff: { first: 50, most: 200 },
+          fetch: (...given) => fetch(...given),
+          ...(props.tries && { tries: props.tries }),
+        }}
+      >
+        <State />
+        <Kept {...props} />
+        <Handler {...props} />
+        <Latest {...props} />
+        {props.board && <Board />}
+      </WeirProvider>
+    </QueryClientProvider>
   )
 }
 
@@ -123,7 +146,18 @@ Object.assign(window, {
   seen,
   api,
   text: (id: string) => document.getElementById(id)?.textContent,
-  render: (more: Partial<Given>) => flushSync(() => root.render(<Page {...Object.assign(given, more)} />)),
+  render: (more: Partial<Given>) =>
+    new Promise<void>((rendered) => {
+      Object.assign(given, more, { rendered })
+      // Anywhere but at the top of the root it would not end and begin the effects of a first render.
+      root.render(
+        <StrictMode>
+          <Activity mode={given.hidden ? 'hidden' : 'visible'}>
+            <Page {...given} />
+          </Activity>
+        </StrictMode>
+      )
+    }),
   unmount() {
     root.unmount()
     root = createRoot(document.getElementById('root')!)

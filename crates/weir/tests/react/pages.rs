@@ -60,7 +60,7 @@ impl Server {
 impl Page {
     /// Renders it with these properties, and all those that it had before.
     pub(crate) async fn render(&self, given: Value) -> anyhow::Result<()> {
-        self.tab.run_with("render(given)", given).await.map(drop)
+        self.tab.run_with("await render(given)", given).await.map(drop)
     }
 
     /// Waits until an element shows this.
