@@ -22,6 +22,16 @@ fn examples() -> anyhow::Result<BTreeSet<String>> {
     Ok(names)
 }
 
+/// The tests of an example, with those in a folder of its own.
+fn source(module: &str) -> anyhow::Result<String> {
+    let mut source = read(&format!("crates/weir/tests/examples/{module}.rs"));
+    let folder = root().join("crates/weir/tests/examples").join(module);
+    for file in fs::read_dir(folder).into_iter().flatten() {
+        source.push_str(&fs::read_to_string(file?.path())?);
+    }
+    Ok(source)
+}
+
 #[test]
 fn the_table_names_every_example_and_no_other() -> anyhow::Result<()> {
     let page = read("docs/examples/README.md");
@@ -54,8 +64,11 @@ fn every_example_starts_by_npm_is_tested_and_is_shown() -> anyhow::Result<()> {
         let needs = package["dependencies"].as_object().is_some_and(|packages| !packages.is_empty());
         let locked = folder(&name).join("package-lock.json").exists();
         ensure!(locked == needs, "{name}: {needs} that it needs packages, {locked} that it has a lock");
-        let module = format!("#[path = \"examples/{}.rs\"]", name.replace('-', "_"));
-        ensure!(tests.contains(&module), "{name}: examples.rs has not {module}");
+        let module = name.replace('-', "_");
+        let path = format!("#[path = \"examples/{module}.rs\"]");
+        ensure!(tests.contains(&path), "{name}: examples.rs has not {path}");
+        // By this name `make pictures` finds it.
+        ensure!(source(&module)?.contains("fn its_pictures("), "{name} has no test its_pictures");
         let readme = read(&format!("docs/examples/{name}/README.md"));
         for picture in names(&name) {
             ensure!(

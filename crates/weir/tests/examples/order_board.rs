@@ -290,7 +290,7 @@ async fn only_what_is_shown_is_sent_and_rapid_updates_are_merged() -> anyhow::Re
 
 #[tokio::test]
 #[ignore = "make examples"]
-async fn it_fits_into_every_window() -> anyhow::Result<()> {
+async fn its_pictures() -> anyhow::Result<()> {
     let board = Board::start(&[]).await?;
     let browser = Browser::start(Kind::Chromium).await?;
     let tab = board.tab(&browser).await?;
