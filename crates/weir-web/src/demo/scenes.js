@@ -2,7 +2,7 @@
 // The scenes. One has the connections at a time: who presses something in another gives them to that.
 
 /** Of this page alone, where nobody else should join in. */
-const own = `demo-${crypto.randomUUID().slice(0, 8)}`
+const own = `demo-${Math.random().toString(36).slice(2, 10)}`
 /** @param {number} ms */
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 

@@ -83,6 +83,22 @@ async fn in_firefox_too() -> anyhow::Result<()> {
     the_first_scene(Kind::Firefox).await
 }
 
+/// By a name that is not this machine's, without TLS, browsers give pages less to work with.
+#[tokio::test]
+async fn by_a_name_without_tls() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--anonymous", "all"]).await?;
+    let browser = Browser::start(Kind::Chromium).await?;
+    let tab = browser.open(format!("http://weir.example:{}/", weir.public().port())).await?;
+    ready(&tab).await?;
+    run(&tab, "press('live-publish')").await?;
+    until(&tab, "return !window.isSecureContext && lanes('live-tape').every((lane) => lane === 'had')")
+        .await?;
+    // Chromium says that it heeds no opener policy there.
+    let complaints = tab.complaints().await?;
+    ensure!(complaints.iter().all(|one| one.contains("Cross-Origin-Opener-Policy")), "{complaints:?}");
+    Ok(())
+}
+
 /// A gap at its place, and what is there around it.
 #[tokio::test]
 async fn who_was_away_for_too_long_is_told_of_a_gap() -> anyhow::Result<()> {
