@@ -44,6 +44,13 @@ async fn obeys(kind: Kind) -> anyhow::Result<()> {
     assert_eq!(other.run("return document.visibilityState").await?, json!("visible"));
     tab.until("return document.visibilityState === 'hidden'").await?;
     other.close().await?;
+    let slow = browser.open("data:text/html,<title>two</title>");
+    let (slow, quick) = tokio::try_join!(slow, browser.open(PAGE))?;
+    assert_eq!(slow.run("return document.title").await?, json!("two"));
+    assert_eq!(quick.run("return document.title").await?, json!("one"));
+    if kind == Kind::Chromium {
+        slow.crash().await?;
+    }
     tab.front().await?;
     tab.until("return document.visibilityState === 'visible'").await?;
     tab.reload().await?;

@@ -44,9 +44,11 @@ const orders = {
     const tab = listen(await browser.newPage())
     if (view) await look(tab.page, view)
     if (cookies.length > 0) await browser.setCookie(...cookies)
-    tabs.set(++last, tab)
+    // Others are opened meanwhile.
+    const id = ++last
+    tabs.set(id, tab)
     await tab.page.goto(url, { waitUntil: 'load' })
-    return last
+    return id
   },
   goto: ({ page, url }) => page.goto(url, { waitUntil: 'load' }).then(() => null),
   reload: ({ page }) => page.reload({ waitUntil: 'load' }).then(() => null),
@@ -70,6 +72,16 @@ const orders = {
   // Chromium alone: what it does to a tab that nobody has looked at for long, or to all of them while the machine sleeps.
   freeze: ({ page }) => lifecycle(page, 'frozen'),
   thaw: ({ page }) => lifecycle(page, 'active'),
+  // Chromium alone: the process of the page ends as by a fault of its own. Nothing answers that.
+  async crash ({ page, tab }) {
+    const session = await page.createCDPSession()
+    const crashed = new Promise((resolve) => session.once('Inspector.targetCrashed', resolve))
+    await session.send('Inspector.enable')
+    session.send('Page.crash').catch(() => {})
+    await crashed
+    tabs.delete(tab)
+    return null
+  },
   async press ({ page, key }) { await page.keyboard.press(key); return null },
   async close ({ page, tab }) { tabs.delete(tab); await page.close(); return null }
 }

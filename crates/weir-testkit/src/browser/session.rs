@@ -210,6 +210,14 @@ impl Tab {
         self.done(json!({ "order": "thaw" })).await
     }
 
+    /// Ends the process of the page, as a fault of the browser or want of memory does. Chromium alone.
+    ///
+    /// # Errors
+    /// The browser cannot.
+    pub async fn crash(self) -> anyhow::Result<()> {
+        self.done(json!({ "order": "crash" })).await
+    }
+
     /// Presses a key, such as `Tab` or `Enter`.
     ///
     /// # Errors
