@@ -185,8 +185,8 @@ export class Weir {
     }
     for (const listener of fresh) {
       listener.fresh = false
-      // A stream that begins at a position does not bring snapshots.
-      if (this.#options.snapshot && from) listener.held ??= []
+      // A stream that begins at a position does not bring snapshots, nor does one that another tab has.
+      if (this.#options.snapshot && (from || this.#options.shared)) listener.held ??= []
     }
     this.#heal()
   })

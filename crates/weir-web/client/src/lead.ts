@@ -1,7 +1,8 @@
 /** The tab that has the connection: what all tabs want together is wanted of one link. */
 
-import type { Heard, Link, OpenLink, Want } from './link.js'
+import type { Heard, OpenLink, Want } from './link.js'
 import { compare } from './order.js'
+import { IDLE } from './request.js'
 import type { Options, Status } from './types.js'
 import { union } from './union.js'
 
@@ -25,72 +26,63 @@ export const lead = (open: OpenLink, options: Options, tell: Tell): Leader => {
   /** Tabs that were not answered yet. Up to the position of the link all the others were told everything. */
   const fresh = new Map<string, number>()
   const gone = new AbortController()
-  let wanted: Want | null = null
+  const { signal } = gone
+  let ready = false
+  let wanted = ''
   let position: string | null = null
-  let status: Status | undefined
+  let status: Status = IDLE
 
-  const link: Link = open(options, (heard) => {
+  const link = open(options, (heard) => {
     // That the link is closed is nothing to the others: the next leader opens another.
-    if (gone.signal.aborted) return
+    if (signal.aborted) return
     if (heard.kind === 'position') position = heard.id
     if (heard.kind === 'status') status = heard.status
     tell([heard])
   })
-
   const refresh = () => {
-    let from = wanted && position
+    if (!ready) return
+    const all = [...wants.values()]
+    const [sessions, types, keys] = [union(all, 'sessions')!, union(all, 'types'), union(all, 'keys')]
+    const next = all.length ? JSON.stringify([sessions, types, keys]) : ''
+    let from = wanted ? position : null
     for (const tab of fresh.keys()) {
-      const theirs = wants.get(tab)?.from ?? null
+      const theirs = wants.get(tab)!.from
       if (theirs !== null && (from === null || compare(theirs, from) < 0)) from = theirs
     }
-    const all = [...wants.values()]
-    const next = all.length
-      ? { sessions: union(all, 'sessions')!, types: union(all, 'types'), keys: union(all, 'keys'), from }
-      : null
-    // What no tab wants any more is left out when there is something to ask for anew: to be told less is not worth a connection.
-    if (next && wanted && from === position ? !covers(wanted, next) : next !== wanted) {
+    if (next !== wanted || from !== position) {
       wanted = next
       position = from
-      link.want(next)
+      link.want(next ? { sessions, types, keys, from } : null)
     }
-    const answer: Heard[] = []
-    if (position !== null) answer.push({ kind: 'position', id: position })
-    if (status) answer.push({ kind: 'status', status })
+    const answer: Heard[] = [{ kind: 'status', status }]
+    if (position !== null) answer.unshift({ kind: 'position', id: position })
     for (const [tab, nth] of fresh) tell(answer, tab, nth)
     fresh.clear()
   }
-
-  let gathering: unknown = setTimeout(() => {
-    gathering = null
+  // To be told less is not worth a connection: what a tab wanted that left is left out when another comes.
+  const drop = (tab: string) => {
+    wants.delete(tab)
+    fresh.delete(tab)
+    if (!wants.size) refresh()
+  }
+  setTimeout(() => {
+    ready = !signal.aborted
     refresh()
   }, GATHER)
 
   return {
     want(tab, nth, want) {
+      if (!want) return drop(tab)
       // Each tab holds a lock of its own name: whoever gets it knows that the tab is gone, also where it crashed.
-      if (!wants.has(tab)) {
-        const left = () => {
-          wants.delete(tab)
-          if (!gathering) refresh()
-        }
-        navigator.locks.request(tab, { signal: gone.signal }, left).catch(() => {})
-      }
-      if (want) wants.set(tab, want)
-      else wants.delete(tab)
+      if (!wants.has(tab)) navigator.locks.request(tab, { signal }, () => drop(tab)).catch(() => {})
+      wants.set(tab, want)
       fresh.set(tab, nth)
-      if (!gathering) refresh()
+      refresh()
     },
     retry: () => link.retry(),
     close() {
       gone.abort()
-      clearTimeout(gathering as number)
       link.close()
     },
   }
 }
-
-/** Whether who wants `much` has `some` as well. */
-const covers = (much: Want, some: Want) =>
-  (['sessions', 'types', 'keys'] as const).every(
-    (list) => !much[list] || (some[list]?.every((name) => much[list]!.includes(name)) ?? false),
-  )

@@ -8,7 +8,7 @@
 
 import { openDirect } from './direct.js'
 import { lead, type Leader } from './lead.js'
-import type { Heard, Link, OpenLink, Want } from './link.js'
+import type { Heard, OpenLink, Want } from './link.js'
 import { compare } from './order.js'
 import { IDLE, listen } from './request.js'
 
@@ -47,8 +47,6 @@ export const share =
     /** After a gap of this kind positions begin anew, perhaps below those of before. */
     let anew = false
     let seat: Seat | undefined
-    /** A link of this tab's own, where the browser lets it have no lock, as without cookies. */
-    let own: Link | undefined
 
     const take = (heard: Heard) => {
       if (!mine) return
@@ -140,8 +138,10 @@ export const share =
       locks.request(me, { signal }, begin).catch(() => {
         if (signal.aborted) return
         leave()
-        own = open(options, hear)
-        own.want(mine)
+        // The browser lets it have no lock, as without cookies.
+        const own = open(options, take)
+        seat = { say: () => own.want(mine), retry: () => own.retry(), leave: () => own.close() }
+        seat.say()
       })
       return {
         say,
@@ -158,7 +158,7 @@ export const share =
     }
 
     const join = () => {
-      if (mine && !seat && !own && !closed.signal.aborted) seat = sit()
+      if (mine) seat ??= sit()
     }
     const leave = () => {
       seat?.leave()
@@ -174,22 +174,20 @@ export const share =
 
     return {
       want(want) {
-        if (own) return own.want(want)
-        if (!want) hear({ kind: 'status', status: IDLE })
-        else if (!mine) hear({ kind: 'status', status: { ...IDLE, state: 'connecting' } })
+        const before = mine
         mine = want
         anew = false
+        if (!want || !before) hear({ kind: 'status', status: want ? { ...IDLE, state: 'connecting' } : IDLE })
         if (seat) seat.say()
         else join()
       },
       retry() {
-        own ? own.retry() : seat?.retry()
+        seat?.retry()
       },
       close() {
         mine = null
         closed.abort()
         leave()
-        own?.close()
       },
     }
   }
