@@ -162,14 +162,21 @@ impl Tail {
                     id: last_id.clone(),
                     why: "it is larger than this client takes".to_owned(),
                 }));
-                self.position = last_id.or(self.position.take());
+                self.go_to(last_id);
             }
             Said::Event { name, data, last_id } => {
                 let item = item::decode(&name, &data, last_id.as_deref());
-                self.position = last_id.or(self.position.take());
+                self.go_to(last_id);
                 self.heed(item.as_ref());
                 self.ready.extend(item);
             }
+        }
+    }
+
+    /// To come back with the `0-0` of an empty log would ask for whatever is held then, without a word of what is not.
+    fn go_to(&mut self, position: Option<String>) {
+        if let Some(position) = position {
+            self.position = Some(if position == "0-0" { "0-1".to_owned() } else { position });
         }
     }
 

@@ -18,6 +18,9 @@ pub struct EventId {
 impl EventId {
     /// Before every entry: the position of an empty log.
     pub const ZERO: Self = Self { ms: 0, seq: 0 };
+    /// The place of a client that was there while the log was empty. [`Self::ZERO`], which it is told, asks for whatever is
+    /// held; who comes back from here is told if something is missing.
+    pub const EMPTY: Self = Self { ms: 0, seq: 1 };
     /// At or above every entry.
     pub const MAX: Self = Self { ms: u64::MAX, seq: u64::MAX };
 

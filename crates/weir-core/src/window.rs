@@ -128,6 +128,8 @@ pub struct Window {
     head: Mark,
     /// Below it nothing is known.
     floor: Mark,
+    /// Before the first entry of a log that was empty, where this window saw that.
+    origin: Option<EventId>,
     holes: VecDeque<Hole>,
     /// Place of the newest reset.
     reset: Seq,
@@ -149,6 +151,7 @@ impl Window {
             sessions: SessionIndexes::new(bounds.remembered_sessions),
             head: Mark::default(),
             floor: Mark::default(),
+            origin: None,
             holes: VecDeque::new(),
             reset: Seq(0),
             restart: Mark::default(),
@@ -185,6 +188,7 @@ impl Window {
     pub fn load(&mut self, load: &Load) {
         self.floor = Mark { seq: self.last_seq(), id: load.floor };
         self.head = Mark { seq: self.last_seq(), id: load.floor };
+        self.origin = None;
     }
 
     /// Takes the next event. The bounds are kept by [`Self::trim`].
@@ -238,6 +242,7 @@ impl Window {
         self.reset = self.last_seq();
         self.head = Mark { seq: self.reset, id: EventId::ZERO };
         self.floor = self.head;
+        self.origin = None;
         self.doubt(after, through);
     }
 
@@ -290,7 +295,12 @@ impl Window {
         if !told && self.doubts.iter().any(|(after, through)| *after < position && position <= *through) {
             return Resume::Broken { cause: Broken::Reset, from: self.head };
         }
-        if position > self.head.id {
+        let position = match self.origin {
+            Some(origin) if position == EventId::EMPTY => origin,
+            Some(_) | None => position,
+        };
+        let is_empty_still = position == EventId::EMPTY && self.head.id == EventId::ZERO;
+        if position > self.head.id && !is_empty_still {
             return Resume::Ahead;
         }
         let cursor = self.seq_at(position);
@@ -333,6 +343,7 @@ impl Window {
     fn begin_at(&mut self, id: EventId) {
         if self.head.id == EventId::ZERO {
             self.floor.id = id.prev();
+            self.origin = Some(self.floor.id);
         }
     }
 

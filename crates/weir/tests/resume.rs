@@ -93,6 +93,37 @@ async fn from_the_earliest_all_that_is_held_comes_without_a_gap() -> anyhow::Res
     Ok(())
 }
 
+/// As an empty log is told, and as weir's own clients say it.
+#[tokio::test]
+async fn who_was_there_when_the_log_was_empty_is_told_what_left() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--maxlen", "5"]).await?;
+    let mut early = weir.client().events("s").subscribe().await?;
+    connected(&mut early, "0-0").await?;
+    let mut still = resume(&weir.client(), "s", "0-1").await?;
+    connected(&mut still, "0-1").await?;
+    let mut ids = Vec::new();
+    for nth in 0..8 {
+        ids.push(weir.client().publish("s", nth.to_string()).await?);
+        expect::has_read(&weir, nth + 1).await?;
+        if nth == 4 {
+            let mut whole = resume(&weir.client(), "s", "0-1").await?;
+            connected(&mut whole, "0-1").await?;
+            events(&mut whole, &ids, 0).await?;
+        }
+    }
+    events(&mut still, &ids, 0).await?;
+    let mut late = resume(&weir.client(), "s", "0-1").await?;
+    connected(&mut late, "0-1").await?;
+    let before = ids[2].next().to_string();
+    gap(
+        &mut late,
+        json!({"reason": "trimmed", "session": "s", "missed": null, "after": "0-1", "before": before}),
+    )
+    .await?;
+    control(&mut late, "weir.ping", ids[2]).await?;
+    events(&mut late, &ids, 3).await
+}
+
 #[tokio::test]
 async fn after_an_id_that_nothing_was_lost_above_everything_follows() -> anyhow::Result<()> {
     let (weir, ids) = trimmed().await?;

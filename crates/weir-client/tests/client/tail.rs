@@ -85,6 +85,17 @@ async fn resumes_where_it_was() {
     assert_eq!(short(&mut tail).await, "two");
 }
 
+/// `0-0` would ask for whatever is held, and be told nothing of what is not.
+#[tokio::test]
+async fn who_was_there_when_the_log_was_empty_says_so() {
+    let empty = CONNECTED.replace("5-0", "0-0");
+    let mut server = Server::start(vec![vec![stream(&empty)], vec![stream(&empty)]]).await;
+    let mut tail = follow(&server, of(&["a"]));
+    assert_eq!(server_then(&mut server, &mut tail).await, None);
+    expect_disconnect(&mut tail).await;
+    assert_eq!(server_then(&mut server, &mut tail).await.as_deref(), Some("0-1"));
+}
+
 /// Gets connected and tells the position that was asked for.
 async fn server_then(server: &mut Server, tail: &mut Tail) -> Option<String> {
     assert_eq!(short(tail).await, "connected");

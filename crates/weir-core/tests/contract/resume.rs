@@ -104,6 +104,38 @@ fn below_the_first_entry_of_a_log_that_was_empty_everything_may_be_missing() {
     );
 }
 
+/// `0-0` asks for whatever is held. `0-1` is the place of a client that was there when there was nothing.
+#[test]
+fn who_was_there_when_the_log_was_empty_is_told_what_left() {
+    let instance = Instance::at("0-0", 3, 10);
+    let seat = instance.join(from("room", "0-1"));
+    assert_eq!(instance.pull(&seat), ["connected 0-1"]);
+    instance.batch([skipped("5-0"), event("6-0", "room", "a"), event("7-0", "quiet", "b")]);
+    assert_eq!(instance.pull(&seat), ["6-0 a"]);
+    assert_eq!(instance.first(from("room", "0-1")), ["connected 0-1", "6-0 a"]);
+    instance.batch([event("8-0", "quiet", "c"), event("9-0", "quiet", "d")]);
+    assert_eq!(
+        instance.first(from("room", "0-1")),
+        ["connected 0-1", "gap trimmed room - (0-1, 6-1)", "ping 6-0"]
+    );
+    assert_eq!(instance.first(from("room", "0-0")), ["connected 0-0"]);
+    assert_eq!(instance.first(from("quiet", "0-1")), ["connected 0-1", "7-0 b", "8-0 c", "9-0 d"]);
+}
+
+/// An instance that came later knows it where nothing ever left the log, and else says so.
+#[test]
+fn an_instance_that_came_later_answers_who_was_there_when_the_log_was_empty() {
+    let instance = Instance::at("0-0", 10, 10);
+    instance.load("0-0", vec![event("6-0", "room", "a")], "6-0");
+    assert_eq!(instance.first(from("room", "0-1")), ["connected 0-1", "6-0 a"]);
+    let instance = Instance::at("0-0", 10, 10);
+    instance.load("5-0", vec![event("6-0", "room", "a")], "6-0");
+    assert_eq!(
+        instance.first(from("room", "0-1")),
+        ["connected 0-1", "gap trimmed room - (0-1, 5-1)", "ping 5-0", "6-0 a"]
+    );
+}
+
 #[test]
 fn a_hole_in_the_window_is_told_at_its_place() {
     let instance = Instance::at("4-0", 10, 10);
