@@ -7,6 +7,8 @@ let last = 0
 
 const now = () => (last = Math.max(Date.now(), last + 1))
 
+const count = (given) => Number.isSafeInteger(given) && given > 0 ? given : 0
+
 function missing (id) {
   return Object.assign(new Error(`there is no order ${id}`), { status: 404 })
 }
@@ -28,7 +30,9 @@ export const calls = {
   get: ({ id }) => orders.get(id) ?? missing(id),
   create: ({ customer, items, total }) => {
     const id = `ord_${1001 + orders.size}`
-    const order = { customer: String(customer), items: Number(items) || 0, total: Number(total) || 0, state: 'new', packed: 0, note: '' }
+    // Whatever a caller sends: an object can be made neither a text nor a number of without its help.
+    const name = typeof customer === 'string' ? customer.slice(0, 100) : ''
+    const order = { customer: name, items: count(items), total: count(total), state: 'new', packed: 0, note: '' }
     return change({ id }, order)
   },
   // Nothing else may be set, and each of them says all that its event replaces.

@@ -14,7 +14,8 @@ const money = (cents) => euros.format(cents / 100)
 
 async function call (path, method = 'GET', body) {
   // An API server that is killed in the middle never answers.
-  const answer = await fetch(`/api/${path}`, { method, body: body && JSON.stringify(body), signal: AbortSignal.timeout(5000) })
+  const headers = { 'content-type': 'application/json' }
+  const answer = await fetch(`/api/${path}`, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(5000) })
   const said = await answer.json()
   if (!answer.ok) throw new Error(said.error)
   return said

@@ -34,21 +34,28 @@ process.on('message', ({ nth, value, error }) => {
   error ? reject(Object.assign(new Error(error.message), error)) : resolve(value)
 })
 
+function refuse (status, message) {
+  throw Object.assign(new Error(message), { status })
+}
+
+/** What was sent, which has to be JSON, since pages of other sites cannot send that unasked. */
 async function body (request) {
-  try {
-    let text = ''
-    for await (const chunk of request) text += chunk
-    return { ...JSON.parse(text) }
-  } catch (error) {
-    throw Object.assign(new Error(`not JSON: ${error.message}`), { status: 400 })
-  }
+  if (request.headers['content-type'] !== 'application/json') refuse(415, 'a body is application/json')
+  let text = ''
+  for await (const chunk of request.setEncoding('utf8')) if ((text += chunk).length > 65536) refuse(413, 'a body has 64 KiB at most')
+  try { return { ...JSON.parse(text) } } catch { refuse(400, 'a body is JSON') }
+}
+
+/** The part of a path that names an order. */
+function named (part) {
+  try { return decodeURIComponent(part) } catch { refuse(400, 'this can be no path') }
 }
 
 async function answer (request) {
-  const { pathname, searchParams } = new URL(request.url, 'http://api')
-  const id = decodeURIComponent(pathname.split('/')[3] ?? '')
+  const [pathname, query] = request.url.split('?')
+  const id = named(pathname.split('/')[3] ?? '')
   switch (`${request.method} ${pathname.replace(/(?<=orders)\/.+/, '/ID')}`) {
-    case 'GET /api/orders': return ask('list', { state: searchParams.get('state') })
+    case 'GET /api/orders': return ask('list', { state: new URLSearchParams(query).get('state') })
     case 'GET /api/orders/ID': return ask('get', { id })
     case 'GET /api/figures': return ask('figures', {})
     case 'POST /api/orders': {
@@ -62,7 +69,7 @@ async function answer (request) {
       return made.order
     }
   }
-  throw Object.assign(new Error('there is nothing here'), { status: 404 })
+  return refuse(404, 'there is nothing here')
 }
 
 let files = {}

@@ -70,5 +70,6 @@ cluster.once('listening', () => console.log(`the order board is at ${page}`))
 while (DEMO !== 'off') {
   await sleep(100 + Math.random() * 900)
   const [method, path, body] = somethingHappens()
-  await fetch(page + path, { method, body: JSON.stringify(body) }).catch((error) => console.error(error.message))
+  const headers = { 'content-type': 'application/json' }
+  await fetch(page + path, { method, headers, body: JSON.stringify(body) }).catch((error) => console.error(error.message))
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use weir_testkit::browser::{Browser, Kind, Tab};
 use weir_testkit::loopback::own_address;
-use weir_testkit::{Client, DEADLINE, Metrics, Signal, eventually};
+use weir_testkit::{Client, DEADLINE, Metrics, Response, Signal, eventually};
 
 use crate::application::{Application, folder};
 use crate::pictures::pictures;
@@ -61,9 +61,14 @@ impl Board {
         Ok(tab)
     }
 
+    /// Calls the API as the page does.
+    async fn call(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Response> {
+        let request = self.api.request(method, path).header("content-type", "application/json");
+        request.body(body.to_owned()).send().await
+    }
+
     async fn change(&self, id: &str, change: Value) -> anyhow::Result<Value> {
-        let request = self.api.request("PATCH", &format!("/api/orders/{id}")).body(change.to_string());
-        let answer = request.send().await?;
+        let answer = self.call("PATCH", &format!("/api/orders/{id}"), &change.to_string()).await?;
         ensure!(answer.status() == 200, "{answer:?}");
         Ok(serde_json::from_str(answer.text()?)?)
     }
@@ -150,7 +155,7 @@ async fn what_one_changes_all_see_on_one_connection_each() -> anyhow::Result<()>
     ensure!(event.data == envelope && event.event == "order.updated", "{event:?}");
     // An order that is new, and a figure that is another one by it.
     let order = json!({ "customer": "Radia Perlman", "items": 3, "total": 4200 });
-    let made = board.api.post("/api/orders").body(order.to_string()).send().await?;
+    let made = board.call("POST", "/api/orders", &order.to_string()).await?;
     ensure!(made.status() == 200, "{made:?}");
     listed(&other, "ord_1025", "new").await?;
     shows(&other, "open", "13").await?;
@@ -223,7 +228,7 @@ async fn what_is_old_or_cannot_be_read_changes_nothing() -> anyhow::Result<()> {
     let browser = Browser::start(Kind::Chromium).await?;
     let tab = board.tab(&browser).await?;
     choose(&tab, "ord_1023").await?;
-    let bad = board.api.request("PATCH", "/api/orders/ord_1023").body("{").send().await?;
+    let bad = board.call("PATCH", "/api/orders/ord_1023", "{").await?;
     ensure!(bad.status() == 400, "{bad:?}");
     board.publish("order.updated", "x", "{").await?;
     logged(&tab, "skipped").await?;
@@ -251,6 +256,33 @@ async fn what_is_old_or_cannot_be_read_changes_nothing() -> anyhow::Result<()> {
     let ping = "return document.getElementById('heartbeat').dataset.ping";
     let first = tab.until(ping).await?;
     tab.until(&format!("{ping} !== '{}'", first.as_str().context("a time")?)).await.map(drop)
+}
+
+/// An API that people take as it is: whatever comes is answered, ends nothing, and is no page's of another site.
+#[tokio::test]
+#[ignore = "make examples"]
+async fn what_the_api_cannot_take_is_refused_and_ends_nothing() -> anyhow::Result<()> {
+    let board = Board::start(&[("DEMO", "off")]).await?;
+    let hostile = r#"{ "customer": { "toString": 1 }, "items": { "valueOf": 1 }, "total": 1e999 }"#;
+    let made = board.call("POST", "/api/orders", hostile).await?;
+    let made: Value = serde_json::from_str(made.text()?)?;
+    ensure!(made["customer"] == "" && made["items"] == 0 && made["total"] == 0, "{made}");
+    let large = json!({ "note": "x".repeat(70_000) }).to_string();
+    for (path, body, status) in
+        [("/api/orders/%", "{}", 400), ("/api/orders/ord_1001", large.as_str(), 413), ("//", "{}", 404)]
+    {
+        let answer = board.call("PATCH", path, body).await?;
+        ensure!(answer.status() == status, "{path}: {answer:?}");
+    }
+    // What a page of another site may send without asking first.
+    let simple = board.api.post("/api/orders").header("content-type", "text/plain").body("{}").send().await?;
+    ensure!(simple.status() == 415, "{simple:?}");
+    // All of it runs still.
+    board
+        .change("ord_1001", json!({ "note": "well" }))
+        .await
+        .map(drop)
+        .with_context(|| board.application.tail())
 }
 
 #[tokio::test]
