@@ -5,6 +5,8 @@
 mod agent_dashboard;
 #[path = "examples/application.rs"]
 mod application;
+#[path = "examples/attacks.rs"]
+mod attacks;
 #[path = "examples/guild_updates.rs"]
 mod guild_updates;
 #[path = "examples/index.rs"]

@@ -80,13 +80,15 @@ class Page(http.server.BaseHTTPRequestHandler):
         try:
             _, _, _, name, what = self.path.split('/')
             room = self.rooms[name]
-            order = json.loads(self.rfile.read(min(int(self.headers.get('Content-Length', 0)), 4096)))
+            # A length below zero would read on until the end, which need not come.
+            length = max(0, min(int(self.headers.get('Content-Length', 0)), 4096))
+            order = json.loads(self.rfile.read(length))
             if what == 'host':
                 return self.answer(200, {'key': room.take_over(str(order['name'])[:30])})
             if not room.act(order['key'], order['action']):
                 return self.answer(409, {'error': 'somebody else hosts this room now'})
             self.answer(200, {})
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
             self.answer(400, {'error': repr(error)})
 
     def answer(self, status, value):

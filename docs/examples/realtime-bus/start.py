@@ -15,21 +15,23 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 HOST, PORT = os.environ.get('HOST', '127.0.0.1'), int(os.environ.get('PORT', 4000))
+# Whoever reaches Redis may do anything there, so this machine alone does, wherever the page and the balancer are.
+INSIDE = HOST if HOST.startswith('127.') else '127.0.0.1'
 DATA = pathlib.Path(os.environ.get('DATA', HERE / 'data')).resolve()
 BALANCER, REDIS, WEIR, ADMIN = PORT + 1, PORT + 2, (PORT + 3, PORT + 4), (PORT + 5, PORT + 6)
 # Servers stand where only root has them in the path.
 PATH = os.environ['PATH'] + ':/usr/sbin:/usr/local/sbin'
-ENV = {**os.environ, 'PATH': PATH, 'HOST': HOST, 'PORT': str(PORT), 'REDIS_HOST': HOST, 'REDIS_PORT': str(REDIS), 'BUS': f'http://{HOST}:{BALANCER}'}
+ENV = {**os.environ, 'PATH': PATH, 'HOST': HOST, 'PORT': str(PORT), 'REDIS_HOST': INSIDE, 'REDIS_PORT': str(REDIS), 'BUS': f'http://{HOST}:{BALANCER}'}
 
 
 def weir(nth):
-    return ['weir', 'serve', '--config', HERE / 'weir.toml', '--instance', f'weir-{nth + 1}', '--redis', f'redis://{HOST}:{REDIS}',
-            '--listen', f'{HOST}:{WEIR[nth]}', '--admin-listen', f'{HOST}:{ADMIN[nth]}', '--cors-origin', f'http://{HOST}:{PORT}']
+    return ['weir', 'serve', '--config', HERE / 'weir.toml', '--instance', f'weir-{nth + 1}', '--redis', f'redis://{INSIDE}:{REDIS}',
+            '--listen', f'{INSIDE}:{WEIR[nth]}', '--admin-listen', f'{INSIDE}:{ADMIN[nth]}', '--cors-origin', f'http://{HOST}:{PORT}']
 
 
 # In the order in which they are started. What is written to Redis stands in a file before it is answered for.
 COMMANDS = {
-    'redis': ['redis-server', '--bind', HOST, '--port', str(REDIS), '--dir', DATA, '--appendonly', 'yes', '--loglevel', 'warning'],
+    'redis': ['redis-server', '--bind', INSIDE, '--port', str(REDIS), '--dir', DATA, '--appendonly', 'yes', '--loglevel', 'warning'],
     'weir-1': weir(0),
     'weir-2': weir(1),
     'balancer': ['haproxy', '-db', '-f', DATA / 'haproxy.cfg'],
@@ -37,7 +39,7 @@ COMMANDS = {
     'bot': [sys.executable, HERE / 'bot.py'],
     'analytics': ['sh', HERE / 'analytics.sh'],
 }
-LISTENS = {'redis': REDIS, 'weir-1': WEIR[0], 'weir-2': WEIR[1], 'balancer': BALANCER, 'api': PORT}
+LISTENS = {'redis': (INSIDE, REDIS), 'weir-1': (INSIDE, WEIR[0]), 'weir-2': (INSIDE, WEIR[1]), 'balancer': (HOST, BALANCER), 'api': (HOST, PORT)}
 running = {}
 
 
@@ -46,7 +48,7 @@ def configure_balancer():
     config = (HERE / '../../../deploy/haproxy/haproxy.cfg').read_text()
     config = config.replace('bind :80\n', f'bind {HOST}:{BALANCER}\n')
     for nth, port in enumerate(WEIR, 1):
-        config = config.replace(f'weir-{nth}:8080', f'{HOST}:{port}')
+        config = config.replace(f'weir-{nth}:8080', f'{INSIDE}:{port}')
     (DATA / 'haproxy.cfg').write_text(re.sub(r'\n    server weir-3 .*', '', config))
 
 
@@ -61,7 +63,7 @@ def start(name):
     running[name] = subprocess.Popen(COMMANDS[name], env=ENV, stdin=subprocess.DEVNULL, preexec_fn=deaf)
     for _ in range(100 if name in LISTENS else 0):
         try:
-            socket.create_connection((HOST, LISTENS[name]), timeout=1).close()
+            socket.create_connection(LISTENS[name], timeout=1).close()
             break
         except OSError:
             time.sleep(0.1)
