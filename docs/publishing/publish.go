@@ -63,7 +63,8 @@ func try(target, data, key string) (id string, asked time.Duration, final bool, 
 	}
 	request.Header.Set("Idempotency-Key", key)
 	request.Header.Set("Content-Type", "text/plain; charset=utf-8")
-	if token := os.Getenv("WEIR_TOKEN"); token != "" {
+	// Without line ends, which no header may have.
+	if token := strings.Join(strings.Fields(os.Getenv("WEIR_TOKEN")), ""); token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	answer, err := client.Do(request)

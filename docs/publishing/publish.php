@@ -17,7 +17,8 @@ function publish(string $session, string $data, ?string $type = null): string
     }
     // One key for all tries: so an event whose answer was lost is not published twice.
     $headers = ['Idempotency-Key: ' . bin2hex(random_bytes(16)), 'Content-Type: text/plain; charset=utf-8'];
-    if ($token = getenv('WEIR_TOKEN')) {
+    // Without line ends, after which curl would send another header.
+    if ($token = preg_replace('/[^!-~]/', '', getenv('WEIR_TOKEN') ?: '')) {
         $headers[] = "Authorization: Bearer $token";
     }
 
@@ -29,6 +30,8 @@ function publish(string $session, string $data, ?string $type = null): string
             CURLOPT_POSTFIELDS => $data,
             CURLOPT_HTTPHEADER => $headers,
             CURLOPT_RETURNTRANSFER => true,
+            // A session may be called `..`.
+            CURLOPT_PATH_AS_IS => true,
             CURLOPT_TIMEOUT => 15,
             CURLOPT_HEADERFUNCTION => function ($request, string $line) use (&$asked): int {
                 if (preg_match('/^retry-after:\s*(\d+)/i', $line, $found)) {

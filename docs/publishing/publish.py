@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import random
+import re
 import sys
 import time
 import urllib.error
@@ -16,7 +17,8 @@ import urllib.request
 import uuid
 
 WEIR = os.environ.get("WEIR_URL", "http://127.0.0.1:8080")
-TOKEN = os.environ.get("WEIR_TOKEN")
+# Without line ends and the like: they would be refused by an error that repeats the token.
+TOKEN = re.sub(r"[^!-~]", "", os.environ.get("WEIR_TOKEN", ""))
 
 # After five minutes weir forgets the key, and a repeat could be published twice.
 GIVE_UP = 240

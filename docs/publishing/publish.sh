@@ -14,10 +14,11 @@ answer=$(mktemp)
 trap 'rm -f "$answer"' EXIT
 
 # curl repeats by itself what got no answer, and 408, 429 and 5xx, after `Retry-After` or 1, 2, 4 … s. It has to have given
-# up before weir forgets the key, which it does after five minutes. The token stands in no list of processes.
+# up before weir forgets the key, which it does after five minutes. The token stands in no list of processes, and without line
+# ends, after which curl would send another header. A session may be called `..`.
 status=$(
-    { [ -z "${WEIR_TOKEN-}" ] || echo "Authorization: Bearer $WEIR_TOKEN"; } |
-        curl --silent --show-error --request POST --header @- --header "Idempotency-Key: $key" \
+    { [ -z "${WEIR_TOKEN-}" ] || echo "Authorization: Bearer $(LC_ALL=C tr -cd '!-~' <<<"$WEIR_TOKEN")"; } |
+        curl --path-as-is --silent --show-error --request POST --header @- --header "Idempotency-Key: $key" \
             --header 'Content-Type: text/plain; charset=utf-8' --data-raw "$2" \
             --max-time 15 --retry 20 --retry-all-errors --retry-max-time 240 \
             --output "$answer" --write-out '%{http_code}' "$url"
