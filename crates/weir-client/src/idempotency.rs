@@ -1,6 +1,9 @@
 //! What makes the repeat of a publish harmless.
 
 use reqwest::header::HeaderValue;
+use rustls::crypto::CryptoProvider;
+
+use crate::client::provide_crypto;
 
 /// A key under which something is published once: a repeat with the same content within five minutes, on any instance, is
 /// answered with the first id and publishes nothing.
@@ -17,8 +20,17 @@ pub struct BadIdempotencyKey;
 
 impl IdempotencyKey {
     /// One that nobody else has.
+    ///
+    /// # Panics
+    /// Where the system has no randomness, without which there is no TLS either.
     pub fn random() -> Self {
-        Self::parse(&format!("{:032x}", fastrand::u128(..))).expect("hexadecimal digits are visible")
+        provide_crypto();
+        let provider = CryptoProvider::get_default().expect("it was provided");
+        let mut bytes = [0; 16];
+        // Not of a generator that begins with the time since the machine was started: machines that are started alike would
+        // have the same keys, and what one of them publishes would be a repeat of what the other did.
+        provider.secure_random.fill(&mut bytes).expect("the system has randomness");
+        Self::parse(&format!("{:032x}", u128::from_be_bytes(bytes))).expect("hexadecimal digits are visible")
     }
 
     /// One of the caller's own, such as the delivery id of a web hook that its sender repeats.
@@ -48,6 +60,13 @@ mod tests {
             assert_eq!(IdempotencyKey::parse(bad), Err(BadIdempotencyKey), "{bad:?}");
         }
         assert!(IdempotencyKey::parse(&"k".repeat(128)).is_ok());
-        assert_ne!(IdempotencyKey::random(), IdempotencyKey::random());
+    }
+
+    #[test]
+    fn nobody_else_has_it_whoever_began_alike() {
+        fastrand::seed(7);
+        let one = IdempotencyKey::random();
+        fastrand::seed(7);
+        assert_ne!(one, IdempotencyKey::random());
     }
 }
