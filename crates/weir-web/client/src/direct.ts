@@ -176,6 +176,8 @@ export const openDirect: OpenLink = (options, tellAll) => {
     wanted = want
     if (!want) {
       stop()
+      // What comes after it was given up is a beginning, and has all tries.
+      if (status.state === 'offline') row = lost = 0
       return tell(IDLE)
     }
     position = want.from

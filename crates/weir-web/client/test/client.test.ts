@@ -395,6 +395,19 @@ test('after so many tries it is given up, until the page says otherwise', async 
   await until(() => weir.status.state === 'live', 'not live')
 })
 
+test('whoever subscribes after it was given up has all tries', async () => {
+  const { server, weir } = await begin({ tries: 3 })
+  const first = weir.subscribe('a', () => {})
+  for (let n = 0; n < 3; n++) (await server.next()).cut()
+  await until(() => weir.status.state === 'offline', 'it goes on')
+  first.close()
+  await until(() => weir.status.state === 'idle', 'it is wanted')
+  weir.subscribe('b', () => {})
+  for (let n = 0; n < 2; n++) (await server.next()).cut()
+  ;(await server.next()).stream(connected('1-0'))
+  await until(() => weir.status.state === 'live', 'not live')
+})
+
 test('a fallback that fails as well does not save it', async () => {
   const { server, weir } = await begin({ tries: 2, fallback: 'long-poll' })
   weir.subscribe('a', () => {})
