@@ -52,7 +52,7 @@ cluster.on('exit', (server, code, signal) => {
 })
 
 function startWeir () {
-  const child = spawn('weir', ['serve', '--data-dir', DATA, '--cors-origin', page], { stdio: 'inherit' })
+  const child = spawn('weir', ['serve', '--data-dir', DATA, '--cors-origin', page, '--retry', '1s'], { stdio: 'inherit' })
   child.on('error', (error) => { console.error(`weir: ${error.message}`); process.exit(1) })
   child.on('exit', (code, signal) => {
     if (!signal) process.exit(code)

@@ -35,7 +35,6 @@ impl Board {
             ("PORT", at.port().to_string()),
             ("WEIR_LISTEN", text(weir)),
             ("WEIR_ADMIN_LISTEN", text(admin)),
-            ("WEIR_RETRY", "1s".to_owned()),
             ("DATA", data.path().to_string_lossy().into_owned()),
         ];
         let own = own.iter().map(|(name, value)| (*name, &**value));
