@@ -1,9 +1,10 @@
 //! An application of `docs/examples`, started as its README says.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{ChildStdin, Command};
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, getpgid};
@@ -24,13 +25,17 @@ impl Application {
             folder.join("node_modules").exists(),
             "{folder:?} has no packages yet: run .ci/setup examples"
         );
-        let weir = Path::new(WEIR).parent().context("a folder")?.to_owned();
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(std::iter::once(weir).chain(std::env::split_paths(&path)))?;
         let mut command = Command::new("npm");
-        without_settings(&mut command).arg("start").current_dir(folder).process_group(0).env("PATH", path);
-        command.env("npm_config_update_notifier", "false").envs(env.iter().copied());
-        Ok(Self(Program::start(command, Output::Stdout)?))
+        without_settings(&mut command).arg("start").env("npm_config_update_notifier", "false");
+        command.current_dir(folder).envs(env.iter().copied());
+        Ok(Self::run(command)?.0)
+    }
+
+    /// Any command that starts one, and what its user may type.
+    pub(crate) fn run(mut command: Command) -> anyhow::Result<(Self, ChildStdin)> {
+        command.process_group(0).env("PATH", path()?);
+        let (program, orders) = Program::start_told(command, Output::Stdout)?;
+        Ok((Self(program), orders))
     }
 
     /// Waits until it has said this on its standard output, and gives the line.
@@ -62,6 +67,18 @@ impl Application {
         bail!("it runs no weir: {}", self.tail())
     }
 
+    /// Ends it as Ctrl-C does, and waits until all of it is gone.
+    pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
+        self.0.signal_group(Signal::INT)?;
+        let ended = self.0.wait_exit(DEADLINE * 4).await?;
+        ensure!(ended.success(), "{ended}: {}", self.tail());
+        let left = eventually(DEADLINE, async || {
+            ensure!(self.0.signal_group(Signal::CONT).is_err(), "somebody is left");
+            Ok(())
+        });
+        left.await
+    }
+
     /// What it said last, to put into an error.
     pub(crate) fn tail(&self) -> String {
         self.0.tail()
@@ -73,6 +90,14 @@ impl Drop for Application {
         // It cannot fail in a way that matters: they are gone already, or are gone after this.
         let _ = self.0.signal_group(Signal::KILL);
     }
+}
+
+/// The weir that is built comes first, and servers stand where only root has them in the path.
+fn path() -> anyhow::Result<OsString> {
+    let weir = Path::new(WEIR).parent().context("a folder")?.to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(weir).chain(std::env::split_paths(&path)).chain([PathBuf::from("/usr/sbin")]);
+    Ok(std::env::join_paths(all)?)
 }
 
 /// Where an example is.

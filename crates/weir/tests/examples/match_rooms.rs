@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::ensure;
+use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use weir_testkit::Balancer;
 use weir_testkit::balancer::Kind;
@@ -180,6 +181,7 @@ async fn a_host_is_taken_over_and_spectators_cannot_post() -> anyhow::Result<()>
 
 /// Connections are cut again and again: nothing is missed, and nothing comes twice.
 #[tokio::test]
+#[ignore = "make examples"]
 async fn a_reconnect_catches_up() -> anyhow::Result<()> {
     let (application, browser) = application(&[("WEIR_MAX_CONNECTION_AGE", "2s")]).await?;
     let tab = watch(&browser, &application, "north").await?;
@@ -201,7 +203,7 @@ async fn a_weir_that_is_killed_is_back_with_what_it_knew() -> anyhow::Result<()>
     let tab = watch(&browser, &application, "north").await?;
     tab.run_with(BARE, json!(format!("http://{}{NORTH}", application.at(PUBLIC)))).await?;
     tab.until("return seen.states.length >= 3").await?;
-    application.kill_weir(&application.at(PUBLIC))?;
+    kill_process(application.weir()?, Signal::KILL)?;
     shows(&tab, "state", "lost").await?;
     shows(&tab, "state", "live").await?;
     let seen = tab.until("const n = seen.states.length; window.before ??= n; return seen.opens === 2 && n >= before + 5 && seen").await?;

@@ -192,6 +192,7 @@ fn its_settings_are_those_of_the_deployment() -> anyhow::Result<()> {
 
 /// Pages go on by the other instance and miss nothing, whichever of both ends and however.
 #[tokio::test]
+#[ignore = "make examples"]
 async fn an_instance_that_ends_costs_no_event() -> anyhow::Result<()> {
     let (mut application, browser) =
         application(&[("WEIR_RETRY", "1s"), ("WEIR_DRAIN_DELAY", "2s"), ("WEIR_DRAIN_WINDOW", "1s")]).await?;
@@ -304,6 +305,7 @@ async fn is_back(tab: &Tab) -> anyhow::Result<()> {
 
 /// While Redis is away streams stay open and say so; what is written afterwards comes on them.
 #[tokio::test]
+#[ignore = "make examples"]
 async fn redis_may_go_and_come() -> anyhow::Result<()> {
     let (mut application, browser) = application(&[]).await?;
     let (client, bare) = both(&browser, &application).await?;
@@ -332,6 +334,7 @@ async fn redis_may_go_and_come() -> anyhow::Result<()> {
 
 /// By `?lastEventId=` where a page was reloaded, by the header where the browser reconnects, at any instance.
 #[tokio::test]
+#[ignore = "make examples"]
 async fn pages_resume_by_parameter_and_by_header() -> anyhow::Result<()> {
     let (mut application, browser) = application(&[]).await?;
     let tab = watch(&browser, &application, "").await?;
@@ -369,6 +372,7 @@ async fn pages_resume_by_parameter_and_by_header() -> anyhow::Result<()> {
 /// What a page left off with is where it goes on when it is loaded again; and where that is too long ago, it is told so and asks the
 /// application.
 #[tokio::test]
+#[ignore = "make examples"]
 async fn a_page_that_is_loaded_again_goes_on_where_it_was() -> anyhow::Result<()> {
     let (mut application, browser) = application(&[]).await?;
     let (client, bare) = both(&browser, &application).await?;
