@@ -58,14 +58,3 @@ fn every_series_that_is_named_is_there() {
         }
     }
 }
-
-#[test]
-fn every_page_that_is_linked_is_there() {
-    for (file, folder) in [("SECURITY.md", ""), ("docs/security.md", "docs/")] {
-        let page = page::read(file);
-        for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let target = format!("{folder}{}", link.split('#').next().unwrap_or_default());
-            assert!(page::root().join(&target).exists(), "{file}: there is no {target}");
-        }
-    }
-}
