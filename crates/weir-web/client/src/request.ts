@@ -44,6 +44,8 @@ export const subscribe = async (options: Options, want: Want, bearer: string | u
   for (const [name, values] of Object.entries(all)) {
     for (const value of [values ?? []].flat()) query.append(name, `${value}`)
   }
+  // It is not repeated in the problem, and a `fetch` that was given a bad one would.
+  if (/\S\s+\S/.test(bearer!)) throw 'a token has no blanks in it'
   // Not as a method of the options, which a page's own `fetch` refuses.
   const { fetch = globalThis.fetch, credentials, url = '' } = options
   const response = await fetch(`${`${url}`.replace(/\/$/, '')}/v1/events?${query}`, {

@@ -296,6 +296,15 @@ test('a token that cannot be had is tried for again', async () => {
   assert.deepEqual(heard.problems.map(({ kind, message }) => [kind, message]), [['network', 'log-in is away']])
 })
 
+test('a token that is none shows nowhere', async () => {
+  const tokens = ['se\ncret', 'good\n']
+  const { server, weir, heard } = await begin({ token: () => tokens.shift()! })
+  weir.subscribe('a', () => {})
+  const call = await server.next()
+  assert.equal(call.headers['authorization'], 'Bearer good')
+  assert.deepEqual(heard.problems.map(({ kind, message }) => [kind, message]), [['network', 'a token has no blanks in it']])
+})
+
 test('before a token expires the stream goes on with another, or stays where there is none', async () => {
   let token = 'one'
   const { server, weir, heard } = await begin({ token: () => token })
