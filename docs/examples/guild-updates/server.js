@@ -45,7 +45,7 @@ async function webhook (request, type) {
 
 /** Ends the streams of a user, on every instance of weir; with `revoke`, no token of before is good any more. */
 async function disconnect (user, revoke = '') {
-  const call = `${WEIR_ADMIN_URL}/disconnect?subject=${user.id}${revoke}`
+  const call = `${WEIR_ADMIN_URL}/disconnect?subject=${encodeURIComponent(user.id)}${revoke}`
   // The token ends by itself soon, so who logs out is not kept waiting for a weir that is away.
   const options = { method: 'POST', headers: { 'weir-admin': '1' }, signal: AbortSignal.timeout(2000) }
   await fetch(call, options).catch((error) => console.log(`streams are not ended: ${error.message}`))
@@ -67,6 +67,7 @@ const calls = {
     return [200, {}, { 'set-cookie': logIn(found) }]
   },
   'POST /logout': async (request) => {
+    await read(request)
     const user = loggedIn(request)
     logOut(request)
     // Other browsers of this user come back by themselves; this one is asked for a token that it does not get.
@@ -74,6 +75,7 @@ const calls = {
     return [200, {}]
   },
   'POST /logout-everywhere': async (request) => {
+    await read(request)
     const user = loggedIn(request)
     logOutEverywhere(user)
     await disconnect(user, `&revoke=${tokenSeconds}`)
@@ -100,12 +102,13 @@ const pages = Object.fromEntries(['index.html', 'page.js', 'figures.html', 'figu
 }))
 pages['/client.js'] = ['text/javascript; charset=utf-8', readFileSync(fileURLToPath(import.meta.resolve('@weir/client')))]
 
-/** The body of a post, which has to be JSON, since pages of other sites cannot send that unasked. */
+/** The body of a post, which has to be JSON, since pages of other origins cannot send that unasked: the cookie alone would tell
+ * other sites from this one, but not another port of this host. */
 async function read (request) {
   if (request.headers['content-type'] !== 'application/json') throw new Refusal(415, 'a body is application/json')
   let text = ''
-  for await (const chunk of request) if ((text += chunk).length > 65536) throw new Refusal(413, 'a body has 64 KiB at most')
-  try { return JSON.parse(text) } catch { throw new Refusal(400, 'a body is JSON') }
+  for await (const chunk of request.setEncoding('utf8')) if ((text += chunk).length > 65536) throw new Refusal(413, 'a body has 64 KiB at most')
+  try { return { ...JSON.parse(text) } } catch { throw new Refusal(400, 'a body is JSON') }
 }
 
 const server = createServer(async (request, answer) => {

@@ -64,6 +64,29 @@ async fn a_user_has_so_many_connections_and_hears_a_heartbeat_every_30_s() -> an
     Ok(())
 }
 
+/// A page at another port of the same host is of the same site, so its posts carry the cookie.
+#[tokio::test]
+#[ignore = "make examples"]
+async fn pages_of_other_origins_post_nothing() -> anyhow::Result<()> {
+    let (site, _weir) = Site::with_weir(&[]).await?;
+    let cookie = site.log_in(ADA).await?;
+    for path in ["/login", "/logout", "/logout-everywhere", "/invite"] {
+        // What a page may send without asking first.
+        let post = site
+            .client()
+            .post(path)
+            .header("cookie", &cookie)
+            .header("content-type", "text/plain")
+            .body("{}");
+        let answer = post.send().await?;
+        ensure!(answer.status() == 415, "{path}: {answer:?}");
+    }
+    let nothing = site.post("/login", &cookie, &json!(null)).await?;
+    ensure!(nothing.status() == 403, "{nothing:?}");
+    // Still logged in.
+    site.token(&cookie).await.map(drop)
+}
+
 #[tokio::test]
 #[ignore = "make examples"]
 async fn to_log_out_ends_the_streams_and_everywhere_also_the_tokens() -> anyhow::Result<()> {
