@@ -1,5 +1,5 @@
 //! `docs/guides`: every command is carried out and prints what the page says, every script runs in Chromium, and every test that
-//! is named is there; so is whatever any document links to.
+//! is named is there; so is whatever any document links to, and no document shows a secret around.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,6 +20,8 @@ mod auth;
 mod links;
 #[path = "guides/scripts.rs"]
 mod scripts;
+#[path = "guides/secrets.rs"]
+mod secrets;
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 

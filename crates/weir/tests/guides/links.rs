@@ -10,7 +10,7 @@ use weir_testkit::page::root;
 const NOT_OURS: [&str; 4] = ["node_modules", "target", "corpus", "artifacts"];
 
 /// All pages: those of these folders, and those beside them.
-fn pages() -> Vec<PathBuf> {
+pub(super) fn pages() -> Vec<PathBuf> {
     let mut folders = vec![root().join("docs"), root().join("deploy"), root().join("crates")];
     let mut pages: Vec<_> =
         ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)).into();
