@@ -190,6 +190,9 @@ async fn weir_and_an_api_server_are_killed_and_nothing_is_missed() -> anyhow::Re
     choose(&tab, "ord_1020").await?;
     let servers = answering(&board).await?;
     ensure!(servers.len() == 2, "{servers:?}: whoever has the next turn answers");
+    // Else the pauses of the page would not begin with a second.
+    let retry = board.weir.subscribe("orders").await?.retry();
+    ensure!(retry.is_some_and(|ms| (800..=1200).contains(&ms)), "{retry:?}");
     let states = "window.states = [];
         const note = () => states.push(document.querySelector('.connection').textContent);
         new MutationObserver(note).observe(document.querySelector('.connection'), { subtree: true, childList: true, characterData: true })";
