@@ -49,7 +49,7 @@ class Watcher {
   }
 
   get state() {
-    if (!this.weir) return 'resting'
+    if (!this.weir) return 'rests, another scene plays'
     return this.isCut ? 'cut off' : this.weir.status.state
   }
 
