@@ -17,7 +17,7 @@ use weir_testkit::{DEADLINE, Instance, Output, Program, Signal, eventually};
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
 /// What the client may take on its way to a page.
-const MOST_BYTES: usize = 6 * 1024;
+const MOST_BYTES: usize = 6_000;
 
 const MEND: &str = "run `npm run build` in crates/weir-web and commit dist";
 

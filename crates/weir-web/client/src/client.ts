@@ -1,6 +1,6 @@
 import { openDirect } from './direct.js'
 import type { Heard, Link } from './link.js'
-import { compare } from './order.js'
+import { compare, earlier, later } from './order.js'
 import { failure, IDLE, listen, poll, trouble } from './request.js'
 import { openShared } from './shared.js'
 import type { Events, Options, Problem, Status, SubscribeOptions, Subscription, WeirEvent } from './types.js'
@@ -15,14 +15,12 @@ interface Listener {
   readonly handle: (event: WeirEvent<any>) => void
   /** The generation in which it came: what was told in that one or a later, it was told. */
   readonly born: number
-  /** Where it begins; null: now. */
-  readonly start: string | null
-  /** Until its start was asked for. */
-  fresh: boolean
+  /** Where it begins, until that was asked for; null: now. */
+  start: string | null
   /** It has what was published up to here, or does not want it. */
   after: string | null
   /** The same, of sessions whose snapshot was fetched for it. */
-  floors: Record<string, string>
+  readonly floors: Map<string, string>
   /** What came before its snapshots, which stand before that; null where it has them, or they come by themselves. */
   held: Heard[] | null
   fetching: boolean
@@ -36,14 +34,10 @@ const MEMORY = 5_000
 /** A client: any number of subscriptions on one connection. Nothing is opened before the first of them. */
 export class Weir {
   readonly #options: Options
-  readonly #link: Link
+  /** There from the first subscription on. */
+  #link: Link | undefined
   readonly #listeners = new Set<Listener>()
-  readonly #ears: { [K in keyof Events]: Set<(what: any) => void> } = {
-    event: new Set(),
-    gap: new Set(),
-    status: new Set(),
-    problem: new Set(),
-  }
+  readonly #ears = new Set<{ readonly kind: keyof Events; readonly handle: (what: any) => void }>()
   readonly #closed = new AbortController()
   #status = IDLE
   #position: string | null = null
@@ -57,16 +51,15 @@ export class Weir {
   #away = false
   #timer: ReturnType<typeof setTimeout> | undefined
   /** Positions by session, as an earlier page of this tab left them, and not taken up yet. */
-  #kept: Record<string, string> = {}
+  #kept = new Map<string, string | null>()
 
   constructor(options: Options = {}) {
     this.#options = options
-    this.#link = (options.shared ? openShared : openDirect)(options, (heard) => this.#hear(heard))
     if (!options.keep) return
     try {
-      this.#kept = JSON.parse(sessionStorage.getItem(this.#shelf) ?? '{}')
+      this.#kept = new Map(Object.entries(JSON.parse(sessionStorage.getItem(this.#shelf)!)))
     } catch {
-      // A page without storage keeps nothing.
+      // Nothing was kept, or by something else, or there is no storage.
     }
   }
 
@@ -77,31 +70,33 @@ export class Weir {
     options: SubscribeOptions<T> = {},
   ): Subscription {
     if (this.#closed.signal.aborted) return { close() {} }
-    if (!this.#generation) {
+    if (!this.#link) {
+      this.#link = (this.#options.shared ? openShared : openDirect)(this.#options, (heard) => this.#hear(heard))
       const { signal } = this.#closed
-      listen(['pagehide'], signal, this.#leave)
-      listen(['pageshow', 'visibilitychange'], signal, this.#look)
+      listen('pagehide', signal, this.#leave)
+      listen('pageshow', signal, this.#come)
+      listen('visibilitychange', signal, this.#look)
       this.#look()
     }
-    const names = typeof sessions === 'string' ? [sessions] : [...new Set(sessions)]
+    const names = [...new Set([sessions].flat())]
     let start: string | null = null
     for (const name of names) {
-      start = earlier(start, this.#kept[name] ?? null)
-      delete this.#kept[name]
+      start = earlier(start, this.#kept.get(name) ?? null)
+      this.#kept.delete(name)
     }
-    start ??= options.from ?? null
+    const { types = null, keys = null, from = null } = options
+    start ??= from
     const listener: Listener = {
       sessions: names,
-      types: options.types ?? null,
-      keys: options.keys ?? null,
+      types,
+      keys,
       options,
       handle,
       born: ++this.#generation,
       start,
-      fresh: true,
       after: start ?? this.#position,
-      floors: {},
-      held: this.#options.snapshot && this.#position ? [] : null,
+      floors: new Map(),
+      held: this.#options.snapshot ? [] : null,
       fetching: false,
       times: new Map(),
     }
@@ -116,10 +111,9 @@ export class Weir {
 
   /** Listens to what happens to the client as a whole; what it returns ends that. */
   on<K extends keyof Events>(kind: K, handle: (what: Events[K]) => void): () => void {
-    // One of its own, since the same function may be given twice.
-    const ear = (what: Events[K]) => handle(what)
-    this.#ears[kind].add(ear)
-    return () => void this.#ears[kind].delete(ear)
+    const ear = { kind, handle }
+    this.#ears.add(ear)
+    return () => void this.#ears.delete(ear)
   }
 
   get status(): Status {
@@ -133,7 +127,7 @@ export class Weir {
 
   /** Tries at once rather than after the pause, and also after it was given up. */
   retry(): void {
-    this.#link.retry()
+    this.#link?.retry()
   }
 
   /** Ends all subscriptions and the connection. */
@@ -141,7 +135,7 @@ export class Weir {
     this.#listeners.clear()
     this.#closed.abort()
     clearTimeout(this.#timer)
-    this.#link.close()
+    this.#link?.close()
   }
 
   // A page with a connection is not kept by browsers for going back to it.
@@ -150,15 +144,19 @@ export class Weir {
     this.#update()
   }
 
+  readonly #come = () => {
+    this.#away = false
+    this.#update()
+    this.#look()
+  }
+
+  // A page that is left is hidden after that, which is no reason to come back.
   readonly #look = () => {
     const { pauseWhenHidden = false } = this.#options
     clearTimeout(this.#timer)
-    if (globalThis.document?.hidden && pauseWhenHidden !== false) {
-      this.#timer = setTimeout(this.#leave, Number(pauseWhenHidden))
-    } else {
-      this.#away = false
-      this.#update()
-    }
+    if (globalThis.document?.hidden) {
+      if (pauseWhenHidden !== false) this.#timer = setTimeout(this.#leave, +pauseWhenHidden)
+    } else if (this.#away) this.#come()
   }
 
   /** Tells the link what is wanted. */
@@ -166,27 +164,26 @@ export class Weir {
     if (this.#closed.signal.aborted) return
     const all = [...this.#listeners]
     if (!all.length || this.#away) {
-      if (this.#asked) this.#link.want(null)
+      if (this.#asked) this.#link!.want(null)
       this.#asked = ''
+      // Whoever comes later begins then, not where those ended who are gone.
+      if (!all.length) this.#position = null
       return
     }
-    // In an order that does not depend on who came first.
-    const list = (name: 'sessions' | 'types' | 'keys') => union(all, name)?.sort() ?? null
-    const want = { sessions: list('sessions')!, types: list('types'), keys: list('keys') }
-    const fresh = all.filter((listener) => listener.fresh)
-    const from = fresh.reduce((from, { start }) => earlier(from, start), this.#position)
+    const want = union(all)
+    const from = all.reduce((from, { start }) => earlier(from, start), this.#position)
+    for (const listener of all) {
+      // Who was there before does not want it again.
+      if (from !== this.#position && !listener.start) listener.after = later(listener.after, this.#position)
+      listener.start = null
+      // A stream brings snapshots, unless it begins at a position, or another tab has it.
+      if (!from && !this.#options.shared) listener.held = null
+    }
     const asked = JSON.stringify(want)
     if (asked !== this.#asked || from !== this.#position) {
-      // Who was there before does not want it again.
-      if (from !== this.#position) for (const listener of all) if (!listener.fresh) listener.after = this.#position
       this.#asked = asked
       this.#position = from
-      this.#link.want({ ...want, from })
-    }
-    for (const listener of fresh) {
-      listener.fresh = false
-      // A stream that begins at a position does not bring snapshots, nor does one that another tab has.
-      if (this.#options.snapshot && (from || this.#options.shared)) listener.held ??= []
+      this.#link!.want({ ...want, from })
     }
     this.#heal()
   })
@@ -201,20 +198,21 @@ export class Weir {
   /** Brings a subscription its snapshots, and what was published after them. */
   async #fetch(listener: Listener) {
     listener.fetching = true
-    const { sessions, types, keys } = listener
     let from: string | null = null
-    let none: boolean
+    let until: string | undefined
     try {
-      do {
-        none = true
-        await poll(this.#options, { sessions, types, keys, from }, 0, this.#closed.signal, (heard) => {
+      // Whoever is asked may be behind whoever has the connection, but not for long.
+      for (let calm = 0; calm < 3 && !(from && compare(from, until!) >= 0) && this.#listeners.has(listener); calm++) {
+        const some = await poll(this.#options, { ...listener, from }, calm, this.#closed.signal, (heard) => {
           if (heard.kind === 'position') return (from = heard.id)
-          none = false
           this.#give(listener, heard)
-          if (heard.kind === 'event') listener.floors[heard.event.session] = heard.event.id
+          if (heard.kind === 'event') listener.floors.set(heard.event.session, heard.event.id)
         })
-      } while (!none && compare(from!, this.#position!) < 0)
+        if (some) calm = -1
+        until ??= this.#position ?? ''
+      }
     } catch (error) {
+      if (!this.#listeners.has(listener)) return
       this.#problem(failure(error).problem)
       // Without them it is as after a loss.
       this.#give(listener, { kind: 'gap', gap: { reason: 'unknown-id', session: null, missed: null, after: null, before: null } })
@@ -248,9 +246,7 @@ export class Weir {
     const told = this.#told.get(name) ?? 0
     remember(this.#told, name, this.#generation)
     let taken = false
-    for (const listener of [...this.#listeners]) {
-      if (told < listener.born && this.#listeners.has(listener)) taken = this.#pass(listener, heard) || taken
-    }
+    for (const listener of [...this.#listeners]) if (told < listener.born) taken = this.#pass(listener, heard) || taken
     if (taken) this.#emit('event', event)
   }
 
@@ -261,7 +257,7 @@ export class Weir {
       if (reason === 'reset' || reason === 'unknown-id') {
         // The ids of another log say nothing about those of this one.
         listener.after = null
-        listener.floors = {}
+        listener.floors.clear()
       }
       if (session === null || listener.sessions.includes(session)) this.#pass(listener, heard)
     }
@@ -273,14 +269,17 @@ export class Weir {
     if (listener.held) return !!listener.held.push(heard)
     if (heard.kind === 'event') {
       const { id, session } = heard.event
-      const floor = listener.floors[session] ?? listener.after
+      const floor = listener.floors.get(session) ?? listener.after
       if (floor !== null && compare(id, floor) <= 0) return false
     }
     return this.#give(listener, heard)
   }
 
   /** Whether it was for this subscription. */
-  #give({ sessions, types, keys, options, handle, times }: Listener, heard: Heard): boolean {
+  #give(listener: Listener, heard: Heard): boolean {
+    // It may have ended while others were told, or while it was waited for its snapshots.
+    if (!this.#listeners.has(listener)) return false
+    const { sessions, types, keys, options, handle, times } = listener
     if (heard.kind === 'gap') this.#call(null, () => options.onGap?.(heard.gap))
     if (heard.kind === 'problem') this.#problem(heard.problem)
     if (heard.kind !== 'event') return true
@@ -315,23 +314,31 @@ export class Weir {
 
   #problem(problem: Problem) {
     const { kind, message } = problem
-    if (this.#ears.problem.size) return this.#emit('problem', problem)
+    if (this.#emit('problem', problem) || this.#warned.has(kind)) return
     // Once for each kind: seen while a page is written, and not filling the console of one that runs.
-    if (!this.#warned.has(kind)) console.warn(`weir: ${kind}: ${message}`)
     this.#warned.add(kind)
+    console.warn(`weir: ${kind}: ${message}`)
   }
 
+  /** Whether anybody listens. */
   #emit<K extends keyof Events>(kind: K, what: Events[K]) {
-    for (const ear of [...this.#ears[kind]]) this.#call(null, () => ear(what), kind === 'problem')
+    const ears = [...this.#ears].filter((ear) => ear.kind === kind)
+    for (const ear of ears) this.#call(null, () => ear.handle(what), kind === 'problem')
+    return ears.length
   }
 
   /** Keeps the position for the next page of this tab. */
   readonly #save = soon(() => {
-    if (!this.#options.keep) return
-    const positions = { ...this.#kept }
-    for (const { sessions } of this.#listeners) for (const name of sessions) positions[name] = this.#position!
+    // Whoever was ended while being told was not told the rest.
+    if (!this.#options.keep || !this.#listeners.size) return
+    const positions = new Map(this.#kept)
+    for (const { sessions, held, after } of this.#listeners) {
+      // Who waits for snapshots was told nothing yet, and who was there before others went back has more than these.
+      const had = held ? after : later(after, this.#position)
+      for (const name of sessions) positions.set(name, earlier(positions.get(name) ?? null, had))
+    }
     try {
-      sessionStorage.setItem(this.#shelf, JSON.stringify(positions))
+      sessionStorage.setItem(this.#shelf, JSON.stringify(Object.fromEntries(positions)))
     } catch {
       // No room, or none allowed.
     }
@@ -341,10 +348,6 @@ export class Weir {
     return `weir:${this.#options.url ?? ''}`
   }
 }
-
-/** The earlier of two positions, where there are two. */
-const earlier = (one: string | null, other: string | null) =>
-  one === null || (other !== null && compare(other, one) < 0) ? other : one
 
 /** Sets a name in a map, in place of the oldest where it is full. */
 const remember = (map: Map<string, number>, name: string, what: number) => {

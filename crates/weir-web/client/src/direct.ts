@@ -2,7 +2,7 @@
 
 import type { Heard, OpenLink, Want } from './link.js'
 import { failure, IDLE, listen, poll, within } from './request.js'
-import { openStream, type Stream } from './stream.js'
+import { LONGEST, openStream, STOOD, type Stream } from './stream.js'
 import type { Problem, Status } from './types.js'
 
 /** Failures in a row before the fallback takes over. */
@@ -20,7 +20,6 @@ export const openDirect: OpenLink = (options, tellAll) => {
   // The fallback has its chance before it is given up.
   const patience = fallback ? Math.max(tries, PATIENCE + 1) : tries
   let wanted: Want | null = null
-  let position: string | null = null
   let status = IDLE
   /** Aborted when nothing is wanted any longer, or it was given up. */
   let life: AbortController | undefined
@@ -42,7 +41,7 @@ export const openDirect: OpenLink = (options, tellAll) => {
   let asked = 0
 
   const hear = (heard: Heard) => {
-    if (heard.kind === 'position') position = heard.id
+    if (heard.kind === 'position' && wanted) wanted = { ...wanted, from: heard.id }
     tellAll(heard)
   }
 
@@ -68,24 +67,21 @@ export const openDirect: OpenLink = (options, tellAll) => {
     land()
   }
 
-  const from = (): Want => ({ ...wanted!, from: position })
-
   const backoff = () => Math.max(asked, 1 + Math.random() * Math.min(most, first * 2 ** (row - 1)))
 
   /** One stream after the other. */
   const run = async () => {
     const { signal } = (life = new AbortController())
-    listen(['online', 'visibilitychange'], signal, () => {
+    listen('online visibilitychange', signal, () => {
       if (globalThis.document?.hidden) return
       stream!.check()
       // Not all pages of an office at the same moment.
       hurry?.(1 + Math.random() * 1_000)
     })
+    // Later it is so by a pause alone: where one stream takes over from the other nothing is amiss.
+    tell({ state: 'connecting' })
     while (!signal.aborted) {
-      // Where one stream takes over from the other nothing is amiss.
-      const { state } = status
-      tell({ state: state === 'live' || state === 'degraded' ? state : 'connecting', retryAt: null })
-      stream = openStream(options, from(), fresh, {
+      stream = openStream(options, wanted!, fresh, {
         hear,
         turn,
         retry: (ms) => (asked = ms),
@@ -99,8 +95,7 @@ export const openDirect: OpenLink = (options, tellAll) => {
     }
   }
 
-  const turn = (state: 'live' | 'degraded', first?: boolean) => {
-    if (!first) return tell({ state })
+  const turn = (state: 'live' | 'degraded') => {
     denied = covered = false
     land()
     tell({ ...IDLE, state })
@@ -116,35 +111,31 @@ export const openDirect: OpenLink = (options, tellAll) => {
     row++
     if (!covered) lost++
     hear({ kind: 'problem', problem })
+    if (!life) return 0
     if (denied || kind === 'forbidden' || kind === 'invalid' || lost >= patience) {
       stop()
-      tell({ state: 'offline', by: 'stream', failures: row, retryAt: null, problem })
+      tell({ ...IDLE, state: 'offline', failures: row, problem })
       return 0
     }
     if (fallback && row >= PATIENCE && !falling) void fall()
     return Math.max(after, backoff())
   }
 
-  const rest = (ms: number, problem: Problem | null) => {
-    const failed = problem && { failures: row, problem }
-    tell({ state: covered ? 'degraded' : 'connecting', retryAt: Date.now() + ms, ...failed })
-    return new Promise<void>((done) => {
-      let due = Infinity
-      let timer: ReturnType<typeof setTimeout>
-      const end = () => {
-        clearTimeout(timer)
-        hurry = undefined
-        done()
-      }
+  const rest = async (ms: number, problem: Problem | null) => {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const over = new Promise<void>((done) => {
       hurry = (within) => {
-        if (!within) return end()
-        due = Math.min(due, Date.now() + within)
         clearTimeout(timer)
-        // More than a timer can hold would end it at once.
-        timer = setTimeout(end, Math.min(due - Date.now(), 2 ** 31 - 1))
+        timer = setTimeout(done, Math.min(within, LONGEST))
+        if (!within) done()
       }
       hurry(ms)
     })
+    tell({ state: covered ? 'degraded' : 'connecting', retryAt: Date.now() + ms, ...(problem && { failures: row, problem }) })
+    await over
+    clearTimeout(timer)
+    hurry = undefined
+    tell({ retryAt: null })
   }
 
   /** Brings events in another way, until the stream is back. */
@@ -153,10 +144,12 @@ export const openDirect: OpenLink = (options, tellAll) => {
     const { signal } = (falling = new AbortController())
     const by = own ? 'poll' : 'long-poll'
     let pause = own ? own.every : 0
+    const wait = covered ? LONG_POLL : 0
     try {
       if (own) await within(OWN_POLL, signal, (signal) => own.poll(signal))
       // The first is answered at once, so that it is known whether this way is open.
-      else await poll(options, from(), covered ? LONG_POLL : 0, signal, hear)
+      // An instance that is about to end does not wait.
+      else if (!(await poll(options, wanted!, wait, signal, hear)) && wait) pause = STOOD
       if (signal.aborted) return
       covered = true
       lost = 0
@@ -169,7 +162,7 @@ export const openDirect: OpenLink = (options, tellAll) => {
       hear({ kind: 'problem', problem })
       tell({ state: 'connecting', by, problem })
     }
-    timer = setTimeout(fall, pause)
+    if (!signal.aborted) timer = setTimeout(fall, pause)
   }
 
   const want = (want: Want | null) => {
@@ -180,7 +173,6 @@ export const openDirect: OpenLink = (options, tellAll) => {
       if (status.state === 'offline') row = lost = 0
       return tell(IDLE)
     }
-    position = want.from
     // A pause goes on: what is wanted anew is no reason to ask sooner.
     if (life) stream!.abort()
     else if (status.state !== 'offline') void run()

@@ -10,7 +10,8 @@ export interface Block {
 /** Takes the pieces. A block without data is told for its id alone. */
 export const parser = (told: (block: Block) => void, retry: (ms: number) => void) => {
   let rest = ''
-  let block = { id: null as string | null, event: '', data: '' }
+  const empty: Block = { id: null, event: '', data: '' }
+  let block: { -readonly [Field in keyof Block]: Block[Field] } = { ...empty }
   return (piece: string) => {
     // A CR at the end may be half of a CRLF.
     const lines = (rest + piece).split(/\r\n|\n|\r(?!$)/)
@@ -19,7 +20,7 @@ export const parser = (told: (block: Block) => void, retry: (ms: number) => void
       const [, name, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line)!
       if (!line) {
         told({ ...block, data: block.data.slice(1) })
-        block = { id: null, event: '', data: '' }
+        block = { ...empty }
       } else if (name === 'data') block.data += `\n${value}`
       else if (name === 'event') block.event = value
       else if (name === 'id') block.id = value

@@ -1,7 +1,7 @@
 /** The tab that has the connection: what all tabs want together is wanted of one link. */
 
 import type { Heard, OpenLink, Want } from './link.js'
-import { compare } from './order.js'
+import { earlier } from './order.js'
 import { IDLE } from './request.js'
 import type { Options, Status } from './types.js'
 import { union } from './union.js'
@@ -12,7 +12,7 @@ const GATHER = 50
 /** What a leader does for the tabs. */
 export interface Leader {
   /** What this tab wants from now on. */
-  want(tab: string, nth: number, want: Want | null): void
+  want(tab: string, nth: number, want: Want): void
   retry(): void
   close(): void
 }
@@ -40,41 +40,32 @@ export const lead = (open: OpenLink, options: Options, tell: Tell): Leader => {
     tell([heard])
   })
   const refresh = () => {
-    if (!ready) return
-    const all = [...wants.values()]
-    const [sessions, types, keys] = [union(all, 'sessions')!, union(all, 'types'), union(all, 'keys')]
-    const next = all.length ? JSON.stringify([sessions, types, keys]) : ''
-    let from = wanted ? position : null
-    for (const tab of fresh.keys()) {
-      const theirs = wants.get(tab)!.from
-      if (theirs !== null && (from === null || compare(theirs, from) < 0)) from = theirs
-    }
+    if (!ready || signal.aborted) return
+    const want = union([...wants.values()])
+    const next = JSON.stringify(want)
+    let from = position
+    for (const tab of fresh.keys()) from = earlier(from, wants.get(tab)!.from)
     if (next !== wanted || from !== position) {
       wanted = next
       position = from
-      link.want(next ? { sessions, types, keys, from } : null)
+      link.want({ ...want, from })
     }
     const answer: Heard[] = [{ kind: 'status', status }]
     if (position !== null) answer.unshift({ kind: 'position', id: position })
-    for (const [tab, nth] of fresh) tell(answer, tab, nth)
+    for (const [tab, nth] of fresh) if (!signal.aborted) tell(answer, tab, nth)
     fresh.clear()
   }
-  // To be told less is not worth a connection: what a tab wanted that left is left out when another comes.
-  const drop = (tab: string) => {
-    wants.delete(tab)
-    fresh.delete(tab)
-    if (!wants.size) refresh()
-  }
   setTimeout(() => {
-    ready = !signal.aborted
+    ready = true
     refresh()
   }, GATHER)
 
   return {
     want(tab, nth, want) {
-      if (!want) return drop(tab)
-      // Each tab holds a lock of its own name: whoever gets it knows that the tab is gone, also where it crashed.
-      if (!wants.has(tab)) navigator.locks.request(tab, { signal }, () => drop(tab)).catch(() => {})
+      // Each tab holds a lock of its own name: whoever gets it knows that the tab is gone, also where it crashed. To be told less is
+      // not worth a connection: what it wanted is left out when another comes.
+      const drop = () => wants.delete(tab) && fresh.delete(tab)
+      if (!wants.has(tab)) navigator.locks.request(tab, { signal }, drop).catch(() => {})
       wants.set(tab, want)
       fresh.set(tab, nth)
       refresh()

@@ -7,5 +7,12 @@ export const compare = (one: string, other: string) => {
 // A time alone stands before all ids of its millisecond.
 const parts = (id: string): [number, number] => {
   const [ms, seq = -1] = id.split('-')
-  return [Number(ms) || 0, Number(seq)]
+  return [+ms! || 0, +seq]
 }
+
+/** Of two positions, where there are two, the one on this side of the other. */
+const choose = (side: number) => (one: string | null, other: string | null) =>
+  one === null || (other !== null && compare(other, one) * side > 0) ? other : one
+
+export const earlier = choose(-1)
+export const later = choose(1)

@@ -57,7 +57,7 @@ export const subscribe = async (options: Options, want: Want, bearer: string | u
   const { status, headers } = response
   const type = headers.get('Content-Type') ?? ''
   if (response.ok && type.startsWith(wait === undefined ? 'text/event-stream' : 'application/json')) return response
-  const { code = null, detail = `the answer was ${status} ${type}` } = (await response.json().catch(() => null)) ?? {}
+  const { code = null, detail = `answered ${status} ${type}` } = (await response.json().catch(() => null)) ?? {}
   const kind =
     // The page of a captive portal is as good as no answer.
     status < 400 ? 'network'
@@ -65,7 +65,8 @@ export const subscribe = async (options: Options, want: Want, bearer: string | u
     : status === 401 ? 'unauthorized'
     : status === 403 ? 'forbidden'
     : 'invalid'
-  const after = Number(headers.get('Retry-After')) * 1000 || 0
+  const pause = headers.get('Retry-After')!
+  const after = +pause * 1000 || Date.parse(pause) - Date.now() || 0
   throw { problem: trouble(kind, detail, { status, code }), after } satisfies Failure
 }
 
@@ -73,30 +74,27 @@ export const subscribe = async (options: Options, want: Want, bearer: string | u
 export const within = <T>(ms: number, outer: AbortSignal, work: (signal: AbortSignal) => Promise<T> | T) =>
   new Promise<T>((resolve, reject) => {
     const inner = new AbortController()
-    const done = () => {
-      clearTimeout(timer)
-      outer.removeEventListener('abort', end)
-    }
     const end = () => {
-      done()
+      clearTimeout(timer)
       inner.abort()
-      reject(`no answer within ${ms} ms`)
+      reject(`nothing came for ${ms} ms`)
     }
     const timer = setTimeout(end, ms)
-    outer.addEventListener('abort', end)
-    Promise.resolve(inner.signal).then(work).then(resolve, reject).then(done)
+    outer.addEventListener('abort', end, { signal: inner.signal })
+    Promise.resolve(inner.signal).then(work).then(resolve, reject).then(end)
   })
 
-/** Asks once for what is there, or comes within `wait` seconds, and tells it, the position to go on from last. */
+/** Asks once for what is there, or comes within `wait` seconds, and tells it, the position to go on from last. Whether there was any. */
 export const poll = (options: Options, want: Want, wait: number, outer: AbortSignal, hear: (heard: Heard) => void) =>
   // Whatever stands on the way may keep the answer to itself.
   within(wait * 1000 + 10_000, outer, async (signal) => {
     const response = await subscribe(options, want, await ask(options), signal, wait)
     const { events, lastEventId, gap } = await response.json()
-    if (signal.aborted) throw 0
+    if (signal.aborted) return false
     if (gap) hear({ kind: 'gap', gap })
     for (const event of events) hear(read(event))
     hear({ kind: 'position', id: lastEventId })
+    return !!(gap || events.length)
   })
 
 /** An event of `format=json` as callers see it, or the problem with it. */
@@ -104,9 +102,9 @@ export const read = (said: any): Heard => {
   const { id, session, type, key, data, ts } = said ?? {}
   return [id, session, data].every((text) => typeof text === 'string')
     ? { kind: 'event', event: { id, session, type: type ?? 'message', key, data, value: data, ts } }
-    : { kind: 'problem', problem: trouble('event', 'skipped what is not an event') }
+    : { kind: 'problem', problem: trouble('event', 'skipped what cannot be read') }
 }
 
 /** Listens to the page, where there is one, until the signal. */
-export const listen = (kinds: string[], signal: AbortSignal, then: () => void) =>
-  kinds.forEach((kind) => globalThis.addEventListener?.(kind, then, { signal, capture: true }))
+export const listen = (kinds: string, signal: AbortSignal, then: () => void) =>
+  kinds.split(' ').forEach((kind) => globalThis.addEventListener?.(kind, then, { signal, capture: true }))

@@ -23,7 +23,7 @@ interface Told {
   readonly nth: number | undefined
 }
 
-/** One stay among the tabs. It ends when the tab is closed, and before the page is frozen or kept for the way back. */
+/** One stay among the tabs. It ends when the tab is closed, or wants nothing, and before the page is frozen or kept for the way back. */
 interface Seat {
   /** Says what this tab wants. */
   say(): void
@@ -51,16 +51,20 @@ export const share =
     const take = (heard: Heard) => {
       if (!mine) return
       const { from, sessions } = mine
-      if (heard.kind === 'position') {
-        // The leader goes back for a tab that comes later.
-        if (!anew && from !== null && compare(heard.id, from) < 0) return
-        anew = false
-        mine = { ...mine, from: heard.id }
-      } else if (heard.kind === 'gap') {
+      let at: string | null = null
+      if (heard.kind === 'position') at = heard.id
+      else if (heard.kind === 'event') at = heard.event.id
+      else if (heard.kind === 'gap') {
         const { reason, session, before } = heard.gap
         if (session !== null && !sessions.includes(session)) return
         if (reason === 'reset' || reason === 'unknown-id') anew = true
-        else if (before !== null && from !== null && compare(before, from) <= 0) return
+        at = before
+      }
+      // The leader goes back for a tab that comes later.
+      if (!anew && at !== null && from !== null && compare(at, from) <= 0) return
+      if (heard.kind === 'position') {
+        anew = false
+        mine = { ...mine, from: at }
       }
       hear(heard)
     }
@@ -79,12 +83,12 @@ export const share =
       const say = () => {
         known = false
         nth++
-        if (leader) leader.want(me, nth, mine)
+        if (leader) leader.want(me, nth, mine!)
         else channel.postMessage({ from: me, nth, want: mine })
       }
       const obey = ({ heard, tab, nth: to }: Told) => {
         if (tab === me && to === nth) known = true
-        if (known && (tab === undefined || tab === me)) heard.forEach(take)
+        if (known && (tab ?? me) === me) heard.forEach(take)
       }
       const tell = (heard: readonly Heard[], tab?: string, to?: number) => {
         const told = { term, heard, tab, nth: to }
@@ -92,9 +96,9 @@ export const share =
         obey(told)
       }
       channel.onmessage = ({ data }) => {
-        if (leader ? data.term > term : data.term >= term) {
+        const news = data.term > term
+        if (leader ? news : data.term >= term) {
           silent = 0
-          const news = data.term > term
           term = data.term
           // Of two that lead one was put out while its page stood still.
           if (leader) return again()
@@ -106,13 +110,14 @@ export const share =
           else if (data.ask) tell([])
         }
       }
-      const held = (signal: AbortSignal) => new Promise<void>((done) => signal.addEventListener('abort', () => done()))
+      const held = (signal: AbortSignal) => new Promise((done) => signal.addEventListener('abort', done))
       const queue = (steal: boolean) => {
         turn?.abort()
         const { signal } = (turn = new AbortController())
         const begin = () => {
           if (signal.aborted) return
-          term = Math.max(term + 1, Date.now())
+          // No two that take over at the same moment have the same.
+          term = Math.max(term + 1, Date.now()) + Math.random()
           leader = lead(open, options, tell)
           tell([])
           say()
@@ -121,12 +126,9 @@ export const share =
         locks.request(name, steal ? { steal } : { signal }, begin).catch(() => signal.aborted || again())
       }
       const look = () => {
-        if (leader || !mine || globalThis.document?.hidden) return
-        silent++
-        if (silent > 2) {
-          silent = 0
-          queue(true)
-        } else if (silent > 1) channel.postMessage({ ask: true })
+        if (leader || globalThis.document?.hidden) return
+        if (++silent > 2) queue(true)
+        else if (silent > 1) channel.postMessage({ ask: true })
       }
       const timer = setInterval(look, LOOK)
       const { signal } = left
@@ -148,7 +150,6 @@ export const share =
         retry: () => (leader ? leader.retry() : channel.postMessage({ retry: true })),
         leave() {
           clearInterval(timer)
-          channel.postMessage({ from: me, nth: 0, want: null })
           leader?.close()
           turn?.abort()
           left.abort()
@@ -169,16 +170,17 @@ export const share =
       join()
     }
     // A page that stands still must not hold the lead; and one with a lock or a channel is not kept for the way back.
-    listen(['freeze', 'pagehide'], closed.signal, leave)
-    listen(['resume', 'pageshow'], closed.signal, join)
+    listen('freeze pagehide', closed.signal, leave)
+    listen('resume pageshow', closed.signal, join)
 
     return {
       want(want) {
         const before = mine
         mine = want
         anew = false
-        if (!want || !before) hear({ kind: 'status', status: want ? { ...IDLE, state: 'connecting' } : IDLE })
-        if (seat) seat.say()
+        if (!want || !before) hear({ kind: 'status', status: { ...IDLE, state: want ? 'connecting' : 'idle' } })
+        if (!want) leave()
+        else if (seat) seat.say()
         else join()
       },
       retry() {

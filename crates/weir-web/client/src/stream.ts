@@ -12,7 +12,10 @@ const OPENING = 12_000
 const MARGIN = 5_000
 
 /** A stream that ends sooner has not stood, so that the failures before it count on. */
-const STOOD = 1_000
+export const STOOD = 1_000
+
+/** More than a timer can hold would end it at once. */
+export const LONGEST = 2 ** 31 - 1
 
 /** How a stream ended: by a failure, or as it was meant to. */
 export interface End {
@@ -26,8 +29,8 @@ export interface End {
 /** What a stream tells, besides what is heard by all. */
 export interface Told {
   hear(heard: Heard): void
-  /** It is open for the first time; later its instance may lose its log, and find it again. */
-  turn(state: 'live' | 'degraded', first?: boolean): void
+  /** It is open; later its instance may lose its log, and find it again. */
+  turn(state: 'live' | 'degraded'): void
   retry(ms: number): void
   /** The token to go on with. */
   renewed(token: string | undefined): void
@@ -48,7 +51,7 @@ export const openStream = (options: Options, want: Want, bearer: string | undefi
   let opened = Infinity
   let last = Date.now()
   let beat = OPENING
-  let limit = OPENING
+  let limit = beat
   let timer: ReturnType<typeof setTimeout>
   let settle: (end: End) => void
 
@@ -59,8 +62,10 @@ export const openStream = (options: Options, want: Want, bearer: string | undefi
     attempt.abort()
   }
   // Whoever says goodbye right after the welcome is not asked again right after it.
-  const goodbye = (after = 0) => over(null, Math.max(after, stood() ? 0 : STOOD))
+  const goodbye = ({ reconnect = 0 }) => over(null, Math.max(reconnect, stood() ? 0 : STOOD))
   const watch = () => {
+    // A clock that was set back.
+    last = Math.min(last, Date.now())
     const late = Date.now() - last - limit
     // Who slept may have slept through anything, which is nobody's failure.
     if (late >= 0) over(late > limit ? null : trouble('silence', `nothing came for ${limit} ms`))
@@ -70,25 +75,25 @@ export const openStream = (options: Options, want: Want, bearer: string | undefi
     '': (said) => told.hear(read(said)),
     'weir.connected': ({ heartbeat }) => {
       beat = heartbeat || beat
-      limit = 2 * beat + MARGIN
+      limit = Math.min(2 * beat + MARGIN, LONGEST)
       opened = Date.now()
       clearTimeout(timer)
       watch()
-      told.turn('live', true)
+      told.turn('live')
     },
     'weir.gap': (gap) => told.hear({ kind: 'gap', gap }),
     'weir.degraded': () => told.turn('degraded'),
     'weir.restored': () => told.turn('live'),
-    'weir.shutdown': ({ reconnect }) => goodbye(reconnect),
-    'weir.expired': () => goodbye(),
+    'weir.shutdown': goodbye,
+    'weir.expired': goodbye,
     'weir.refused': ({ reason, reconnect }) =>
-      over(trouble('refused', `turned away for now: ${reason}`, { status: 200, code: reason }), reconnect),
+      over(trouble('refused', `turned away: ${reason}`, { status: 200, code: reason }), reconnect),
     // Comes back with another token before this one expires; with the same one it would only be told so again.
     'weir.expiring': async () => {
       const next = await ask(options).catch(() => bearer)
       if (signal.aborted || next === bearer) return
       told.renewed(next)
-      over(null)
+      goodbye({})
     },
   }
   const feed = parser(({ id, event, data }) => {
@@ -107,7 +112,7 @@ export const openStream = (options: Options, want: Want, bearer: string | undefi
     const decoder = new TextDecoder()
     for (;;) {
       const { done, value } = await reader.read()
-      if (done) throw 'the stream ended without a goodbye'
+      if (done) throw 'ended without a goodbye'
       last = Date.now()
       feed(decoder.decode(value, { stream: true }))
     }

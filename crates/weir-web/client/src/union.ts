@@ -5,9 +5,17 @@ import type { Want } from './link.js'
 /** As many types, and keys, weir filters by on one connection. */
 const FILTERS = 64
 
-/** Everything that one of them lists, in an order of its own; null, which is all, where one of them wants all, or it is too much to filter by. */
-export const union = <List extends 'sessions' | 'types' | 'keys'>(wants: readonly Pick<Want, List>[], list: List) => {
-  const lists = wants.map((want) => want[list] as Want[List])
-  const names = lists.includes(null as never) ? null : [...new Set(lists.flatMap((names) => names!))].sort()
-  return list !== 'sessions' && names && names.length > FILTERS ? null : names
+/**
+ * Everything that one of them lists, in an order that does not depend on who came first; null, which is all, where one of them wants
+ * all, or it is too much to filter by.
+ */
+export const union = (wants: readonly Omit<Want, 'from'>[]) => ({
+  sessions: join(wants, 'sessions', Infinity)!,
+  types: join(wants, 'types', FILTERS),
+  keys: join(wants, 'keys', FILTERS),
+})
+
+const join = (wants: readonly Omit<Want, 'from'>[], list: 'sessions' | 'types' | 'keys', most: number) => {
+  const names = new Set(wants.flatMap((want) => want[list]))
+  return names.has(null) || names.size > most ? null : ([...names] as string[]).sort()
 }

@@ -306,6 +306,8 @@ test('a token that is none shows nowhere', async () => {
 })
 
 test('before a token expires the stream goes on with another, or stays where there is none', async () => {
+  mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  ends.push(() => mock.timers.reset())
   let token = 'one'
   const { server, weir, heard } = await begin({ token: () => token })
   weir.subscribe('a', () => {})
@@ -314,6 +316,7 @@ test('before a token expires the stream goes on with another, or stays where the
   await turns()
   assert.equal(server.calls.length, 1)
   token = 'two'
+  mock.timers.tick(1_000)
   first.say(control('expiring', { in: 15_000 }))
   const second = await server.next()
   await until(() => first.left, 'the old stream stays')
@@ -498,4 +501,101 @@ test('after the end nothing is open, nothing runs, and nobody is called', async 
   assert.equal(server.calls.length, 1)
   await server.stop()
   await until(() => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length === 0, 'a timer is left')
+})
+
+test('whoever ends it while being told of something has ended it', async () => {
+  const cases: [string, Options][] = [
+    ['connecting', {}],
+    ['problem', {}],
+    ['problem', { fallback: 'long-poll' }],
+    ['offline', { tries: 1 }],
+    ['degraded', { fallback: { every: 1, poll: () => {} } }],
+    ['degraded', { fallback: 'long-poll' }],
+  ]
+  for (const [what, options] of cases) {
+    const { server, weir, heard } = await begin(options)
+    weir.subscribe('a', () => {})
+    const end = () => (weir.close(), turns().then(() => (ended = server.calls.length)))
+    let ended: number | undefined
+    let problems = 0
+    weir.on('status', ({ state }) => state === what && end())
+    weir.on('problem', () => what === 'problem' && ++problems === 3 && end())
+    while (ended === undefined) {
+      await turns()
+      if (server.quiet) continue
+      const call = await server.next()
+      if (call.query.has('wait')) call.json({ events: [], lastEventId: '1-0', gap: null })
+      else call.cut()
+    }
+    await new Promise((done) => setTimeout(done, 20))
+    assert.deepEqual([what, server.calls.length, heard.states.at(-1)], [what, ended, 'idle'])
+    assert.ok(server.quiet, what)
+    await until(() => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length === 0, `${what}: a timer is left`)
+  }
+})
+
+test('a subscription that ended while it waited for its snapshot is told nothing', async () => {
+  for (const answer of ['snapshot', 'refusal', 'none']) {
+    const { server, weir, heard } = await begin({ snapshot: true })
+    const { got, handle } = collect()
+    weir.subscribe('a', () => {})
+    const call = (await server.next()).stream(connected('1-0'))
+    await until(() => weir.status.state === 'live', 'not live')
+    const onGap = () => got.push('gap')
+    const subscription = weir.subscribe('a', handle, { onGap })
+    const snapshot = await server.next()
+    call.say(event('2-0', 'a', 'two'))
+    await until(() => weir.position === '2-0', 'not there')
+    if (answer === 'none') weir.close()
+    else subscription.close()
+    if (answer === 'snapshot') snapshot.json({ events: [facts('2-0', 'a', 'two')], lastEventId: '2-0', gap: null })
+    if (answer === 'refusal') snapshot.refuse(503, 'memory')
+    await turns(50)
+    assert.deepEqual([got, heard.problems], [[], []])
+  }
+})
+
+test('an instance that is behind is asked for what lies between its snapshot and the stream', async () => {
+  const { server, weir, heard } = await begin({ snapshot: true })
+  const { got, handle } = collect()
+  weir.subscribe('a', () => {})
+  ;(await server.next()).stream(connected('5-0'))
+  await until(() => weir.status.state === 'live', 'not live')
+  weir.subscribe('b', handle)
+  ;(await server.next()).stream(connected('5-0'), event('6-0', 'b', 'six'))
+  ;(await server.next()).json({ events: [facts('2-0', 'b', 'snapshot')], lastEventId: '2-0', gap: null })
+  ;(await server.next()).json({ events: [], lastEventId: '3-0', gap: null })
+  const late = await server.next()
+  assert.deepEqual([late.query.get('lastEventId'), late.query.get('wait')], ['3-0', '1'])
+  late.json({ events: [facts('4-0', 'b', 'four')], lastEventId: '6-0', gap: null })
+  await same(got, ['snapshot', 'four', 'six'])
+  await turns()
+  assert.ok(server.quiet)
+  assert.deepEqual(heard.problems, [])
+})
+
+test('whoever subscribes after all others have ended begins then', async () => {
+  const { server, weir } = await begin()
+  const { got, handle } = collect()
+  const subscription = weir.subscribe('a', () => {})
+  ;(await server.next()).stream(connected('1-0'))
+  await until(() => weir.position === '1-0', 'not there')
+  subscription.close()
+  await until(() => weir.status.state === 'idle', 'not idle')
+  assert.equal(weir.position, null)
+  weir.subscribe('b', handle)
+  const call = await server.next()
+  assert.equal(call.query.get('lastEventId'), null)
+  call.stream(connected('9-0'), event('10-0', 'b', 'ten'))
+  await same(got, ['ten'])
+})
+
+test('a session may have any name', async () => {
+  const { server, weir } = await begin({ snapshot: true })
+  const { got, handle } = collect()
+  weir.subscribe(['constructor', '__proto__'], handle)
+  const call = await server.next()
+  assert.deepEqual(call.query.getAll('lastEventId'), [])
+  call.stream(connected('1-0'), event('2-0', 'constructor', 'one'), event('3-0', '__proto__', 'two'))
+  await same(got, ['one', 'two'])
 })

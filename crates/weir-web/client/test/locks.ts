@@ -46,6 +46,11 @@ export class Locks {
     this.#next(name)
   }
 
+  /** How many wait for one. */
+  get waiting(): number {
+    return [...this.#queues.values()].flat().length
+  }
+
   names(): string[] {
     return [...this.#held.keys()]
   }

@@ -341,3 +341,110 @@ test('what a call that was given up says in the end is not listened to', async (
   assert.ok(poll.left)
   assert.deepEqual([heard.kinds, weir.position], [['network', 'network', 'network'], '5-0'])
 })
+
+test('what is kept is what each subscription was told', async () => {
+  const { kept } = page()
+  const shelf = 'weir:http://weir.test'
+  kept.set(shelf, '{"a":"1-0","toString":"1-0","__proto__":"1-0"}')
+  const { server, weir } = begin({ keep: true, snapshot: true })
+  const got: string[] = []
+  const first = weir.subscribe(['a', 'toString', '__proto__'], ({ data }) => got.push(data))
+  const call = await server.next()
+  assert.equal(call.query.get('lastEventId'), '1-0')
+  call.stream(connected('1-0'))
+  const snapshot = await server.next()
+  call.say(event('2-0', 'a', 'two'))
+  await turns()
+  // It still waits for its snapshots, and was told nothing.
+  assert.deepEqual([got, Object.entries(JSON.parse(kept.get(shelf)!))], [[], [['a', '1-0'], ['toString', '1-0'], ['__proto__', '1-0']]])
+  snapshot.json({ events: [], lastEventId: '2-0', gap: null })
+  await turns()
+  assert.deepEqual(got, ['two'])
+  // One goes back, and those who were there before do not.
+  weir.subscribe('b', () => {}, { from: '1-5' })
+  const second = (await server.next()).stream(connected('1-5'))
+  await turns()
+  assert.deepEqual(JSON.parse(kept.get(shelf)!).a, '2-0')
+  second.say(event('3-0', 'a', 'three'), control('ping', {}, '4-0'))
+  await turns()
+  assert.deepEqual(JSON.parse(kept.get(shelf)!).a, '4-0')
+  // Whoever closes it in a handler keeps what was told.
+  weir.subscribe('a', ({ id }) => id === '6-0' && weir.close())
+  await turns()
+  second.say(event('5-0', 'a', 'five') + event('6-0', 'a', 'six'))
+  await turns()
+  assert.ok(first)
+  assert.deepEqual(JSON.parse(kept.get(shelf)!).a, '4-0')
+})
+
+test('what somebody else kept there does no harm', async () => {
+  const { kept } = page()
+  for (const what of ['null', '5', '"text"', '{']) {
+    kept.set('weir:http://weir.test', what)
+    const { server, weir } = begin({ keep: true })
+    weir.subscribe('a', () => {})
+    assert.equal((await server.next()).query.get('lastEventId'), null)
+  }
+})
+
+test('a page that is left is hidden after that, and does not come back for it', async () => {
+  const { happens, turnHidden } = page()
+  const { server, weir } = begin()
+  weir.subscribe('a', () => {})
+  ;(await server.next()).stream(connected('1-0'))
+  await turns()
+  happens('pagehide')
+  await turns()
+  turnHidden(true)
+  await turns()
+  assert.deepEqual([server.calls.length, weir.status.state], [1, 'idle'])
+  turnHidden(false)
+  happens('pageshow')
+  assert.equal((await server.next()).query.get('lastEventId'), '1-0')
+  await turns()
+  assert.equal(server.calls.length, 2)
+})
+
+test('a token that lives for no time at all is not renewed without a pause', async () => {
+  let asked = 0
+  const { server, weir, heard } = begin({ token: () => `${++asked}` })
+  weir.subscribe('a', () => {})
+  const short = connected('1-0') + control('expiring', { in: 1 })
+  assert.deepEqual(await pauses(server, 4, (call) => call.stream(short)), [0, 1, 1, 1])
+  assert.deepEqual(heard.problems, [])
+})
+
+test('an instance that answers each long-poll at once is not asked all the time', async () => {
+  const { server, weir } = begin({ fallback: 'long-poll', backoff: { first: 60_000, most: 60_000 } })
+  weir.subscribe('a', () => {})
+  for (let n = 0; n < 3; n++) {
+    ;(await server.next()).cut()
+    await turns()
+    if (n < 2) weir.retry()
+  }
+  const answer = { events: [], lastEventId: '1-0', gap: null }
+  assert.deepEqual(await pauses(server, 4, (call) => call.json(answer)), [0, 0.25, 1, 1])
+})
+
+test('Retry-After may be a date', async () => {
+  const { server, weir } = begin()
+  weir.subscribe('a', () => {})
+  const in9s = new Date(Date.now() + 9_000).toUTCString()
+  assert.deepEqual(await pauses(server, 2, (call) => call.refuse(503, 'limit', { 'retry-after': in9s })), [0, 9])
+})
+
+test('neither a heartbeat of years nor a clock that is set back puts the watch out', async () => {
+  const { server, weir, heard } = begin()
+  weir.subscribe('a', () => {})
+  const call = (await server.next()).stream(connected('1-0', 3e10))
+  await pass(1_000)
+  assert.ok(!call.left)
+  call.cut()
+  await pass(2_000)
+  const next = (await server.next()).stream(connected('1-0', 10_000))
+  await pass(1_000)
+  const now = Date.now.bind(Date)
+  mock.method(Date, 'now', () => now() - 3_600_000)
+  await pass(50_000)
+  assert.deepEqual([next.left, heard.kinds], [true, ['network', 'silence']])
+})
