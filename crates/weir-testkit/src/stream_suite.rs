@@ -24,7 +24,8 @@ pub use appending::{
 };
 pub use closing::{a_closed_stream_takes_nothing, closing_is_repeatable};
 pub use expiring::{
-    expired_streams_are_gone, reading_keeps_an_idle_stream, the_sources_of_forks_expire_with_them,
+    expired_streams_are_gone, forking_keeps_no_source_alive, reading_keeps_an_idle_stream,
+    the_sources_of_forks_expire_with_them,
 };
 pub use forking::{
     a_deleted_source_stays_for_its_forks, a_fork_begins_as_its_source, a_fork_within_a_chunk,
@@ -86,6 +87,7 @@ macro_rules! stream_suite {
             forks_of_forks_go_when_the_last_is_gone
             expired_streams_are_gone
             reading_keeps_an_idle_stream
+            forking_keeps_no_source_alive
             the_sources_of_forks_expire_with_them
             whatever_is_done_they_do_as_the_model_does
         );

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use weir_core::durable::{AppendError, Create, CreateError, DeleteError, From, Lifetime, Look, ReadError};
+use weir_core::durable::{
+    AppendError, Create, CreateError, DeleteError, From, Lifetime, Look, Offset, ReadError,
+};
 
-use super::ask::{append, fork, idle, name, stream, text};
+use super::ask::{append, fork, fork_at, idle, name, stream, text};
 use super::{Backend, Limits};
 use crate::DEADLINE;
 
@@ -50,6 +52,33 @@ pub async fn reading_keeps_an_idle_stream<B: Backend>() {
         assert_eq!(stream(&*store, kept).lack().await, None, "{kept}");
     }
     assert_eq!(stream(&*store, "asked").lack().await, Some(ReadError::Missing));
+}
+
+/// Forking a stream is no use of it, wherever the fork ends, and whether it is made or refused.
+pub async fn forking_keeps_no_source_alive<B: Backend>() {
+    let backend = B::start(Limits::default()).await;
+    let store = backend.store();
+    let sources = ["whole", "at a chunk", "within a chunk", "refused", "read"];
+    for its in sources {
+        stream(&*store, its).make(&idle(30)).await;
+        stream(&*store, its).add("abc").await;
+    }
+    backend.pass(Duration::from_secs(20)).await;
+    let begin = Some(Offset::BEGIN);
+    for (its, offset, units) in [("whole", None, 0), ("at a chunk", begin, 0), ("within a chunk", begin, 2)] {
+        let kept = Create { lifetime: Some(Lifetime::Forever), ..fork_at(its, offset, units) };
+        stream(&*store, &format!("fork: {its}")).make(&kept).await;
+    }
+    let beyond = stream(&*store, "beyond").create(&fork_at("refused", begin, 9)).await;
+    assert_eq!(beyond.unwrap_err(), CreateError::NoSuchUnits);
+    stream(&*store, "read").read(From::Begin).await.unwrap();
+    backend.pass(Duration::from_secs(20)).await;
+    for its in ["whole", "at a chunk", "within a chunk"] {
+        assert_eq!(stream(&*store, its).lack().await, Some(ReadError::Deleted), "{its}");
+    }
+    assert_eq!(stream(&*store, "refused").lack().await, Some(ReadError::Missing));
+    assert_eq!(stream(&*store, "read").lack().await, None);
+    assert_eq!(stream(&*store, "fork: within a chunk").texts().await, ["ab"]);
 }
 
 /// A fork has a life of its own, and keeps what it has of a source that has expired.

@@ -6,7 +6,7 @@ use weir_core::durable::Branches;
 use weir_core::durable::state::DEEPEST_FORK;
 use weir_core::durable::units::first_units;
 use weir_core::durable::{
-    Create, CreateError, Created, Fork, From, Lifetime, MediaType, Offset, ReadError, StreamName,
+    Create, CreateError, Created, Fork, Lifetime, MediaType, Offset, ReadError, StreamName,
 };
 use weir_metrics::Operation;
 
@@ -69,16 +69,13 @@ async fn cut(
     (fork, offset): (&Fork, Offset),
     media: &MediaType,
 ) -> Result<Bytes, CreateError> {
-    let page =
-        read::read(link, keys, &fork.source, (From::After(offset), 1)).await.map_err(
-            |error| match error {
-                ReadError::Missing => CreateError::NoSource,
-                ReadError::Deleted => CreateError::SourceDeleted,
-                ReadError::OffsetGone => CreateError::OffsetGone,
-                ReadError::Unavailable(why) => CreateError::Unavailable(why),
-            },
-        )?;
-    let chunk = page.chunks.first().ok_or(CreateError::NoSuchUnits)?;
+    let chunk = read::chunk(link, keys, &fork.source, offset).await.map_err(|error| match error {
+        ReadError::Missing => CreateError::NoSource,
+        ReadError::Deleted => CreateError::SourceDeleted,
+        ReadError::OffsetGone => CreateError::OffsetGone,
+        ReadError::Unavailable(why) => CreateError::Unavailable(why),
+    })?;
+    let chunk = chunk.ok_or(CreateError::NoSuchUnits)?;
     first_units(media.media(), &chunk.bytes, fork.units).ok_or(CreateError::NoSuchUnits)
 }
 

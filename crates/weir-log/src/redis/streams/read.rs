@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fred::types::{Resp3Frame, Value};
-use weir_core::durable::{Chunk, From, Head, Look, Page, ReadError, StreamName};
+use weir_core::durable::{Chunk, From, Head, Look, Offset, Page, ReadError, StreamName};
 use weir_metrics::Operation;
 
 use super::super::fault::Fault;
@@ -16,6 +16,13 @@ use super::stored::{Stored, count, offset};
 /// Most chunks that Redis collects in one go. It bounds how long others wait for a reader of many small chunks.
 const MOST_CHUNKS: usize = 2048;
 
+/// Whether reading a stream keeps it alive.
+#[derive(Clone, Copy, Debug)]
+enum Use {
+    Yes,
+    No,
+}
+
 /// Reads at most so many bytes, in as many goes as it takes.
 pub(super) async fn read(
     link: &Link,
@@ -23,11 +30,12 @@ pub(super) async fn read(
     name: &StreamName,
     (from, max_bytes): (From, usize),
 ) -> Result<Page, ReadError> {
-    let mut page = go(link, keys, name, (from, max_bytes)).await?;
+    let mut page = go(link, keys, name, (from, max_bytes, Use::Yes)).await?;
     let mut newest = page.chunks.len();
     let mut bytes: usize = page.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
     while newest == MOST_CHUNKS && bytes < max_bytes {
-        let more = match go(link, keys, name, (From::After(page.next), max_bytes - bytes)).await {
+        let rest = (From::After(page.next), max_bytes - bytes, Use::Yes);
+        let more = match go(link, keys, name, rest).await {
             Ok(more) if more.head.born == page.head.born => more,
             // What was read is good; whoever asks for the rest hears what is with it.
             Ok(_) | Err(_) => break,
@@ -44,11 +52,23 @@ pub(super) async fn read(
     Ok(page)
 }
 
+/// The chunk behind a place, if there is one, for a fork of the stream. It is no use of it: as any other fork, one that ends within
+/// a chunk leaves its source the life that it had.
+pub(super) async fn chunk(
+    link: &Link,
+    keys: &StreamKeys<'_>,
+    name: &StreamName,
+    after: Offset,
+) -> Result<Option<Chunk>, ReadError> {
+    let page = go(link, keys, name, (From::After(after), 1, Use::No)).await?;
+    Ok(page.chunks.into_iter().next())
+}
+
 async fn go(
     link: &Link,
     keys: &StreamKeys<'_>,
     name: &StreamName,
-    (from, max_bytes): (From, usize),
+    (from, max_bytes, is_use): (From, usize, Use),
 ) -> Result<Page, ReadError> {
     let own = keys.own(name);
     let (from, n, epoch) = match from {
@@ -65,6 +85,10 @@ async fn go(
         number(epoch),
         number(max_bytes as u64),
         number(MOST_CHUNKS as u64),
+        text(match is_use {
+            Use::Yes => "1",
+            Use::No => "0",
+        }),
     ];
     let all = [&*own.head, &*own.log, keys.expiry];
     let reply = link.run_known(Operation::StreamRead, &scripts::READ, &all, args).await;

@@ -284,7 +284,8 @@ async fn random_operations_have_the_same_outcomes() {
 
 #[tokio::test]
 async fn random_operations_on_bounded_streams() {
-    for seed in [4, 5, fastrand::u64(..)] {
+    // The third asks for the source of a fork that ends within a chunk when that source has expired.
+    for seed in [4, 5, 188_081_723_563_464_830, fastrand::u64(..)] {
         run(seed, Some(3)).await;
     }
 }

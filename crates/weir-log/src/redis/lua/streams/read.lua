@@ -1,4 +1,5 @@
--- KEYS: head, log, expiry. ARGV: prefix, name, from (`begin`, `after`, `end`), n and epoch of `after`, most bytes, most chunks.
+-- KEYS: head, log, expiry. ARGV: prefix, name, from (`begin`, `after`, `end`), n and epoch of `after`, most bytes, most chunks,
+-- '1' where reading it is a use of the stream, which keeps it alive.
 -- Returns { 'page', the stream, behind which place, the lengths of the chunks, all of them as one }: a reply with few elements is
 -- read in one go. Of the logs no more is fetched at once than is asked for, or a large chunk.
 local name, from, after = ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -36,5 +37,5 @@ for _, part in ipairs(parts_of(name, head, after)) do
   if part.from > after or not take(part) then break end
 end
 if #chunks == 0 and after < head.n then return { 'gone' } end
-renew(KEYS[1], KEYS[3], name, head, now)
+if ARGV[8] == '1' then renew(KEYS[1], KEYS[3], name, head, now) end
 return { 'page', told(head), start, table.concat(lengths, ' '), table.concat(chunks) }
