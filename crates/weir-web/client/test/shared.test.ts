@@ -9,6 +9,9 @@ import { Locks } from './locks.js'
 
 const LOOK = 3_000
 
+/** What only the tab with the connection needs. */
+const SECRET = 'secret'
+
 /** What a link was told, and a way to have it tell something. */
 class Wire implements Link {
   readonly wants: (Want | null)[] = []
@@ -54,7 +57,7 @@ class Tab {
   constructor() {
     const { page } = this
     globalThis.addEventListener = page.addEventListener.bind(page) as typeof globalThis.addEventListener
-    this.link = share(open)({ shared: `${group}` }, (heard) => this.heard.push(heard))
+    this.link = share(open)({ shared: `${group}`, token: SECRET }, (heard) => this.heard.push(heard))
     tabs.push(this)
   }
 
@@ -127,6 +130,18 @@ beforeEach(() => {
 afterEach(() => {
   for (const tab of tabs) tab.link.close()
   mock.timers.reset()
+})
+
+test('what a tab shows weir stays in the tab', async () => {
+  const said: string[] = []
+  const ear = new BroadcastChannel(`weir 1 ${group}`)
+  ear.onmessage = ({ data }) => said.push(JSON.stringify(data))
+  const { second, wire } = await two()
+  event(wire, 'b', '6-0')
+  await until(() => second.ids, ['6-0'])
+  await until(() => said.some((message) => message.includes('6-0')), true)
+  ear.close()
+  assert.deepEqual(said.filter((message) => message.includes(SECRET)), [])
 })
 
 test('tabs have one link, which wants what they want together, and all are told what it tells', async () => {
