@@ -106,7 +106,13 @@ async fn who_was_away_for_too_long_is_told_of_a_gap() -> anyhow::Result<()> {
     let browser = Browser::start(Kind::Chromium).await?;
     let tab = open(&browser, &weir).await?;
     run(&tab, "press('gap-play')").await?;
-    until(&tab, "return over('gap-play') && told('gap-tape').startsWith('Dora was told: trimmed, ')").await?;
+    // The newest are published when she is back, and drawn a moment after they came.
+    until(
+        &tab,
+        "return over('gap-play') && told('gap-tape').startsWith('Dora was told: trimmed, ')
+            && !lanes('gap-tape')[1].includes('wanting')",
+    )
+    .await?;
     let seen = run(&tab, "return [lanes('gap-tape')[1], told('gap-tape')]").await?;
     let lane: Vec<_> = seen[0].as_str().unwrap_or_default().split(' ').collect();
     let replayed = lane.iter().filter(|cell| **cell == "replayed").count();
