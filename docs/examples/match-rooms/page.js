@@ -58,7 +58,8 @@ function lose (host) {
 }
 
 async function order (what, body) {
-  const answer = await fetch(`/api/rooms/${room}/${what}`, { method: 'POST', body: JSON.stringify(body) })
+  const headers = { 'content-type': 'application/json' }
+  const answer = await fetch(`/api/rooms/${room}/${what}`, { method: 'POST', headers, body: JSON.stringify(body) })
   if (answer.status === 409) lose(newest?.host)
   return answer.ok ? answer.json() : {}
 }

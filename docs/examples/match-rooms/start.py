@@ -77,6 +77,9 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.send(200, kind, (HERE / file).read_text().replace('@WEIR@', WEIR_URL).encode())
 
     def do_POST(self):
+        # Pages of other origins cannot send this unasked.
+        if self.headers.get('Content-Type') != 'application/json':
+            return self.answer(415, {'error': 'a body is application/json'})
         try:
             _, _, _, name, what = self.path.split('/')
             room = self.rooms[name]

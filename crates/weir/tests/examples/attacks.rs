@@ -14,22 +14,32 @@ use weir_testkit::DEADLINE;
 use crate::application::folder;
 use crate::started::Started;
 
-/// A body of less than nothing, which whoever believes it reads until its end; and one that goes too deep.
+/// A body of less than nothing, which whoever believes it reads until its end; one that goes too deep; and one of a stranger's page.
 #[tokio::test]
 async fn bodies_that_lie_keep_no_room_waiting() -> anyhow::Result<()> {
     let rooms = Started::start("match-rooms", &[]).await?;
     let deep = "[".repeat(4096);
-    for (length, body) in [("-1", "{}"), ("4096", deep.as_str()), ("x", "{}"), ("99999999", deep.as_str())] {
+    let json = "application/json";
+    for (kind, length, body, status) in [
+        (json, "-1", "{}", 400),
+        (json, "4096", deep.as_str(), 400),
+        (json, "x", "{}", 400),
+        (json, "99999999", deep.as_str(), 400),
+        (json, "16", r#"{"name": "Grace"}"#, 400),
+        (json, "17", r#"{"name": "Grace"}"#, 200),
+        // As a page of another origin may send without asking first.
+        ("text/plain", "17", r#"{"name": "Grace"}"#, 415),
+    ] {
         let mut socket = TcpStream::connect(rooms.at(0)).await?;
-        let head =
-            format!("POST /api/rooms/north/host HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+        let head = format!("content-type: {kind}\r\ncontent-length: {length}");
+        let head = format!("POST /api/rooms/north/host HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\n");
         socket.write_all(format!("{head}{body}").as_bytes()).await?;
         // What is left unread of a body has the connection reset after the answer.
         let mut answer = [0; 12];
         let read = timeout(DEADLINE, socket.read_exact(&mut answer)).await;
         read.with_context(|| format!("{length}: it waits"))?
             .with_context(|| format!("{length}: no answer"))?;
-        ensure!(&answer == b"HTTP/1.0 400", "{length}: {answer:?}");
+        ensure!(answer == format!("HTTP/1.0 {status}").as_bytes(), "{length}: {answer:?}");
     }
     Ok(())
 }

@@ -152,11 +152,11 @@ async fn a_host_is_taken_over_and_spectators_cannot_post() -> anyhow::Result<()>
     let (ann, bob) =
         (watch(&browser, &application, "harbour").await?, watch(&browser, &application, "harbour").await?);
     shows(&ann, "host", "the house").await?;
-    let taken = "return (await (await fetch('/api/rooms/harbour/host', { method: 'POST', body: '{\"name\":\"Eve\"}' })).json()).key";
+    let taken = "return (await (await fetch('/api/rooms/harbour/host', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{\"name\":\"Eve\"}' })).json()).key";
     let key = ann.run(taken).await?;
     host(&ann, "Ann").await?;
     // Whoever was taken over can do nothing, whatever the page says.
-    let act = "return (await fetch('/api/rooms/harbour/act', { method: 'POST', body: JSON.stringify({ key: given, action: 'home' }) })).status";
+    let act = "return (await fetch('/api/rooms/harbour/act', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ key: given, action: 'home' }) })).status";
     ensure!(ann.run_with(act, key).await? == 409);
     shows(&bob, "host", "Ann").await?;
     press(&ann, "pause").await?;
@@ -263,7 +263,7 @@ async fn streams_pass_nginx_at_once_and_are_kept_open() -> anyhow::Result<()> {
 
     // While something happens in any room the position moves, and heartbeats tell it; a comment is for when nothing does.
     let pause = "for (const room of ['north', 'harbour', 'mill']) {
-        const ask = (what, body) => fetch(`/api/rooms/${room}/${what}`, { method: 'POST', body: JSON.stringify(body) });
+        const ask = (what, body) => fetch(`/api/rooms/${room}/${what}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
         const { key } = await (await ask('host', { name: 'Ann' })).json();
         await ask('act', { key, action: 'pause' });
     }";
