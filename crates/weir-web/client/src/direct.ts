@@ -71,6 +71,8 @@ export const openDirect: OpenLink = (options, tellAll) => {
 
   /** One stream after the other. */
   const run = async () => {
+    // What begins anew has all tries.
+    row = lost = 0
     const { signal } = (life = new AbortController())
     listen('online visibilitychange', signal, () => {
       if (globalThis.document?.hidden) return
@@ -169,8 +171,6 @@ export const openDirect: OpenLink = (options, tellAll) => {
     wanted = want
     if (!want) {
       stop()
-      // What comes after it was given up is a beginning, and has all tries.
-      if (status.state === 'offline') row = lost = 0
       return tell(IDLE)
     }
     // A pause goes on: what is wanted anew is no reason to ask sooner.
@@ -183,7 +183,6 @@ export const openDirect: OpenLink = (options, tellAll) => {
     want,
     retry() {
       if (life) return hurry?.(0)
-      row = lost = 0
       if (wanted) void run()
     },
     close: () => want(null),

@@ -51,8 +51,8 @@ export const lead = (open: OpenLink, options: Options, tell: Tell): Leader => {
       link.want({ ...want, from })
     }
     const answer: Heard[] = [{ kind: 'status', status }]
-    if (position !== null) answer.unshift({ kind: 'position', id: position })
-    for (const [tab, nth] of fresh) if (!signal.aborted) tell(answer, tab, nth)
+    if (position) answer.push({ kind: 'position', id: position })
+    for (const [tab, nth] of fresh) tell(answer, tab, nth)
     fresh.clear()
   }
   setTimeout(() => {

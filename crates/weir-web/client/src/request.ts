@@ -45,7 +45,7 @@ export const subscribe = async (options: Options, want: Want, bearer: string | u
     for (const value of [values ?? []].flat()) query.append(name, `${value}`)
   }
   // It is not repeated in the problem, and a `fetch` that was given a bad one would.
-  if (/\S\s+\S/.test(bearer!)) throw 'a token has no blanks in it'
+  if (/\S\s+\S/.test(bearer!)) throw 'a blank in the token'
   // Not as a method of the options, which a page's own `fetch` refuses.
   const { fetch = globalThis.fetch, credentials, url = '' } = options
   const response = await fetch(`${`${url}`.replace(/\/$/, '')}/v1/events?${query}`, {
@@ -107,4 +107,4 @@ export const read = (said: any): Heard => {
 
 /** Listens to the page, where there is one, until the signal. */
 export const listen = (kinds: string, signal: AbortSignal, then: () => void) =>
-  kinds.split(' ').forEach((kind) => globalThis.addEventListener?.(kind, then, { signal, capture: true }))
+  kinds.split(' ').forEach((kind) => globalThis.addEventListener?.(kind, then, { signal }))

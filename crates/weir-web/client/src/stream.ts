@@ -87,7 +87,7 @@ export const openStream = (options: Options, want: Want, bearer: string | undefi
     'weir.shutdown': goodbye,
     'weir.expired': goodbye,
     'weir.refused': ({ reason, reconnect }) =>
-      over(trouble('refused', `turned away: ${reason}`, { status: 200, code: reason }), reconnect),
+      over(trouble('refused', 'turned away', { status: 200, code: reason }), reconnect),
     // Comes back with another token before this one expires; with the same one it would only be told so again.
     'weir.expiring': async () => {
       const next = await ask(options).catch(() => bearer)
@@ -112,7 +112,7 @@ export const openStream = (options: Options, want: Want, bearer: string | undefi
     const decoder = new TextDecoder()
     for (;;) {
       const { done, value } = await reader.read()
-      if (done) throw 'ended without a goodbye'
+      if (done) throw 'it broke off'
       last = Date.now()
       feed(decoder.decode(value, { stream: true }))
     }
