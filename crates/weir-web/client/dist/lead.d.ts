@@ -4,7 +4,7 @@ import type { Options } from './types.js';
 /** What a leader does for the tabs. */
 export interface Leader {
     /** What this tab wants from now on. */
-    want(tab: string, nth: number, want: Want | null): void;
+    want(tab: string, nth: number, want: Want): void;
     retry(): void;
     close(): void;
 }

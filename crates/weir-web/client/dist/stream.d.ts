@@ -1,6 +1,10 @@
 /** One stream, from its opening to its end. */
 import type { Heard, Want } from './link.js';
 import type { Options, Problem } from './types.js';
+/** A stream that ends sooner has not stood, so that the failures before it count on. */
+export declare const STOOD = 1000;
+/** More than a timer can hold would end it at once. */
+export declare const LONGEST: number;
 /** How a stream ended: by a failure, or as it was meant to. */
 export interface End {
     readonly problem: Problem | null;
@@ -12,8 +16,8 @@ export interface End {
 /** What a stream tells, besides what is heard by all. */
 export interface Told {
     hear(heard: Heard): void;
-    /** It is open for the first time; later its instance may lose its log, and find it again. */
-    turn(state: 'live' | 'degraded', first?: boolean): void;
+    /** It is open; later its instance may lose its log, and find it again. */
+    turn(state: 'live' | 'degraded'): void;
     retry(ms: number): void;
     /** The token to go on with. */
     renewed(token: string | undefined): void;

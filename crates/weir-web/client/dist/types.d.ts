@@ -93,7 +93,7 @@ export interface Options {
     readonly fallback?: Fallback;
     /** Failures in a row before it is given up; without it, never. */
     readonly tries?: number;
-    /** The pause before the first retry and the longest, in milliseconds: 1,000 and 30,000. */
+    /** The bounds of the pause before the first retry and of all, in milliseconds: 1,000 and 30,000. None is shorter than `retry:` of weir. */
     readonly backoff?: {
         readonly first: number;
         readonly most: number;

@@ -52,7 +52,8 @@ export const lead = (open: OpenLink, options: Options, tell: Tell): Leader => {
     }
     const answer: Heard[] = [{ kind: 'status', status }]
     if (position) answer.push({ kind: 'position', id: position })
-    for (const [tab, nth] of fresh) tell(answer, tab, nth)
+    // Whoever is told may close it.
+    for (const [tab, nth] of fresh) if (!signal.aborted) tell(answer, tab, nth)
     fresh.clear()
   }
   setTimeout(() => {

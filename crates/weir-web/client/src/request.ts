@@ -45,7 +45,7 @@ export const subscribe = async (options: Options, want: Want, bearer: string | u
     for (const value of [values ?? []].flat()) query.append(name, `${value}`)
   }
   // It is not repeated in the problem, and a `fetch` that was given a bad one would.
-  if (/\S\s+\S/.test(bearer!)) throw 'a blank in the token'
+  if (/\S\s+\S/.test(bearer!)) throw 'bad token'
   // Not as a method of the options, which a page's own `fetch` refuses.
   const { fetch = globalThis.fetch, credentials, url = '' } = options
   const response = await fetch(`${`${url}`.replace(/\/$/, '')}/v1/events?${query}`, {
@@ -56,7 +56,7 @@ export const subscribe = async (options: Options, want: Want, bearer: string | u
   })
   const { status, headers } = response
   const type = headers.get('Content-Type') ?? ''
-  if (response.ok && type.startsWith(wait === undefined ? 'text/event-stream' : 'application/json')) return response
+  if (response.ok && type.startsWith(wait == null ? 'text/event-stream' : 'application/json')) return response
   const { code = null, detail = `answered ${status} ${type}` } = (await response.json().catch(() => null)) ?? {}
   const kind =
     // The page of a captive portal is as good as no answer.
@@ -93,9 +93,12 @@ export const poll = (options: Options, want: Want, wait: number, outer: AbortSig
     if (signal.aborted) return false
     if (gap) hear({ kind: 'gap', gap })
     for (const event of events) hear(read(event))
-    hear({ kind: 'position', id: lastEventId })
+    hear(at(lastEventId))
     return !!(gap || events.length)
   })
+
+/** Up to where everything was told. To come back with the `0-0` of an empty log would ask for whatever is held then, without a word of what is not. */
+export const at = (id: string): Heard => ({ kind: 'position', id: id === '0-0' ? '0-1' : id })
 
 /** An event of `format=json` as callers see it, or the problem with it. */
 export const read = (said: any): Heard => {

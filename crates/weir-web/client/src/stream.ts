@@ -2,7 +2,7 @@
 
 import { parser } from './events.js'
 import type { Heard, Want } from './link.js'
-import { ask, failure, read, subscribe, trouble } from './request.js'
+import { ask, at, failure, read, subscribe, trouble } from './request.js'
 import type { Options, Problem } from './types.js'
 
 /** How long an opening stream may be silent. weir answers at once, and refuses within 10 s where it is starting. */
@@ -101,10 +101,10 @@ export const openStream = (options: Options, want: Want, bearer: string | undefi
     if (signal.aborted) return
     try {
       if (data) controls[event]?.(JSON.parse(data))
-    } catch (error) {
-      told.hear({ kind: 'problem', problem: trouble('event', `skipped what cannot be read: ${error}`) })
+    } catch {
+      told.hear({ kind: 'problem', problem: trouble('event', 'skipped what cannot be read') })
     }
-    if (id && !signal.aborted) told.hear({ kind: 'position', id })
+    if (id && !signal.aborted) told.hear(at(id))
   }, told.retry)
   const follow = async () => {
     bearer ??= await ask(options)

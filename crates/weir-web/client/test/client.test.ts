@@ -47,6 +47,16 @@ test('nothing is opened before the first subscription, and then one stream for a
   assert.equal(server.calls.length, 1)
 })
 
+test('who was there while the log was empty says so', async () => {
+  const { server, weir } = await begin()
+  weir.subscribe('a', () => {})
+  const call = (await server.next()).stream(connected('0-0'))
+  await until(() => weir.status.state === 'live', 'not live')
+  assert.equal(weir.position, '0-1')
+  call.cut()
+  assert.equal((await server.next()).query.get('lastEventId'), '0-1')
+})
+
 test('what was asked for goes with the call', async () => {
   const { server, weir } = await begin({ token: 'secret', snapshot: true, overflow: 'latest', conflate: 250 })
   weir.subscribe('a', () => {}, { from: 'earliest' })
@@ -302,7 +312,7 @@ test('a token that is none shows nowhere', async () => {
   weir.subscribe('a', () => {})
   const call = await server.next()
   assert.equal(call.headers['authorization'], 'Bearer good')
-  assert.deepEqual(heard.problems.map(({ kind, message }) => [kind, message]), [['network', 'a blank in the token']])
+  assert.deepEqual(heard.problems.map(({ kind, message }) => [kind, message]), [['network', 'bad token']])
 })
 
 test('before a token expires the stream goes on with another, or stays where there is none', async () => {
