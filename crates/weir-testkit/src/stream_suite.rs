@@ -30,7 +30,7 @@ pub use expiring::{
 pub use forking::{
     a_deleted_source_stays_for_its_forks, a_fork_begins_as_its_source, a_fork_within_a_chunk,
     forks_of_forks_go_when_the_last_is_gone, what_a_source_has_trimmed_cannot_be_forked,
-    what_cannot_be_forked,
+    what_cannot_be_forked, what_is_before_a_hole_is_gone,
 };
 pub use model::whatever_is_done_they_do_as_the_model_does;
 pub use producing::{a_producer_is_known_for_its_repeats, a_producer_that_closed_a_stream_may_repeat_it};
@@ -83,6 +83,7 @@ macro_rules! stream_suite {
             a_fork_within_a_chunk
             what_cannot_be_forked
             what_a_source_has_trimmed_cannot_be_forked
+            what_is_before_a_hole_is_gone
             a_deleted_source_stays_for_its_forks
             forks_of_forks_go_when_the_last_is_gone
             expired_streams_are_gone

@@ -181,6 +181,33 @@ pub async fn what_a_source_has_trimmed_cannot_be_forked<B: Backend>() {
     assert_eq!(g.texts().await, ["x", "x"], "what is left of it, and a part");
 }
 
+/// What the second of two sources has trimmed lies in the middle of their fork, which begins behind it then.
+pub async fn what_is_before_a_hole_is_gone<B: Backend>() {
+    let backend = B::start(Limits { maxlen: Some(3) }).await;
+    let store = backend.store();
+    let (first, second) = (stream(&*store, "first"), stream(&*store, "second"));
+    first.make(&text()).await;
+    let mut ends = vec![Offset::BEGIN, first.add("1").await, first.add("2").await];
+    second.make(&fork("first")).await;
+    ends.push(second.add("3").await);
+    let f = stream(&*store, "f");
+    f.make(&fork("second")).await;
+    f.add("own").await;
+    assert_eq!(f.texts_from(From::After(ends[1])).await, ["2", "3", "own"]);
+    for n in 4..=6 {
+        second.add(&n.to_string()).await;
+    }
+    assert_eq!(f.texts().await, ["own"]);
+    assert_eq!(f.texts_from(From::After(ends[3])).await, ["own"]);
+    let g = stream(&*store, "g");
+    for (n, gone) in ends[..3].iter().enumerate() {
+        assert_eq!(f.read(From::After(*gone)).await.unwrap_err(), ReadError::OffsetGone, "behind {n}");
+        let refused = g.create(&fork_at("f", Some(*gone), 0)).await.unwrap_err();
+        assert_eq!(refused, CreateError::OffsetGone, "behind {n}");
+    }
+    assert_eq!(first.texts_from(From::After(ends[1])).await, ["2"], "it is gone for the fork alone");
+}
+
 /// A deleted stream in the middle of a chain keeps what is before it.
 pub async fn forks_of_forks_go_when_the_last_is_gone<B: Backend>() {
     let backend = B::start(Limits::default()).await;

@@ -30,8 +30,10 @@ pub(super) fn page(
         Err(error) => return Ok(Err(error)),
     };
     let chunks = txn.open_table(CHUNKS)?;
+    // It knows only of its own chunks whether they were trimmed.
     let trimmed = match from {
         From::Begin if !record.lineage.is_empty() => record.floor(&chunks)?,
+        From::After(offset) if offset.n() < record.own_after() => record.floor(&chunks)?,
         From::Begin | From::After(_) | From::End => record.state.trimmed,
     };
     let after = match record.state.branches.begin(from, trimmed) {
