@@ -58,7 +58,11 @@ impl Pair {
         let redis = Shared::start(Limits { maxlen }).await;
         let now = Arc::new(AtomicU64::new(1_795_242_612_345));
         let time = Arc::clone(&now);
-        let clock = WallClock::new(move || time.load(Ordering::Relaxed));
+        // The clock of Redis goes on while the steps are done. One that stood still would let a stream outlive its fellow there,
+        // where its lifetime is longer by a second than what has passed, and the machine is slow.
+        let began = Instant::now();
+        let real = move || u64::try_from(began.elapsed().as_millis()).unwrap();
+        let clock = WallClock::new(move || time.load(Ordering::Relaxed) + real());
         let limits = StreamLimits { maxlen, max_bytes: None };
         let embedded =
             EmbeddedStreams::with_clock(Engine::open(Place::Memory).unwrap(), limits, clock).unwrap();
