@@ -23,5 +23,5 @@ export declare const poll: (options: Options, want: Want, wait: number, outer: A
 export declare const at: (id: string) => Heard;
 /** An event of `format=json` as callers see it, or the problem with it. */
 export declare const read: (said: any) => Heard;
-/** Listens to the page, where there is one, until the signal. */
+/** Listens to the page, where there is one, until the signal. `freeze` does not bubble, so only a capturing window hears it. */
 export declare const listen: (kinds: string, signal: AbortSignal, then: () => void) => void;

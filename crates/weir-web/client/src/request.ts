@@ -57,7 +57,7 @@ export const subscribe = async (options: Options, want: Want, bearer: string | u
   const { status, headers } = response
   const type = headers.get('Content-Type') ?? ''
   if (response.ok && type.startsWith(wait == null ? 'text/event-stream' : 'application/json')) return response
-  const { code = null, detail = `answered ${status} ${type}` } = (await response.json().catch(() => null)) ?? {}
+  const { code = null, detail = `got ${status} ${type}` } = (await response.json().catch(() => null)) ?? {}
   const kind =
     // The page of a captive portal is as good as no answer.
     status < 400 ? 'network'
@@ -105,9 +105,9 @@ export const read = (said: any): Heard => {
   const { id, session, type, key, data, ts } = said ?? {}
   return [id, session, data].every((text) => typeof text === 'string')
     ? { kind: 'event', event: { id, session, type: type ?? 'message', key, data, value: data, ts } }
-    : { kind: 'problem', problem: trouble('event', 'skipped what cannot be read') }
+    : { kind: 'problem', problem: trouble('event', 'cannot be read') }
 }
 
-/** Listens to the page, where there is one, until the signal. */
+/** Listens to the page, where there is one, until the signal. `freeze` does not bubble, so only a capturing window hears it. */
 export const listen = (kinds: string, signal: AbortSignal, then: () => void) =>
-  kinds.split(' ').forEach((kind) => globalThis.addEventListener?.(kind, then, { signal }))
+  kinds.split(' ').forEach((kind) => globalThis.addEventListener?.(kind, then, { signal, capture: true }))

@@ -102,7 +102,7 @@ export const openStream = (options: Options, want: Want, bearer: string | undefi
     try {
       if (data) controls[event]?.(JSON.parse(data))
     } catch {
-      told.hear({ kind: 'problem', problem: trouble('event', 'skipped what cannot be read') })
+      told.hear({ kind: 'problem', problem: trouble('event', 'cannot be read') })
     }
     if (id && !signal.aborted) told.hear(at(id))
   }, told.retry)
@@ -112,7 +112,7 @@ export const openStream = (options: Options, want: Want, bearer: string | undefi
     const decoder = new TextDecoder()
     for (;;) {
       const { done, value } = await reader.read()
-      if (done) throw 'it broke off'
+      if (done) throw 'broke off'
       last = Date.now()
       feed(decoder.decode(value, { stream: true }))
     }
