@@ -23,6 +23,34 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const NAMES: &str =
     "--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.*";
 
+/// `faintTexts()`, for scripts: what stands on what less bright than WCAG 2 wants text to be, 4.5 to 1.
+pub const FAINT_TEXTS: &str = "
+    const faintTexts = () => {
+        const dot = (color) => {
+            const given = color.match(/[\\d.]+/g).map(Number);
+            const channels = color.startsWith('color(') ? given.slice(0, 3) : given.slice(0, 3).map((one) => one / 255);
+            return { channels, alpha: given[3] ?? 1 };
+        };
+        const light = ({ channels }) => channels.map((one) => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4)
+            .reduce((sum, one, nth) => sum + one * [0.2126, 0.7152, 0.0722][nth], 0);
+        const ground = (node) => {
+            for (; node; node = node.parentElement) {
+                const color = dot(getComputedStyle(node).backgroundColor);
+                if (color.alpha === 1) return color;
+            }
+            return dot('rgb(255, 255, 255)');
+        };
+        const faint = [];
+        for (const node of document.querySelectorAll('body *')) {
+            const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+            if (!own || !node.checkVisibility() || node.closest('script, style, noscript, .skip')) continue;
+            const [one, two] = [light(dot(getComputedStyle(node).color)), light(ground(node))];
+            const contrast = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
+            if (contrast < 4.5) faint.push(`${node.textContent.slice(0, 20)} ${contrast.toFixed(2)}`);
+        }
+        return faint;
+    };";
+
 /// A page, and what it does.
 pub fn step(page: impl Into<String>, script: &str) -> Value {
     json!({ "page": page.into(), "script": script })

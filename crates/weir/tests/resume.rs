@@ -1,4 +1,5 @@
 //! Coming back: provably complete, or announced as a gap. Each row of the contract's table, over HTTP.
+// sizes: the rows of one table of the contract, each with a test
 
 use std::time::Duration;
 

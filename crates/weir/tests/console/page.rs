@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use weir_testkit::browser::{browse, step};
+use weir_testkit::browser::{FAINT_TEXTS, browse, step};
 use weir_testkit::redis::RedisServer;
 use weir_testkit::{DEADLINE, Instance, Secret, Signal, eventually};
 
@@ -266,28 +266,7 @@ const LOOKS: &str = "
     await live();
     document.querySelector('.open').click();
     await until('details', () => document.querySelector('tr.detail'));
-    const dot = (color) => {
-        const given = color.match(/[\\d.]+/g).map(Number);
-        const channels = color.startsWith('color(') ? given.slice(0, 3) : given.slice(0, 3).map((one) => one / 255);
-        return { channels, alpha: given[3] ?? 1 };
-    };
-    const light = ({ channels }) => channels.map((one) => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, one, nth) => sum + one * [0.2126, 0.7152, 0.0722][nth], 0);
-    const ground = (node) => {
-        for (; node; node = node.parentElement) {
-            const color = dot(getComputedStyle(node).backgroundColor);
-            if (color.alpha === 1) return color;
-        }
-        return dot('rgb(255, 255, 255)');
-    };
-    const faint = [];
-    for (const node of document.querySelectorAll('body *')) {
-        const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
-        if (!own || !node.checkVisibility() || node.closest('script, style, noscript, .skip')) continue;
-        const [one, two] = [light(dot(getComputedStyle(node).color)), light(ground(node))];
-        const contrast = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
-        if (contrast < 4.5) faint.push(`${node.textContent.slice(0, 20)} ${contrast.toFixed(2)}`);
-    }
+    const faint = faintTexts();
     const unnamed = [...document.querySelectorAll('button, input')].filter((one) => !(one.textContent.trim() || one.labels?.length)).length;
     const small = [...document.querySelectorAll('button')].filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 24).length;
     return { faint, unnamed, small, wide: document.documentElement.scrollWidth, ground: getComputedStyle(document.body).backgroundColor };";
@@ -304,7 +283,7 @@ async fn it_is_read_on_any_screen_by_day_and_by_night() -> anyhow::Result<()> {
         [(320, 640, false), (360, 780, true), (768, 1024, false), (1280, 900, true), (1280, 900, false)]
             .into_iter()
             .map(|(width, height, dark)| {
-                let mut step = strict(&address, LOOKS, (width, height));
+                let mut step = strict(&address, &format!("{FAINT_TEXTS}{LOOKS}"), (width, height));
                 step["view"]["dark"] = json!(dark);
                 step
             })

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::ensure;
 use serde_json::json;
 use weir_testkit::Instance;
-use weir_testkit::browser::{Browser, Kind, View};
+use weir_testkit::browser::{Browser, FAINT_TEXTS, Kind, View};
 
 use crate::WEIR;
 use crate::scenes::{address, open, ready};
@@ -33,27 +33,7 @@ async fn what_is_published_is_never_markup() -> anyhow::Result<()> {
 const LOOKS: &str = "
     document.querySelectorAll('.told').forEach((node) => { node.textContent = 'something happened here '.repeat(3); });
     document.querySelector('details').open = true;
-    const dot = (color) => {
-        const given = color.match(/[\\d.]+/g).map(Number);
-        return { channels: given.slice(0, 3).map((one) => one / 255), alpha: given[3] ?? 1 };
-    };
-    const light = ({ channels }) => channels.map((one) => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, one, nth) => sum + one * [0.2126, 0.7152, 0.0722][nth], 0);
-    const ground = (node) => {
-        for (; node; node = node.parentElement) {
-            const color = dot(getComputedStyle(node).backgroundColor);
-            if (color.alpha === 1) return color;
-        }
-        return dot('rgb(255, 255, 255)');
-    };
-    const faint = [];
-    for (const node of document.querySelectorAll('body *')) {
-        const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
-        if (!own || !node.checkVisibility() || node.closest('script, style, noscript, .skip')) continue;
-        const [one, two] = [light(dot(getComputedStyle(node).color)), light(ground(node))];
-        const contrast = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
-        if (contrast < 4.5) faint.push(`${node.textContent.slice(0, 20)} ${contrast.toFixed(2)}`);
-    }
+    const faint = faintTexts();
     const presses = [...document.querySelectorAll('button, input, summary')];
     const unnamed = presses.filter((one) => !(one.textContent.trim() || one.labels?.length)).length;
     const small = presses.filter((one) => one.type !== 'radio' && one.getBoundingClientRect().height < 24).length;
@@ -71,7 +51,7 @@ async fn it_is_read_on_any_screen_by_day_and_by_night() -> anyhow::Result<()> {
     {
         let tab = browser.open_in(address(&weir), View { dark, ..View::of(width, height) }).await?;
         ready(&tab).await?;
-        let seen = tab.run(LOOKS).await?;
+        let seen = tab.run(&format!("{FAINT_TEXTS}{LOOKS}")).await?;
         let wanted = json!({ "faint": [], "unnamed": 0, "small": 0, "moves": 0, "wide": width, "ground": seen["ground"] });
         assert_eq!(seen, wanted, "{width} dark: {dark}");
         grounds.insert((dark, seen["ground"].to_string()));
