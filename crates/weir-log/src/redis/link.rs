@@ -14,7 +14,7 @@ use fred::interfaces::ClientLike;
 use fred::types::config::{Config, ConnectionConfig, Options, Server, ServerConfig, TcpConfig};
 use fred::types::{Builder, ConnectHandle, CustomCommand, Resp3Frame, Value};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -66,7 +66,10 @@ pub(super) struct Link {
     terms: Terms,
     metrics: Arc<Metrics>,
     room: Semaphore,
+    /// Nothing more is sent over it.
     ended: CancellationToken,
+    /// Nothing more is answered over it either: the parent of `ended`.
+    gone: CancellationToken,
     _close: DropGuard,
 }
 
@@ -149,12 +152,13 @@ impl Dialer {
             }
             () = connected(&client) => {}
         }
-        let (ended, close) = (CancellationToken::new(), CancellationToken::new());
-        self.tasks.spawn(drive(driver, [close.clone(), over], ended.clone()));
+        let (gone, close) = (CancellationToken::new(), CancellationToken::new());
+        let ended = gone.child_token();
+        self.tasks.spawn(drive(driver, [close.clone(), over], [ended.clone(), gone.clone()]));
         let slot = fred::util::redis_keyslot(self.stream.as_bytes());
         let metrics = Arc::clone(&self.metrics);
         let room = Semaphore::new(MOST_WAITING);
-        Ok(Arc::new(Link { client, slot, terms, metrics, room, ended, _close: close.drop_guard() }))
+        Ok(Arc::new(Link { client, slot, terms, metrics, room, ended, gone, _close: close.drop_guard() }))
     }
 }
 
@@ -187,15 +191,24 @@ async fn connected(client: &Client) {
     }
 }
 
-async fn drive(mut driver: Driver, [close, over]: [CancellationToken; 2], ended: CancellationToken) {
+async fn drive(
+    mut driver: Driver,
+    [close, over]: [CancellationToken; 2],
+    [ended, gone]: [CancellationToken; 2],
+) {
+    // A refusal said that this is the wrong server: it refuses as well what was sent before that was known, and who waits for
+    // it is to hear that nothing was done, and not that nobody knows.
+    let refused = async {
+        ended.cancelled().await;
+        sleep(PATIENCE).await;
+    };
     tokio::select! {
         result = &mut driver.0 => tracing::debug!(?result, "connection to redis ended"),
         () = close.cancelled() => {}
         () = over.cancelled() => {}
-        // A refusal said that this is the wrong server.
-        () = ended.cancelled() => {}
+        () = refused => {}
     }
-    ended.cancel();
+    gone.cancel();
 }
 
 impl Terms {
@@ -292,7 +305,7 @@ impl Link {
         !self.ended.is_cancelled()
     }
 
-    /// Comes true when the connection is over.
+    /// Comes true when it can no longer be used.
     pub(super) async fn ended(&self) {
         self.ended.cancelled().await;
     }
@@ -312,12 +325,12 @@ impl Link {
         tokio::select! {
             biased;
             answer = client.custom_raw(command, args) => self.accept(answer),
-            () = self.ended() => Err(Fault::Broken("the connection ended".to_owned())),
+            () = self.gone.cancelled() => Err(Fault::Broken("the connection ended".to_owned())),
         }
     }
 
-    /// A refusal that says that another server is the right one, or that this one cannot serve at all, also ends the
-    /// connection, so that the next one is made where it belongs.
+    /// After a refusal that says that another server is the right one, or that this one cannot serve at all, nothing more is
+    /// sent, so that the next connection is made where it belongs.
     fn accept(&self, answer: Result<Resp3Frame, fred::error::Error>) -> Result<Resp3Frame, Fault> {
         let frame = answer.map_err(|error| Fault::after_sending(&error))?;
         let Some(text) = super::frame::error(&frame) else { return Ok(frame) };

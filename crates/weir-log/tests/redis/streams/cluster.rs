@@ -3,9 +3,11 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::timeout;
 use weir_core::durable::{
-    Append, AppendError, Appended, Create, DeleteError, Fork, From, Lifetime, Producer, StreamStore,
+    Append, AppendError, Appended, Create, DeleteError, Fork, From, Lifetime, Offset, Producer, StreamName,
+    StreamStore,
 };
 use weir_testkit::log_suite::Limits;
 use weir_testkit::log_suite::follow::eventually;
@@ -18,14 +20,18 @@ use crate::server::{STREAM, config_of};
 /// How long everything may take that a cluster agrees on.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Everything that can be done is done there, also while the slot moves: what was acknowledged is there once, in order.
+/// Everything that can be done is done there, also while the slot moves: what was acknowledged is there once, in order, and of
+/// no append it stays unknown what became of it, however many are under way when the first is refused.
 #[tokio::test]
 async fn a_slot_that_moves() {
     let cluster = RedisCluster::start(SOFTWARE).await;
     let one = Streams::joined(config_of(cluster.url(0), Limits::default()), None).await;
     let (stream, fork) = (name("s"), name("fork"));
-    one.create(&stream).await;
-    let mut acknowledged = vec![one.append(&stream, "0").await];
+    let others: Vec<_> = (0..16).map(|nth| name(&format!("s{nth}"))).collect();
+    for stream in others.iter().chain([&stream]) {
+        one.create(stream).await;
+    }
+    let first = one.append(&stream, "0").await;
     let forked = Fork { source: stream.clone(), offset: None, units: 0 };
     one.store.create(&fork, &Create { fork: Some(forked), ..Create::default() }).await.unwrap();
     one.append(&fork, "x").await;
@@ -39,24 +45,18 @@ async fn a_slot_that_moves() {
         cluster.close_slot(&slot, from, to).await;
         moved.set(true);
     };
-    let appending = async {
-        let mut after_move = 0;
-        while after_move < 3 {
-            let data = acknowledged.len().to_string();
-            match one.store.append(&stream, &chunk(&data)).await {
-                Ok(Appended::Written { tail, .. }) => {
-                    acknowledged.push(tail);
-                    after_move += u64::from(moved.get());
-                }
-                Err(AppendError::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
-                other => panic!("{other:?}"),
-            }
-        }
-    };
-    timeout(PATIENCE, async { tokio::join!(moving, appending) }).await.expect("an end");
-    let all = one.all(&stream).await;
-    assert!(all.iter().map(|(end, _)| end).eq(&acknowledged));
-    assert!(all.iter().enumerate().all(|(nth, (_, text))| *text == nth.to_string()), "{all:?}");
+    let appending = appends(&one, &stream, vec![first], &moved);
+    let crowd = join_all(others.iter().map(|stream| appends(&one, stream, Vec::new(), &moved)));
+    let all = async { tokio::join!(moving, appending, crowd) };
+    let ((), acknowledged, crowd) = timeout(PATIENCE, all).await.expect("an end");
+    for (stream, acknowledged) in others.iter().zip(crowd).chain([(&stream, acknowledged)]) {
+        let all = one.all(stream).await;
+        assert!(all.iter().map(|(end, _)| end).eq(&acknowledged));
+        assert!(all.iter().enumerate().all(|(nth, (_, text))| *text == nth.to_string()), "{all:?}");
+    }
+    for stream in others {
+        one.store.delete(&stream).await.unwrap();
+    }
     assert_eq!(one.all(&fork).await.len(), 2);
     let close = Append { payload: None, close: true, ..chunk("") };
     eventually("the end", async || one.store.append(&fork, &close).await.is_ok()).await;
@@ -65,6 +65,27 @@ async fn a_slot_that_moves() {
     one.store.delete(&fork).await.unwrap();
     let keys = cluster.nodes[to].cli(&["KEYS", "*:ds:*"]).await;
     assert!(keys.lines().all(|key| key.ends_with(":ds:life")), "{keys}");
+}
+
+/// Appends its own count, over and over, until the third one after the move. Gives the ends of all there are.
+async fn appends(
+    one: &Streams,
+    stream: &StreamName,
+    mut acknowledged: Vec<Offset>,
+    moved: &Cell<bool>,
+) -> Vec<Offset> {
+    let mut after_move = 0;
+    while after_move < 3 {
+        match one.store.append(stream, &chunk(&acknowledged.len().to_string())).await {
+            Ok(Appended::Written { tail, .. }) => {
+                acknowledged.push(tail);
+                after_move += u64::from(moved.get());
+            }
+            Err(AppendError::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+            other => panic!("{other:?}"),
+        }
+    }
+    acknowledged
 }
 
 /// While the slot moves, a source may be at the other node already: a fork whose end would be one fork less of it stays whole, and
