@@ -332,6 +332,8 @@ fn shell(weir: &Instance, redis: &RedisServer, block: &str) -> Command {
     shell.args(["-uc", &format!("PATH={}:$PATH\n{block}", folder.display())]);
     shell.env("A", format!("http://{}", weir.admin()));
     shell.env("H", "Weir-Admin: 1").env("R", format!("redis-cli -u {}", redis.url())).env("S", "weir:events");
+    // By its name, the instance of another test would be found as well.
+    shell.env("P", weir.pid().to_string());
     // What stands in a file at home stands in variables here.
     shell.env("WEIR_REDIS", redis.url()).env("WEIR_URL", format!("http://{}", weir.public()));
     shell
