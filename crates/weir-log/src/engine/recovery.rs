@@ -48,7 +48,7 @@ impl Shared {
         Some(refusal)
     }
 
-    /// Something was written.
+    /// What somebody asked for was written.
     pub(super) fn recovered(&self) {
         self.slow.store(false, Ordering::Relaxed);
         if self.trouble.lock().take().is_some() {
@@ -71,5 +71,41 @@ impl Shared {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use redb::TableDefinition;
+
+    use super::super::{Engine, More, Refusal};
+    use super::*;
+
+    /// Else what is scraped says that all is well between two publishes that are refused.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn upkeep_that_writes_nothing_is_no_proof_of_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(Place::Directory(dir.path().to_owned())).unwrap();
+        assert!(engine.is_writable());
+        let (looked, looks) = channel();
+        engine.upkeep(move |_| {
+            // The test may have ended.
+            let _ = looked.send(());
+            Ok(More::Nothing)
+        });
+        let full = std::io::ErrorKind::StorageFull;
+        let refused = engine.submit::<(), _>(move |_| Err(redb::Error::Io(full.into()))).await;
+        assert!(matches!(refused, Err(Refusal::Full(_))), "{refused:?}");
+        let seen = tokio::task::spawn_blocking(move || {
+            while looks.try_recv().is_ok() {}
+            looks.iter().take(2).count()
+        });
+        assert_eq!(seen.await.unwrap(), 2);
+        assert!(!engine.is_writable());
+        let table = TableDefinition::<u64, u64>::new("numbers");
+        engine.submit(move |writing| Ok(writing.table(table)?.insert(1, 1).map(drop)?)).await.unwrap();
+        assert!(engine.is_writable());
     }
 }

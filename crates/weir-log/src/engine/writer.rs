@@ -140,12 +140,15 @@ fn keep_up(shared: &Shared) -> Duration {
     wait
 }
 
-/// Writes in one transaction.
+/// Writes in one transaction, and knows by that that there is room: upkeep, which mostly writes nothing and else makes room,
+/// does not tell.
 pub(super) fn write<T>(
     shared: &Shared,
     work: impl FnOnce(&mut Writing<'_>) -> Result<T, redb::Error>,
 ) -> Result<T, Refusal> {
-    write_if(shared, work, |_| true)
+    let value = write_if(shared, work, |_| true)?;
+    shared.recovered();
+    Ok(value)
 }
 
 /// Writes in one transaction, unless there turns out to be nothing to write. After a failure the file is opened again, because
@@ -192,7 +195,6 @@ fn write_if<T>(
     };
     match (failed, value) {
         (None, Some(value)) => {
-            shared.recovered();
             after.into_iter().for_each(|then| then());
             Ok(value)
         }
