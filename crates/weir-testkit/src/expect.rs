@@ -1,6 +1,6 @@
 //! What tests expect again and again.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use crate::client::Response;
 use crate::deadline::{DEADLINE, eventually};
@@ -18,6 +18,27 @@ pub fn problem(answer: &Response, status: u16, code: &str) -> anyhow::Result<()>
     ensure!(json["status"] == status, "the body says another status: {answer:?}");
     ensure!(json["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "no detail: {answer:?}");
     Ok(())
+}
+
+/// The content security policy of a page: it takes nothing but its own, reaches nobody but who served it, and is framed by nobody.
+///
+/// # Errors
+/// There is none, or it allows more.
+pub fn strict_policy(answer: &Response) -> anyhow::Result<&str> {
+    let policy = answer.head.header("content-security-policy").context("a policy")?;
+    for part in [
+        "default-src 'none'",
+        "connect-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    ] {
+        ensure!(policy.split("; ").any(|found| found == part), "{part}: {policy}");
+    }
+    ensure!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("http"), "{policy}");
+    Ok(policy)
 }
 
 /// Waits until the instance has read so many entries. A publish is answered before its event has come back to the window.

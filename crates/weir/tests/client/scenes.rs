@@ -33,11 +33,7 @@ pub(crate) async fn keeps_its_position(browser: &Browser) -> anyhow::Result<()> 
 pub(crate) async fn comes_back(browser: &Browser) -> anyhow::Result<()> {
     let stage = Stage::start().await?;
     let mut published = Published::to("s");
-    let page = Page::open(browser, &stage.site.origin()).await?;
-    page.watch("client", &stage.options(""), &["s"], "{}").await?;
-    page.native("native", &format!("{}/v1/sessions/s/events", stage.url()), "{}").await?;
-    page.is("client", "live").await?;
-    page.opened("native").await?;
+    let page = stage.watched(browser, "", "").await?;
     published.more(stage.client(), 5).await?;
     for name in ["client", "native"] {
         page.saw_all(name, &published.data).await?;
@@ -80,11 +76,7 @@ pub(crate) async fn native_is_put_off(browser: &Browser, kind: Kind) -> anyhow::
 pub(crate) async fn notices_silence(browser: &Browser) -> anyhow::Result<()> {
     let stage = Stage::start().await?;
     let mut published = Published::to("s");
-    let page = Page::open(browser, &stage.site.origin()).await?;
-    page.watch("client", &stage.options(""), &["s"], "{}").await?;
-    page.native("native", &format!("{}/v1/sessions/s/events", stage.url()), "{}").await?;
-    page.is("client", "live").await?;
-    page.opened("native").await?;
+    let page = stage.watched(browser, "", "").await?;
     stage.proxy.black_hole();
     published.more(stage.client(), 5).await?;
     page.until("client", "return seen.client.problems.includes('silence')").await?;
@@ -162,12 +154,8 @@ pub(crate) async fn begins_anew_after_a_reset(browser: &Browser) -> anyhow::Resu
     let redis = RedisServer::start().await;
     let stage = Stage::open(&["--anonymous", "all", "--redis", &redis.url()]).await?;
     let mut published = Published::to("s");
-    let page = Page::open(browser, &stage.site.origin()).await?;
-    page.watch("client", &stage.options(""), &["s"], "{}").await?;
+    let page = stage.watched(browser, "", "").await?;
     page.watch("shared", &stage.options("shared: 'reset'"), &["s"], "{}").await?;
-    page.native("native", &format!("{}/v1/sessions/s/events", stage.url()), "{}").await?;
-    page.opened("native").await?;
-    page.is("client", "live").await?;
     page.is("shared", "live").await?;
     published.more(stage.client(), 5).await?;
     for name in ["client", "shared", "native"] {
@@ -194,10 +182,7 @@ pub(crate) async fn is_told_of_what_overflowed(browser: &Browser) -> anyhow::Res
     // Heartbeats so far apart that nobody takes the silence for the end.
     let flags = ["--anonymous", "all", "--queue-events", "10", "--heartbeat", "10s"];
     let stage = Stage::open(&flags).await?;
-    let page = Page::open(browser, &stage.site.origin()).await?;
-    let parse = "{ parse: (data) => (seen.client.short ??= []).push(data.slice(0, 4)) }";
-    page.watch("client", &stage.options("overflow: 'drop-oldest'"), &["s"], parse).await?;
-    page.is("client", "live").await?;
+    let page = stage.watched(browser, "overflow: 'drop-oldest'", "?overflow=drop-oldest").await?;
     stage.proxy.black_hole();
     // More than all buffers on the way hold.
     let count = 50;
@@ -205,14 +190,18 @@ pub(crate) async fn is_told_of_what_overflowed(browser: &Browser) -> anyhow::Res
         stage.client().publish("s", format!("{nth:04}{}", "x".repeat(200_000))).await?;
     }
     stage.proxy.heal();
-    page.until("client", &format!("return seen.client.short?.at(-1) === '{:04}'", count - 1)).await?;
-    let seen = page.0.run("return { gaps: seen.client.gaps, short: seen.client.short }").await?;
-    let shown = seen["short"].as_array().context("data")?;
-    let gaps = seen["gaps"].as_array().context("gaps")?;
-    let missed: u64 = gaps.iter().filter_map(|gap| gap["missed"].as_u64()).sum();
-    ensure!(!gaps.is_empty() && gaps.iter().all(|gap| gap["reason"] == "overflow"), "{seen}");
-    ensure!(missed + shown.len() as u64 == count, "{seen}");
-    ensure!(shown.is_sorted_by(|one, other| one.as_str() < other.as_str()), "{seen}");
+    for name in ["client", "native"] {
+        let last = format!("return seen.{name}.data.at(-1)?.startsWith('{:04}')", count - 1);
+        page.0.until(&last).await.with_context(|| format!("{name} saw the last"))?;
+        let brief = format!("return [seen.{name}.gaps, seen.{name}.data.map((data) => data.slice(0, 4))]");
+        let seen = page.0.run(&brief).await?;
+        let gaps = seen[0].as_array().context("gaps")?;
+        let shown = seen[1].as_array().context("data")?;
+        let missed: u64 = gaps.iter().filter_map(|gap| gap["missed"].as_u64()).sum();
+        ensure!(!gaps.is_empty() && gaps.iter().all(|gap| gap["reason"] == "overflow"), "{name}: {seen}");
+        ensure!(missed + shown.len() as u64 == count, "{name}: {seen}");
+        ensure!(shown.is_sorted_by(|one, other| one.as_str() < other.as_str()), "{name}: {seen}");
+    }
     Ok(())
 }
 
@@ -220,11 +209,7 @@ pub(crate) async fn is_told_of_what_overflowed(browser: &Browser) -> anyhow::Res
 pub(crate) async fn wakes_up(browser: &Browser) -> anyhow::Result<()> {
     let stage = Stage::start().await?;
     let mut published = Published::to("s");
-    let page = Page::open(browser, &stage.site.origin()).await?;
-    page.watch("client", &stage.options(""), &["s"], "{}").await?;
-    page.native("native", &format!("{}/v1/sessions/s/events", stage.url()), "{}").await?;
-    page.is("client", "live").await?;
-    page.opened("native").await?;
+    let page = stage.watched(browser, "", "").await?;
     page.0.freeze().await?;
     published.more(stage.client(), 5).await?;
     stage.proxy.close_all(Close::Reset);

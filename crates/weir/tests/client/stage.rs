@@ -1,9 +1,11 @@
 //! One instance behind a network that fails on command.
 
+use weir_testkit::browser::Browser;
 use weir_testkit::chaos::{Close, Proxy};
 use weir_testkit::{Client, Instance};
 
 use crate::WEIR;
+use crate::page::Page;
 use crate::site::Site;
 
 pub(crate) struct Stage {
@@ -40,6 +42,22 @@ impl Stage {
     /// Options of a client, with these besides.
     pub(crate) fn options(&self, more: &str) -> String {
         format!("{{ url: '{}', backoff: {{ first: 50, most: 500 }}, {more} }}", self.url())
+    }
+
+    /// A page that watches `s` by the client, with these options besides, and by what the browser itself has, with this query.
+    /// Both are connected.
+    pub(crate) async fn watched(
+        &self,
+        browser: &Browser,
+        options: &str,
+        query: &str,
+    ) -> anyhow::Result<Page> {
+        let page = Page::open(browser, &self.site.origin()).await?;
+        page.watch("client", &self.options(options), &["s"], "{}").await?;
+        page.native("native", &format!("{}/v1/sessions/s/events{query}", self.url()), "{}").await?;
+        page.is("client", "live").await?;
+        page.opened("native").await?;
+        Ok(page)
     }
 
     /// Not by way of the network that fails.
