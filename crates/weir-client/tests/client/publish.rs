@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weir_client::{BatchEvent, Client, IdempotencyKey, NewPublish, PublishError, ServerUrl, Token};
 
-use crate::server::{Server, answer, client, nobody};
+use crate::server::{Nobody, Server, answer, client};
 
 fn event(data: &str) -> NewPublish {
     NewPublish { data: data.into(), ..NewPublish::default() }
@@ -118,7 +118,8 @@ async fn a_batch_with_too_few_ids_is_no_success() {
 
 #[tokio::test]
 async fn nobody_there_and_no_answer_are_told_apart() {
-    let url = format!("http://{}", nobody().await);
+    let nobody = Nobody::new();
+    let url = nobody.url();
     let error = client(&url).publish("s", &event("x")).await.unwrap_err();
     assert!(matches!(error, PublishError::Unreachable { .. }), "{error:?}");
     assert_eq!(error.to_string(), format!("cannot reach {url}: Connection refused (os error 111)"));
@@ -136,7 +137,8 @@ async fn readiness_with_its_reason() {
     let waiting = Server::start(vec![answer(503, "", "waiting for\nthe log\n")]).await;
     let error = client(&waiting.url).check_ready().await.unwrap_err();
     assert_eq!(error.to_string(), format!("{} is not ready (HTTP 503): waiting for the log", waiting.url));
-    let url = format!("http://{}", nobody().await);
+    let nobody = Nobody::new();
+    let url = nobody.url();
     let error = client(&url).check_ready().await.unwrap_err();
     assert_eq!(error.to_string(), format!("no answer from {url}: Connection refused (os error 111)"));
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use weir_client::{Bounds, Client, Counts, NewPublish, Offer, Publisher, ServerUrl, Token};
 
-use crate::server::{Request, SOON, Server, Step, answer, client, nobody};
+use crate::server::{Nobody, Request, SOON, Server, Step, answer, client};
 
 fn event(data: &str) -> NewPublish {
     NewPublish { data: data.into(), ..NewPublish::default() }
@@ -184,7 +184,8 @@ async fn overflow_is_told_and_counted_and_the_rest_is_delivered_once() {
 
 #[tokio::test]
 async fn bytes_are_bounded_too() {
-    let publisher = publisher(&format!("http://{}", nobody().await), Bounds { events: 100, bytes: 10 });
+    let nobody = Nobody::new();
+    let publisher = publisher(&nobody.url(), Bounds { events: 100, bytes: 10 });
     assert_eq!(publisher.offer("s", event("12345678")), Offer::Queued);
     assert_eq!(publisher.offer("s", event("1")), Offer::Full);
     assert_eq!(publisher.offer("", event("1")), Offer::Queued);
@@ -208,7 +209,8 @@ async fn room_is_given_back() {
 
 #[tokio::test]
 async fn closing_ends_in_time_and_says_what_is_left() {
-    let publisher = publisher(&format!("http://{}", nobody().await), Bounds::default());
+    let nobody = Nobody::new();
+    let publisher = publisher(&nobody.url(), Bounds::default());
     for data in ["a", "b"] {
         let _ = publisher.offer("s", event(data));
     }
@@ -220,13 +222,12 @@ async fn closing_ends_in_time_and_says_what_is_left() {
 
 #[tokio::test]
 async fn delivers_what_waited_once_the_broker_is_back() {
-    let address = nobody().await;
-    let publisher = publisher(&format!("http://{address}"), Bounds::default());
+    let nobody = Nobody::new();
+    let publisher = publisher(&nobody.url(), Bounds::default());
     for data in ["a", "b"] {
         assert_eq!(publisher.offer("s", event(data)), Offer::Queued);
     }
-    let listener = TcpListener::bind(address).await.unwrap();
-    let mut server = Server::on(listener, vec![took(2)]);
+    let mut server = Server::on(nobody.listen(), vec![took(2)]);
     assert_eq!(data(&server.request().await), ["a", "b"]);
     assert_eq!(publisher.close(SOON).await.delivered, 2);
 }

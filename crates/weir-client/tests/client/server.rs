@@ -1,10 +1,10 @@
 //! A server that answers each request by the next piece of a script and tells what it was asked.
 
-use std::net::SocketAddr;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use weir_client::{Client, ServerUrl};
@@ -94,9 +94,24 @@ pub(crate) fn client(url: &str) -> Client {
     Client::new(&ServerUrl::parse(url).unwrap(), None).unwrap()
 }
 
-/// An address on which nobody listens.
-pub(crate) async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// An address on which nobody listens, and nobody else can as long as this is held.
+pub(crate) struct Nobody(TcpSocket);
+
+impl Nobody {
+    pub(crate) fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        Self(socket)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.0.local_addr().unwrap())
+    }
+
+    /// Somebody is there from now on.
+    pub(crate) fn listen(self) -> TcpListener {
+        self.0.listen(16).unwrap()
+    }
 }
 
 /// A whole answer.
