@@ -152,7 +152,7 @@ const byHttp = (response: ServerResponse) => ({
 
 /** Waits for a condition, by the clock of nobody but this machine. */
 export async function until(condition: () => boolean, otherwise: string): Promise<void> {
-  const deadline = performance.now() + 5_000
+  const deadline = performance.now() + 20_000
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(otherwise)
     await turn()

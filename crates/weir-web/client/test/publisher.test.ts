@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, afterEach, test } from 'node:test'
 
 import { Publisher, type Publish, type PublisherOptions, type Refusal, type Trouble } from '../src/publisher.js'
-import { deferred, hang, lose, refuse, Scripted, take, type Deed } from './scripted.js'
+import { at, deferred, hang, lose, refuse, Scripted, take, type Deed } from './scripted.js'
 
 const QUICK = { first: 1, most: 5 }
 const ends: (() => Promise<unknown>)[] = []
@@ -27,7 +27,7 @@ function publishing(url: string, options: Partial<PublisherOptions> = {}): Publi
   return publisher
 }
 
-/** An address at which nobody is. */
+/** A port on which nobody listens. */
 async function nobody(): Promise<number> {
   const server = await Scripted.start()
   const { port } = server
@@ -133,7 +133,7 @@ test('a lost answer and an outage are repeated under the same key and in the sam
 test('what waited is delivered when somebody is there again', async () => {
   const port = await nobody()
   const trouble = deferred<Trouble>()
-  const publisher = publishing(`http://127.0.0.1:${port}`, { onTrouble: trouble.resolve })
+  const publisher = publishing(at(port), { onTrouble: trouble.resolve })
   for (const data of ['a', 'b']) publisher.publish('s', data)
   const { message, status } = await trouble.promise
   assert.match(message, /ECONNREFUSED/)
@@ -275,7 +275,7 @@ test('overflow is told and counted, and the rest is delivered once', async () =>
 })
 
 test('bytes are bounded, too, and count as UTF-8', async () => {
-  const publisher = publishing(`http://127.0.0.1:${await nobody()}`, { queue: { bytes: 60 }, onOverflow: () => {} })
+  const publisher = publishing(at(await nobody()), { queue: { bytes: 60 }, onOverflow: () => {} })
   const line = Buffer.byteLength('{"session":"s","data":"éé"}\n')
   assert.equal(publisher.publish('s', 'é'.repeat(2 + (60 - line) / 2 + 1)), 'full')
   assert.equal(publisher.publish('s', 'é'.repeat(2 + (60 - line) / 2)), 'queued')
@@ -361,7 +361,7 @@ test('callbacks that throw or reject harm nobody', async (t) => {
 
 test('a loss that nobody listens to is told to the console, once', async (t) => {
   const told = t.mock.method(console, 'warn', () => {})
-  const publisher = publishing(`http://127.0.0.1:${await nobody()}`, { queue: { events: 1 } })
+  const publisher = publishing(at(await nobody()), { queue: { events: 1 } })
   for (const data of ['a', 'b', 'c']) publisher.publish('s', data)
   publisher.publish('', 'd')
   assert.equal(told.mock.callCount(), 1)
@@ -384,7 +384,7 @@ test('closing ends in time and says what is left', { timeout: 10_000 }, async ()
 test('flushing does not wait for a pause of its own making', async () => {
   const port = await nobody()
   const trouble = deferred<void>()
-  const publisher = publishing(`http://127.0.0.1:${port}`, { backoff: { first: 60_000 }, onTrouble: () => trouble.resolve() })
+  const publisher = publishing(at(port), { backoff: { first: 60_000 }, onTrouble: () => trouble.resolve() })
   publisher.publish('s', 'a')
   await trouble.promise
   await serving([], port)
@@ -395,7 +395,7 @@ test('it keeps the process alive while it is asked something, or waited for, and
   const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
   const before = timers()
   const trouble = deferred<void>()
-  const url = `http://127.0.0.1:${await nobody()}`
+  const url = at(await nobody())
   const publisher = publishing(url, { backoff: { first: 60_000 }, onTrouble: () => trouble.resolve() })
   publisher.publish('s', 'a')
   await trouble.promise

@@ -2,6 +2,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
+// Of this process alone: nobody else takes a port of it that was free, before it is listened on or after.
+const { pid } = process
+const HOST = `127.${64 | ((pid >> 16) & 63)}.${(pid >> 8) & 255}.${pid & 255}`
+
 export interface Asked {
   readonly method: string | undefined
   readonly path: string | undefined
@@ -13,6 +17,9 @@ export interface Asked {
 
 /** What to do with a request: answer it, or let its connection break. */
 export type Deed = (asked: Asked, response: ServerResponse) => void
+
+/** A port of this process, as a URL. */
+export const at = (port: number) => `http://${HOST}:${port}`
 
 export class Scripted {
   readonly asked: Asked[] = []
@@ -28,7 +35,7 @@ export class Scripted {
   /** Does one deed of the script with each request, and takes what comes after its end. */
   static async start(script: Deed[] = [], port = 0): Promise<Scripted> {
     const scripted = new Scripted(script)
-    await new Promise<void>((resolve) => scripted.#server.listen(port, '127.0.0.1', resolve))
+    await new Promise<void>((resolve) => scripted.#server.listen(port, HOST, resolve))
     return scripted
   }
 
@@ -37,7 +44,7 @@ export class Scripted {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`
+    return at(this.port)
   }
 
   /** What was asked for by then, once it is so much. */
