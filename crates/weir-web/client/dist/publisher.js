@@ -1,5 +1,6 @@
 // client/src/publisher/answer.ts
 var ABOUT_THE_WAY = /* @__PURE__ */ new Set([401, 404, 405, 407, 408, 421, 425, 429]);
+var LONGEST = 1024 * 1024;
 async function read(response, count) {
   const { status } = response;
   if (status === 201) {
@@ -25,7 +26,14 @@ function unexplained(status) {
 }
 async function json(response) {
   try {
-    const value = await response.json();
+    const decoder = new TextDecoder();
+    let [text, bytes] = ["", 0];
+    for await (const piece of response.body ?? []) {
+      bytes += piece.length;
+      if (bytes > LONGEST) return null;
+      text += decoder.decode(piece, { stream: true });
+    }
+    const value = JSON.parse(text);
     return typeof value === "object" ? value : null;
   } catch {
     return null;
@@ -33,8 +41,8 @@ async function json(response) {
 }
 function retryAfter(response) {
   const text = response.headers.get("retry-after") ?? "";
-  const after = /^\d+$/.test(text.trim()) ? Number(text) * 1e3 : Date.parse(text) - Date.now();
-  return Number.isNaN(after) ? null : Math.max(after, 0);
+  const after2 = /^\d+$/.test(text.trim()) ? Number(text) * 1e3 : Date.parse(text) - Date.now();
+  return Number.isNaN(after2) ? null : Math.max(after2, 0);
 }
 
 // client/src/publisher/event.ts
@@ -109,8 +117,12 @@ var Backoff = class {
     return Math.max(floor * (1 + 0.2 * Math.random()), step * (0.8 + 0.2 * Math.random()));
   }
 };
+var LONGEST_TIMER = 2 ** 31 - 1;
+function after(ms, run) {
+  return setTimeout(run, Math.min(ms, LONGEST_TIMER));
+}
 function quietly(run, ms) {
-  const timer = setTimeout(run, ms);
+  const timer = after(ms, run);
   if (typeof timer === "object") timer.unref();
   return timer;
 }
@@ -151,7 +163,7 @@ var Publisher = class {
     this.#backoff = new Backoff(options.backoff?.first ?? 250, options.backoff?.most ?? 3e4);
     this.#fetch = options.fetch ?? globalThis.fetch;
     if (Object.values(this.#room).some((bound) => !(bound > 0))) throw new TypeError("a queue has room for at least one event");
-    if (!(this.#backoff.first > 0)) throw new TypeError("a pause is longer than nothing");
+    if (!(this.#backoff.first > 0 && this.#backoff.most > 0)) throw new TypeError("a pause is longer than nothing");
   }
   /**
    * Hands over an event and returns at once. It never throws and never waits. Text is published as it is, anything else as its
@@ -194,7 +206,7 @@ var Publisher = class {
     this.#hurried = true;
     this.#wake();
     await new Promise((resolve) => {
-      const timer = setTimeout(done, timeout);
+      const timer = after(timeout, done);
       const watch = () => {
         if (!this.#queue.includes(last)) done();
       };
@@ -206,6 +218,7 @@ var Publisher = class {
         resolve();
       }
     });
+    if (this.#watchers.length === 0) this.#hurried = false;
     return this.counts;
   }
   /**
@@ -267,7 +280,8 @@ var Publisher = class {
       const token = await this.#token(attempt.signal);
       if (token !== void 0) headers.authorization = bearer(token);
       const request = { method: "POST", headers, body, redirect: "manual", signal: attempt.signal };
-      return await read(await this.#fetch(this.#url, request), count);
+      const fetch = this.#fetch;
+      return await read(await fetch(this.#url, request), count);
     } catch (error) {
       return unanswered(attempt.signal.aborted ? attempt.signal.reason : error);
     } finally {

@@ -13,7 +13,7 @@
 
 import { read, unanswered, type Answer } from './publisher/answer.js'
 import { bytesOf, toLine, toPublish, type Publish, type PublishOptions, type Refusal } from './publisher/event.js'
-import { Backoff, quietly } from './publisher/pause.js'
+import { after, Backoff, quietly } from './publisher/pause.js'
 
 export type { Publish, PublishOptions, Refusal } from './publisher/event.js'
 
@@ -118,7 +118,7 @@ export class Publisher {
     this.#backoff = new Backoff(options.backoff?.first ?? 250, options.backoff?.most ?? 30_000)
     this.#fetch = options.fetch ?? globalThis.fetch
     if (Object.values(this.#room).some((bound) => !(bound > 0))) throw new TypeError('a queue has room for at least one event')
-    if (!(this.#backoff.first > 0)) throw new TypeError('a pause is longer than nothing')
+    if (!(this.#backoff.first > 0 && this.#backoff.most > 0)) throw new TypeError('a pause is longer than nothing')
   }
 
   /**
@@ -166,7 +166,7 @@ export class Publisher {
     this.#hurried = true
     this.#wake()
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(done, timeout)
+      const timer = after(timeout, done)
       const watch = (): void => {
         // What waits is dealt with in order.
         if (!this.#queue.includes(last)) done()
@@ -179,6 +179,8 @@ export class Publisher {
         resolve()
       }
     })
+    // Who is not in a hurry any longer takes no pause from those that come.
+    if (this.#watchers.length === 0) this.#hurried = false
     return this.counts
   }
 
@@ -247,7 +249,9 @@ export class Publisher {
       if (token !== undefined) headers.authorization = bearer(token)
       // A redirection that is followed makes a GET of a POST.
       const request: RequestInit = { method: 'POST', headers, body, redirect: 'manual', signal: attempt.signal }
-      return await read(await this.#fetch(this.#url, request), count)
+      // Not as a method of this, which the `fetch` of some platforms refuses.
+      const fetch = this.#fetch
+      return await read(await fetch(this.#url, request), count)
     } catch (error) {
       return unanswered(attempt.signal.aborted ? attempt.signal.reason : error)
     } finally {

@@ -436,6 +436,58 @@ test('an answer that does not come is given up, and so is a token', async (t) =>
   assert.deepEqual(troubles, ['there was no answer in time', 'there was no answer in time'])
 })
 
+test('whoever waits without end waits to the end', { timeout: 10_000 }, async () => {
+  const port = await nobody()
+  const trouble = deferred<void>()
+  const publisher = publishing(`http://127.0.0.1:${port}`, { onTrouble: () => trouble.resolve() })
+  publisher.publish('s', 'a')
+  const closed = publisher.close({ timeout: Infinity })
+  await trouble.promise
+  await serving([], port)
+  assert.equal((await closed).delivered, 1)
+})
+
+test('a hurry ends with those who were in one', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const trouble = deferred<void>()
+  const server = await serving([take, lose])
+  const publisher = publishing(server.url, { onTrouble: () => trouble.resolve() })
+  publisher.publish('s', 'a')
+  await publisher.flush()
+  publisher.publish('s', 'b')
+  await trouble.promise
+  for (let n = 0; n < 20; n += 1) await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(server.asked.length, 2)
+})
+
+test('an answer is not read without end, whoever gives it', { timeout: 10_000 }, async () => {
+  const flood = (status: number, type: string): Deed => (_, response) => {
+    const piece = ' '.repeat(64 * 1024)
+    const more = (): void => {
+      while (!response.destroyed && response.write(piece)) {}
+    }
+    response.writeHead(status, { 'content-type': type }).on('drain', more)
+    more()
+  }
+  const troubles: string[] = []
+  const server = await serving([flood(201, 'application/json'), flood(503, 'application/problem+json')])
+  const publisher = publishing(server.url, { onTrouble: ({ status }) => troubles.push(`${status}`) })
+  publisher.publish('s', 'a')
+  assert.equal((await publisher.close({ timeout: 9_000 })).delivered, 1)
+  assert.deepEqual(troubles, ['201', '503'])
+})
+
+test('a fetch is called as no method of anything', async () => {
+  const server = await serving()
+  async function strict(this: unknown, ...call: Parameters<typeof fetch>): Promise<Response> {
+    assert.equal(this, undefined)
+    return fetch(...call)
+  }
+  const publisher = publishing(server.url, { fetch: strict as typeof fetch })
+  publisher.publish('s', 'a')
+  assert.equal((await publisher.flush()).delivered, 1)
+})
+
 test('nonsense is told when the program starts', () => {
   for (const url of ['', '127.0.0.1:8080', 'redis://h', 'http://u:secret@h', 'http://h?x=1', 'http://h#f']) {
     const secretive = (error: Error): boolean => error instanceof TypeError && !error.message.includes('secret')
@@ -444,4 +496,5 @@ test('nonsense is told when the program starts', () => {
   assert.throws(() => new Publisher({ url: 'http://h', queue: { events: 0 } }), TypeError)
   assert.throws(() => new Publisher({ url: 'http://h', queue: { bytes: NaN } }), TypeError)
   assert.throws(() => new Publisher({ url: 'http://h', backoff: { first: -1 } }), TypeError)
+  assert.throws(() => new Publisher({ url: 'http://h', backoff: { most: NaN } }), TypeError)
 })

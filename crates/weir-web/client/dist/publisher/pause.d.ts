@@ -10,5 +10,7 @@ export declare class Backoff {
     /** The pause after one more failure, never shorter than what was asked for. */
     afterFailure(asked: number | null): number;
 }
+/** A timer of any length; one that is endless is as good as one of weeks. */
+export declare function after(ms: number, run: () => void): ReturnType<typeof setTimeout>;
 /** A timer that keeps no process alive, where the platform knows such. */
 export declare function quietly(run: () => void, ms: number): ReturnType<typeof setTimeout>;

@@ -17,6 +17,9 @@ export type Answer =
 /** Statuses below 500 that say nothing against the events: a token, an address, a time-out, a limit. */
 const ABOUT_THE_WAY = new Set([401, 404, 405, 407, 408, 421, 425, 429])
 
+/** The most that is read of an answer: the ids of a batch fit many times. */
+const LONGEST = 1024 * 1024
+
 /** What was answered to a batch of so many events. */
 export async function read(response: Response, count: number): Promise<Answer> {
   const { status } = response
@@ -48,7 +51,15 @@ function unexplained(status: number): string {
 
 async function json(response: Response): Promise<Record<string, unknown> | null> {
   try {
-    const value: unknown = await response.json()
+    const decoder = new TextDecoder()
+    let [text, bytes] = ['', 0]
+    // Leaving the loop in the middle cancels the rest.
+    for await (const piece of response.body ?? []) {
+      bytes += piece.length
+      if (bytes > LONGEST) return null
+      text += decoder.decode(piece, { stream: true })
+    }
+    const value: unknown = JSON.parse(text)
     return typeof value === 'object' ? (value as Record<string, unknown> | null) : null
   } catch {
     return null

@@ -32,9 +32,17 @@ export class Backoff {
   }
 }
 
+/** More than a timer can hold would end it at once. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
+/** A timer of any length; one that is endless is as good as one of weeks. */
+export function after(ms: number, run: () => void): ReturnType<typeof setTimeout> {
+  return setTimeout(run, Math.min(ms, LONGEST_TIMER))
+}
+
 /** A timer that keeps no process alive, where the platform knows such. */
 export function quietly(run: () => void, ms: number): ReturnType<typeof setTimeout> {
-  const timer = setTimeout(run, ms)
+  const timer = after(ms, run)
   if (typeof timer === 'object') timer.unref()
   return timer
 }
