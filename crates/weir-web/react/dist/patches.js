@@ -57,7 +57,8 @@ function patchQueries(weir, queries, sessions, read) {
   });
   let open = from !== void 0;
   const opened = () => {
-    if (open || weir.status.state !== "live") return;
+    const { state, by } = weir.status;
+    if (open || !(state === "live" || state === "degraded" && by === "long-poll")) return;
     open = true;
     all();
   };
@@ -80,12 +81,16 @@ function batchRefetches(queries, every) {
   let last = -Infinity;
   const add = (filters) => {
     due.set(JSON.stringify(filters), filters);
-    timer ??= setTimeout(flush, Math.max(0, last + every() - Date.now()));
+    timer ??= setTimeout(flush, Math.min(Math.max(0, last + every() - Date.now()), every()));
+  };
+  const takeDue = () => {
+    const found = new Set([...due.values()].flatMap((filters) => cache.findAll(filters)));
+    due.clear();
+    return found;
   };
   const flush = () => {
     timer = void 0;
-    const found = new Set([...due.values()].flatMap((filters) => cache.findAll(filters)));
-    due.clear();
+    const found = takeDue();
     if (found.size > 0) last = Date.now();
     notifyManager.batch(() => {
       for (const { queryKey, queryHash, state } of found) {
@@ -100,6 +105,7 @@ function batchRefetches(queries, every) {
   const end = () => {
     unsubscribe();
     clearTimeout(timer);
+    for (const query of takeDue()) query.invalidate();
   };
   return { add, end };
 }

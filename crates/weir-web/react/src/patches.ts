@@ -115,7 +115,9 @@ export function patchQueries<T, D>(
   // are to come says that all before it is there.
   let open = from !== undefined
   const opened = () => {
-    if (open || weir.status.state !== 'live') return
+    const { state, by } = weir.status
+    // Where no stream passes long-poll brings the same events, and then that is their beginning.
+    if (open || !(state === 'live' || (state === 'degraded' && by === 'long-poll'))) return
     open = true
     all()
   }
@@ -145,13 +147,19 @@ function batchRefetches(queries: QueryClient, every: () => number) {
 
   const add = (filters: QueryFilters) => {
     due.set(JSON.stringify(filters), filters)
-    timer ??= setTimeout(flush, Math.max(0, last + every() - Date.now()))
+    // No longer than that either, where the clock was set back.
+    timer ??= setTimeout(flush, Math.min(Math.max(0, last + every() - Date.now()), every()))
+  }
+
+  const takeDue = () => {
+    const found = new Set([...due.values()].flatMap((filters) => cache.findAll(filters)))
+    due.clear()
+    return found
   }
 
   const flush = () => {
     timer = undefined
-    const found = new Set([...due.values()].flatMap((filters) => cache.findAll(filters)))
-    due.clear()
+    const found = takeDue()
     if (found.size > 0) last = Date.now()
     notifyManager.batch(() => {
       for (const { queryKey, queryHash, state } of found) {
@@ -168,6 +176,8 @@ function batchRefetches(queries: QueryClient, every: () => number) {
   const end = () => {
     unsubscribe()
     clearTimeout(timer)
+    // What was not fetched again by then is known to be old, and whoever looks at it next fetches it.
+    for (const query of takeDue()) query.invalidate()
   }
 
   return { add, end }

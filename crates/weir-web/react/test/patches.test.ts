@@ -18,7 +18,7 @@ const gap: Gap = { reason: 'trimmed', session: null, missed: 3, after: null, bef
 
 /** A client that says what it is told to say. */
 function scripted(state: Status['state'] = 'live') {
-  const status = { state } as { state: Status['state'] }
+  const status = { state, by: 'stream' } as { state: Status['state']; by: Status['by'] }
   const heard = new Set<() => void>()
   let handle: (event: WeirEvent<any>) => void = () => {}
   let options: SubscribeOptions<any> = {}
@@ -38,8 +38,8 @@ function scripted(state: Status['state'] = 'live') {
     tell: (value: Envelope) =>
       handle({ id: `1-${++nth}`, session: 'orders', type: 'order.updated', key: null, data: '', value, ts: 0 }),
     miss: () => options.onGap?.(gap),
-    turn(to: Status['state']) {
-      status.state = to
+    turn(to: Status['state'], by: Status['by'] = 'stream') {
+      Object.assign(status, { state: to, by })
       heard.forEach((changed) => changed())
     },
   }
@@ -265,6 +265,33 @@ describe('patches of queries', () => {
     assert.equal(list.fetches(), 2)
   })
 
+  it('doubts it once as well where long-poll brings the events, and not before somebody does', async () => {
+    const { turn } = await begin('connecting')
+    const list = await see(LIST, [])
+    turn('degraded', 'poll')
+    await turns(5000)
+    assert.equal(list.fetches(), 1)
+    turn('degraded', 'long-poll')
+    await turns()
+    assert.equal(list.fetches(), 2)
+    await list.answer([])
+    turn('live')
+    await turns(5000)
+    assert.equal(list.fetches(), 2)
+  })
+
+  it('fetches as often where the clock was set back', async () => {
+    const { tell } = await begin()
+    const list = await see(LIST, [])
+    tell({ id: 'o1', patch: {} })
+    await turns()
+    await list.answer([1])
+    mock.timers.setTime(500_000)
+    tell({ id: 'o1', patch: {} })
+    await turns(1000)
+    assert.equal(list.fetches(), 3)
+  })
+
   it('doubts nothing of it where it is said from where the events are to come', async () => {
     const { turn } = await begin('connecting', { from: '1-0' })
     const list = await see(LIST, [])
@@ -293,6 +320,8 @@ describe('patches of queries', () => {
     close()
     await turns(5000)
     assert.equal(list.fetches(), 1)
+    // What it had no time for any more is not taken for new by whoever looks at it next.
+    assert.equal(queries.getQueryState(LIST)?.isInvalidated, true)
     assert.deepEqual([heard.size, listeners()], [0, 0])
   })
 })
