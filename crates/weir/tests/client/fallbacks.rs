@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde_json::json;
 use weir_testkit::balancer::{Balancer, Kind};
 use weir_testkit::browser::Browser;
@@ -34,8 +34,10 @@ pub(crate) async fn by_long_poll(browser: &Browser) -> anyhow::Result<()> {
     published.more(stage.client(), 5).await?;
     page.saw_all("client", &published.data).await?;
     page.is("client", "degraded").await?;
+    // The stream is tried on all the while.
     let seen = page.seen("client").await?;
-    ensure!(seen["problems"] == json!(["silence", "silence", "silence"]), "{seen}");
+    let problems = seen["problems"].as_array().context("problems")?;
+    ensure!(problems.len() >= 3 && problems.iter().all(|problem| problem == "silence"), "{seen}");
     let native = page.seen("native").await?;
     ensure!(native["data"] == json!([]), "the proxy does not buffer: {native}");
 

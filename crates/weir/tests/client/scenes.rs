@@ -4,9 +4,10 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use weir_testkit::browser::{Browser, Kind};
 use weir_testkit::chaos::Close;
+use weir_testkit::expect;
 use weir_testkit::redis::RedisServer;
 
-use crate::page::{Page, Published};
+use crate::page::{PATIENCE, Page, Published};
 use crate::stage::Stage;
 
 /// A page is left and comes back, as with a reload.
@@ -192,7 +193,7 @@ pub(crate) async fn is_told_of_what_overflowed(browser: &Browser) -> anyhow::Res
     stage.proxy.heal();
     for name in ["client", "native"] {
         let last = format!("return seen.{name}.data.at(-1)?.startsWith('{:04}')", count - 1);
-        page.0.until(&last).await.with_context(|| format!("{name} saw the last"))?;
+        page.0.until_within(PATIENCE, &last).await.with_context(|| format!("{name} saw the last"))?;
         let brief = format!("return [seen.{name}.gaps, seen.{name}.data.map((data) => data.slice(0, 4))]");
         let seen = page.0.run(&brief).await?;
         let gaps = seen[0].as_array().context("gaps")?;
@@ -255,9 +256,7 @@ pub(crate) async fn takes_its_part(browser: &Browser) -> anyhow::Result<()> {
     ensure!(seen["types"] == json!(["10", "20", "29"]) && seen["keys"] == json!(["10", "9"]), "{seen}");
     // Of each key; 9 came after 10, and 29 after 30.
     ensure!(seen["fresh"] == json!(["10", "30"]), "{seen}");
-    let streams = stage.weir.metrics().await?.sum("weir_clients", &[("transport", "sse")]);
-    ensure!(streams == 2.0, "{streams} streams of two clients");
-    Ok(())
+    expect::clients(&stage.weir, 2).await
 }
 
 /// Hidden, it lets go of its connection; seen again, it has missed nothing. It hides the other tabs of its browser.
@@ -269,12 +268,7 @@ pub(crate) async fn pauses_while_hidden(browser: &Browser) -> anyhow::Result<()>
     page.is("client", "live").await?;
     let other = Page::open(browser, &stage.site.origin()).await?;
     page.is("client", "idle").await?;
-    weir_testkit::eventually(weir_testkit::DEADLINE, async || {
-        let streams = stage.weir.metrics().await?.sum("weir_clients", &[]);
-        ensure!(streams == 0.0, "{streams} streams");
-        Ok(())
-    })
-    .await?;
+    expect::clients(&stage.weir, 0).await?;
     published.more(stage.client(), 5).await?;
     other.0.close().await?;
     page.0.front().await?;

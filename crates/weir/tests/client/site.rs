@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_testkit::Secret;
 use weir_testkit::token::now_secs;
@@ -28,13 +29,16 @@ struct Shared {
     client: String,
     secret: Secret,
     tokens: AtomicU64,
+    held: Semaphore,
 }
 
 impl Site {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { client: client()?, secret: Secret::new(), tokens: AtomicU64::new(0) });
+        let (client, secret) = (client()?, Secret::new());
+        let shared = Shared { client, secret, tokens: AtomicU64::new(0), held: Semaphore::new(0) };
+        let shared = Arc::new(shared);
         let mut served = JoinSet::new();
         let ours = Arc::clone(&shared);
         served.spawn(async move {
@@ -55,6 +59,11 @@ impl Site {
     /// What signs the tokens that it gives out.
     pub(crate) fn secret(&self) -> &Secret {
         &self.shared.secret
+    }
+
+    /// Answers one who asked for `/held`, or asks later.
+    pub(crate) fn let_go(&self) {
+        self.shared.held.add_permits(1);
     }
 
     /// How many it gave out.
@@ -78,12 +87,16 @@ async fn answer(mut tcp: TcpStream, shared: &Shared) -> anyhow::Result<()> {
     let head = String::from_utf8_lossy(&head);
     let path = head.split(' ').nth(1).unwrap_or_default();
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    if path == "/held" {
+        shared.held.acquire().await?.forget();
+    }
     let (status, kind, body) = match path {
         "/" => ("200 OK", "text/html", PAGE.to_owned()),
         "/client.js" => ("200 OK", "text/javascript", shared.client.clone()),
         // Good for as many seconds as it is asked for.
         "/token" => ("200 OK", "text/plain", token(shared, query.parse().unwrap_or(3600))),
         "/orders" => ("200 OK", "application/json", "[1,2,3]".to_owned()),
+        "/held" => ("200 OK", "text/plain", String::new()),
         _ => ("503 Service Unavailable", "text/plain", "nothing here".to_owned()),
     };
     let head = format!(

@@ -9,8 +9,8 @@ use crate::WEIR;
 use crate::page::{Page, Published};
 use crate::site::Site;
 
-/// Longer than it takes the others to notice that nobody answers.
-const HANGS_MS: u64 = 14_000;
+/// A page waits for this without doing anything else, until the test lets it go on.
+const HANG: &str = "const call = new XMLHttpRequest(); call.open('GET', '/held', false); call.send()";
 
 /// All tabs of an origin that are open, in the order in which they were opened.
 struct Tabs<'a> {
@@ -110,13 +110,13 @@ pub(crate) async fn play(kind: Kind, count: usize) -> anyhow::Result<()> {
     // Nobody is told that it hangs: it is only silent. One tab is looked at.
     let hung = tabs.take_leader().await?;
     tabs.open.last().context("there are tabs")?.0.front().await?;
-    let hang = hung.0.run_with("const end = Date.now() + given; while (Date.now() < end);", json!(HANGS_MS));
-    let mut hang = Box::pin(hang);
+    let mut hang = Box::pin(hung.0.run(HANG));
     tokio::select! {
-        over = &mut hang => bail!("the others waited until the leader hung no longer: {over:?}"),
+        over = &mut hang => bail!("the leader does not hang: {over:?}"),
         // Its own connection lasts as long as it hangs.
         seen = tabs.see() => seen.context("the leader hung")?,
     }
+    tabs.site.let_go();
     hang.as_mut().await?;
     drop(hang);
     tabs.open.push(hung);

@@ -15,14 +15,14 @@ async fn instance(site: &Site) -> anyhow::Result<Instance> {
     Instance::start(WEIR, &[&flags[..], &["--anonymous", "publish"]].concat()).await
 }
 
-/// A token of some seconds is renewed again and again; one that is refused is asked for anew.
+/// A token of ten seconds is renewed again and again; one that is refused is asked for anew.
 pub(crate) async fn are_renewed(browser: &Browser) -> anyhow::Result<()> {
     let site = Site::start().await?;
     let weir = instance(&site).await?;
     let mut published = Published::to("s");
     let page = Page::open(browser, &site.origin()).await?;
     // The first one has expired.
-    let token = "async () => (await fetch(window.again ? '/token?4' : '/token?0', { cache: (window.again = true) && 'no-store' })).text()";
+    let token = "async () => (await fetch(window.again ? '/token?10' : '/token?0', { cache: (window.again = true) && 'no-store' })).text()";
     page.watch("client", &format!("{{ url: 'http://{}', token: {token} }}", weir.public()), &["s"], "{}")
         .await?;
     page.is("client", "live").await?;
@@ -45,19 +45,19 @@ pub(crate) async fn by_cookie(browser: &Browser) -> anyhow::Result<()> {
     let weir = instance(&site).await?;
     let mut published = Published::to("s");
     let page = Page::open(browser, &site.origin()).await?;
-    let renew = "window.renew = async () => { document.cookie = `weir_token=${await (await fetch('/token?4')).text()}; path=/` }
-        await renew()";
+    let renew = "window.renew = async (seconds) => { document.cookie = `weir_token=${await (await fetch('/token?' + seconds)).text()}; path=/` }
+        await renew(8)";
     page.0.run(renew).await?;
     let url = format!("http://{}/v1/sessions/s/events", weir.public());
     page.native("renewed", &url, "{ withCredentials: true }").await?;
-    page.0.run("sources.renewed.addEventListener('weir.expiring', renew)").await?;
+    page.0.run("sources.renewed.addEventListener('weir.expiring', () => renew(8))").await?;
     page.opened("renewed").await?;
-    page.until("renewed", "return seen.renewed.opened >= 3").await?;
+    page.until("renewed", "return seen.renewed.opened >= 2").await?;
     published.more(weir.client(), 5).await?;
     page.saw_all("renewed", &published.data).await?;
     page.0.run("sources.renewed.close()").await?;
 
-    page.0.run("await renew()").await?;
+    page.0.run("await renew(5)").await?;
     page.native("forgotten", &url, "{ withCredentials: true }").await?;
     page.opened("forgotten").await?;
     page.until("forgotten", "return sources.forgotten.readyState === 2").await
