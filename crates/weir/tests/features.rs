@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::json;
 use weir_testkit::browser::{Browser, Kind, Tab};
-use weir_testkit::{Instance, page};
+use weir_testkit::{DEADLINE, Instance, eventually, page};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -19,6 +19,10 @@ const SHOWN: Duration = Duration::from_secs(20);
 /// What the document has an application do.
 const SHOW: &str = "window.shown = []; const show = (text) => window.shown.push(text);
     const live = (weir) => new Promise((resolve) => weir.on('status', ({ state }) => { if (state === 'live') resolve() }));";
+
+/// The page does nothing but wait for an event.
+const BUSY: &str = "const call = new XMLHttpRequest();
+    call.open('GET', '/v1/sessions/enough/events?wait=50', false); call.send()";
 
 /// The parts of a section that can be run, with their language.
 fn parts(title: &str) -> Vec<(String, String)> {
@@ -118,14 +122,20 @@ async fn the_newest_of_each_key() -> anyhow::Result<()> {
     for _ in 0..5 {
         tab.run("window.shown.length = 0").await?;
         let client = weir.client();
-        let busy = tab.run("for (const end = performance.now() + 1500; performance.now() < end;);");
+        let busy = tab.run(BUSY);
         let burst = async {
+            eventually(DEADLINE, async || {
+                let waiting = weir.metrics().await?.sum("weir_clients", &[("transport", "long-poll")]);
+                ensure!(waiting == 1.0, "the page is not busy");
+                Ok(())
+            })
+            .await?;
             for nth in 0..60 {
                 let name = ["ACME", "OMNI"][nth % 2];
                 let body = format!("{name} {nth}{filler}");
                 client.event("prices").query("key", name).body(body).send().await?.event_id()?;
             }
-            anyhow::Ok(())
+            client.publish("enough", "").await
         };
         let (busy, burst) = tokio::join!(busy, burst);
         busy?;
