@@ -17,6 +17,15 @@ async fn a_server_of_its_own_answers_pauses_and_restarts_empty() {
     assert!(server.url().ends_with(&server.port().to_string()));
 }
 
+/// Else a test beside this one may have it while the server is stopped.
+#[test]
+fn its_port_is_given_to_nobody_else() {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let first: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+    let ports: Vec<u16> = (0..100).map(|_| free_port()).collect();
+    assert!(ports.iter().all(|port| *port < first), "{ports:?}: from {first} on they are anybody's");
+}
+
 #[tokio::test]
 async fn a_caller_outlasts_the_process() {
     let port = free_port();
