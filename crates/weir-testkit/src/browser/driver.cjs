@@ -23,6 +23,9 @@ const settings = {
   'toolkit.telemetry.server': 'data:,'
 }
 
+// Whoever gives the orders waits no longer, and says more of what was awaited.
+const PATIENCE = 60_000
+
 const tabs = new Map()
 let browser
 let last = 0
@@ -30,6 +33,7 @@ let last = 0
 /** @param {import('puppeteer-core').Page} page */
 function listen (page) {
   const tab = { page, complaints: [] }
+  page.setDefaultTimeout(PATIENCE)
   page.on('pageerror', (error) => tab.complaints.push(String(error)))
   page.on('console', (message) => { if (message.type() === 'error') tab.complaints.push(message.text()) })
   return tab
@@ -120,7 +124,8 @@ async function main () {
     userDataDir,
     acceptInsecureCerts: true,
     defaultViewport: { width: 1280, height: 900 },
-    protocolTimeout: 60_000,
+    timeout: PATIENCE,
+    protocolTimeout: PATIENCE,
     ...kind === 'firefox' ? { extraPrefsFirefox: settings } : { pipe: true, args: [...quiet, ...JSON.parse(flags)] }
   })
   console.log(JSON.stringify({ nth: 0, value: await browser.version() }))
