@@ -13,6 +13,8 @@ mod guild_updates;
 mod index;
 #[path = "examples/match_rooms.rs"]
 mod match_rooms;
+#[path = "examples/mishaps.rs"]
+mod mishaps;
 #[path = "examples/order_board.rs"]
 mod order_board;
 #[path = "examples/pictures.rs"]

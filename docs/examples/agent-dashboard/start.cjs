@@ -27,11 +27,16 @@ const files = {
   '/page.js': ['text/javascript; charset=utf-8', script]
 }
 
+function fail (message) {
+  console.error(message)
+  process.exit(1)
+}
+
 createServer(({ url }, answer) => {
   const [type, content] = files[url.split('?')[0]] ?? []
   answer.writeHead(type ? 200 : 404, { 'content-type': type ?? 'text/plain', 'cache-control': 'no-cache' })
   answer.end(content ?? 'not found')
-}).listen(Number(PORT), HOST, () => console.log(`the dashboard is at ${page}`))
+}).on('error', ({ message }) => fail(`no page at ${page}: ${message}; PORT says where else`)).listen(Number(PORT), HOST, () => console.log(`the dashboard is at ${page}`))
 
 const children = new Map()
 
@@ -39,7 +44,8 @@ const children = new Map()
 function run (command, args, env = {}) {
   const child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } })
   children.set(command, child)
-  child.on('error', (error) => { console.error(`${command}: ${error.message}`); process.exit(1) })
+  child.on('error', ({ code, message }) => fail(code === 'ENOENT' ? `${command} is not in the path: in the clone of weir, `
+    + 'cargo install --path crates/weir --locked puts it there' : message))
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code)
     console.error(`${command} ended by ${signal}, and is started again`)

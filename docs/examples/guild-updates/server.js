@@ -18,7 +18,7 @@ const publisher = new Publisher({
   queue: { events: Number(QUEUE) },
   onOverflow: (event, { overflowed }) => console.log(`the queue is full: a ${event.type} is lost, ${overflowed} in all`),
   onRefused: (event, { message }) => console.log(`weir refused a ${event?.type ?? 'publish'}: ${message}`),
-  onTrouble: ({ message, retryIn }) => console.log(`not published yet, tried again in ${retryIn} ms: ${message}`)
+  onTrouble: ({ message, retryIn }) => console.log(`not published yet, tried again in ${Math.round(retryIn)} ms: ${message}`)
 })
 
 const WEBHOOKS = { '/webhooks/bot-joined': 'bot.joined', '/webhooks/bot-left': 'bot.left', '/webhooks/guild-renamed': 'guild.renamed' }
@@ -121,6 +121,10 @@ const server = createServer(async (request, answer) => {
     return [error.status ?? 500, { error: error.status ? error.message : 'something went wrong here' }]
   })
   answer.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers }).end(JSON.stringify(body))
+})
+server.on('error', ({ message }) => {
+  console.error(`no page at http://${HOST}:${PORT}: ${message}; PORT says where else`)
+  process.exit(1)
 })
 server.listen(Number(PORT), HOST, () => console.log(`guild updates are at http://${HOST}:${PORT}`))
 

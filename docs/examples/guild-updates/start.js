@@ -30,7 +30,10 @@ const children = new Map()
 function run (name, command, args) {
   const child = spawn(command, args, { stdio: 'inherit', env })
   children.set(name, child)
-  child.on('error', (error) => { console.error(`${name}: ${error.message}`); process.exit(1) })
+  child.on('error', ({ code, message }) => {
+    console.error(code === 'ENOENT' ? `${command} is not in the path: in the clone of weir, cargo install --path crates/weir --locked puts it there` : message)
+    process.exit(1)
+  })
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code)
     console.error(`${name} ended by ${signal}, and is started again`)

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -111,6 +112,12 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if not shutil.which('weir'):
+        sys.exit('weir is not in the path: in the clone of weir, cargo install --path crates/weir --locked puts it there')
+    try:
+        server = http.server.ThreadingHTTPServer((HOST, PORT), Page)
+    except OSError as error:
+        sys.exit(f'no page at {PAGE}: {error.strerror}; PORT says where else')
     DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not SECRET.exists():
         SECRET.touch(mode=0o600)
@@ -121,7 +128,6 @@ def main():
     for name, (_, teams) in NAMES.items():
         Page.rooms[name] = Room(name, teams, WEIR, token)
         Page.rooms[name].start()
-    server = http.server.ThreadingHTTPServer((HOST, PORT), Page)
     print(f'the rooms are at {PAGE}', flush=True)
     try:
         server.serve_forever()

@@ -5,7 +5,7 @@ import { Publisher } from '@weir/client/publisher'
 const { PORT, HOST, WEIR_URL } = process.env
 
 // A caller never waits for weir, and is not told of it: what weir cannot take now is delivered once it is back.
-const publisher = new Publisher({ url: WEIR_URL, onTrouble: ({ message, retryIn }) => console.error(`not published yet: ${message}; again in ${retryIn} ms`) })
+const publisher = new Publisher({ url: WEIR_URL, onTrouble: ({ message, retryIn }) => console.error(`not published yet: ${message}; again in ${Math.round(retryIn)} ms`) })
 
 /** The envelope is the application's own. The key says what the event replaces, for whoever wants only the newest of each. */
 function publish (type, id, patch, ts) {
@@ -87,6 +87,9 @@ createServer(async (request, response) => {
     console.error(`${request.method} ${request.url}: ${error.message}`)
     send(error.status ?? 500, 'application/json', JSON.stringify({ error: error.message }))
   }
+}).on('error', ({ message }) => {
+  console.error(`no page at http://${HOST}:${PORT}: ${message}; PORT says where else`)
+  process.exit(1)
 }).listen(Number(PORT), HOST)
 
 ask('files', {}).then((made) => { files = made })

@@ -53,7 +53,10 @@ cluster.on('exit', (server, code, signal) => {
 
 function startWeir () {
   const child = spawn('weir', ['serve', '--data-dir', DATA, '--cors-origin', page, '--retry', '1s'], { stdio: 'inherit' })
-  child.on('error', (error) => { console.error(`weir: ${error.message}`); process.exit(1) })
+  child.on('error', ({ code, message }) => {
+    console.error(code === 'ENOENT' ? 'weir is not in the path: in the clone of weir, cargo install --path crates/weir --locked puts it there' : message)
+    process.exit(1)
+  })
   child.on('exit', (code, signal) => {
     if (!signal) process.exit(code)
     console.error(`weir ended by ${signal}, and is started again`)
@@ -63,6 +66,8 @@ function startWeir () {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(0))
+// One that is still starting would complain of an end that was told already.
+process.on('exit', () => Object.values(cluster.workers).forEach((server) => server.process.kill('SIGKILL')))
 if (WEIR_URL === undefined) startWeir()
 for (let nth = 0; nth < Number(SERVERS); nth++) startServer()
 cluster.once('listening', () => console.log(`the order board is at ${page}`))

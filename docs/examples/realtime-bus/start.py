@@ -7,6 +7,7 @@ bot, analytics. HOST and PORT say where the page is; the others listen on ports 
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -52,6 +53,21 @@ def configure_balancer():
     (DATA / 'haproxy.cfg').write_text(re.sub(r'\n    server weir-3 .*', '', config))
 
 
+def check():
+    """What is missing, or is taken by others, is told before anything is started."""
+    for command in COMMANDS.values():
+        if not shutil.which(command[0], path=PATH):
+            how = ': in the clone of weir, cargo install --path crates/weir --locked puts it there' if command[0] == 'weir' else ''
+            sys.exit(f'{command[0]} is not in the path{how}')
+    for host, port in [*LISTENS.values(), *((INSIDE, port) for port in ADMIN)]:
+        try:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+        except OSError as error:
+            sys.exit(f'nothing can listen on {host}:{port}: {error.strerror}; PORT says where else')
+
+
 def deaf():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -90,6 +106,7 @@ def obey(line):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    check()
     DATA.mkdir(parents=True, exist_ok=True)
     configure_balancer()
     try:

@@ -93,7 +93,7 @@ impl Drop for Application {
 }
 
 /// The weir that is built comes first, and servers stand where only root has them in the path.
-fn path() -> anyhow::Result<OsString> {
+pub(crate) fn path() -> anyhow::Result<OsString> {
     let weir = Path::new(WEIR).parent().context("a folder")?.to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let all = std::iter::once(weir).chain(std::env::split_paths(&path)).chain([PathBuf::from("/usr/sbin")]);
