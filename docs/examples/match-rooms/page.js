@@ -6,7 +6,12 @@ const element = (id) => document.getElementById(id)
 const session = (room) => `${WEIR}/v1/sessions/${encodeURIComponent(`match/${room}`)}`
 const room = new URLSearchParams(location.search).get('room') ?? 'north'
 
+// A match that is played is told of four times a second. Where nothing came for so long it is not, whatever the connection says: an
+// EventSource notices neither that weir has stopped without an end, nor that the host cannot post.
+const STILL = 5000
+
 let newest
+let came
 let key
 let hosting
 const counts = { opens: 0, count: 0, missed: 0 }
@@ -35,6 +40,8 @@ function watch () {
 
 function take (match) {
   if (!newest) element('first').textContent = `${Math.round(performance.now())} ms`
+  came = Date.now()
+  if (document.body.dataset.state !== 'live') say('live')
   if (newest && match.n > newest.n + 1) count('missed', match.n - newest.n - 1)
   count('count')
   // Many at once, as after a reconnect, are drawn once.
@@ -107,4 +114,8 @@ async function rooms () {
 
 watch()
 rooms()
+setInterval(() => {
+  const still = newest?.state === 'playing' && Date.now() - came > STILL
+  if (still && document.body.dataset.state === 'live') say(`nothing new since ${new Date(came).toLocaleTimeString()}`)
+}, 1000)
 setInterval(() => rooms().catch(() => {}), 15_000)

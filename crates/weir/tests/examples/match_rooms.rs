@@ -213,6 +213,19 @@ async fn a_weir_that_is_killed_is_back_with_what_it_knew() -> anyhow::Result<()>
     application.stop().await
 }
 
+/// The connection stands, so only the page can know that it shows what was.
+#[tokio::test]
+async fn a_page_does_not_call_live_what_stands_still() -> anyhow::Result<()> {
+    let (application, browser) = application(&[]).await?;
+    let tab = watch(&browser, &application, "north").await?;
+    kill_process(application.weir()?, Signal::STOP)?;
+    shows(&tab, "state", "nothing new since").await?;
+    kill_process(application.weir()?, Signal::CONT)?;
+    tab.until("return document.getElementById('state').textContent === 'live'").await?;
+    ensure!(text(&tab, "opens").await? == "1" && text(&tab, "missed").await? == "0");
+    Ok(())
+}
+
 /// Two hours in the application's own settings; two seconds here, to see it happen.
 #[tokio::test]
 async fn history_is_gone_after_its_time() -> anyhow::Result<()> {
