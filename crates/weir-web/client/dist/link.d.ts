@@ -27,6 +27,13 @@ export type Heard = {
     readonly kind: 'problem';
     readonly problem: Problem;
 };
+/** What something that was told is about: where it stands, before what it is missing, whom it concerns. */
+export interface About {
+    readonly id?: string;
+    readonly before?: string | null;
+    readonly session?: string | null;
+    readonly reason?: Gap['reason'];
+}
 /** Brings what is wanted. */
 export interface Link {
     /** Replaces what is wanted; null: nothing. What is wanted anew is had from its position on; an event may be told twice. */

@@ -18,7 +18,7 @@ export declare const subscribe: (options: Options, want: Want, bearer: string | 
 /** What `work` comes to, unless the time is up or the signal comes first. */
 export declare const within: <T>(ms: number, outer: AbortSignal, work: (signal: AbortSignal) => Promise<T> | T) => Promise<T>;
 /** Asks once for what is there, or comes within `wait` seconds, and tells it, the position to go on from last. Whether there was any. */
-export declare const poll: (options: Options, want: Want, wait: number, outer: AbortSignal, hear: (heard: Heard) => void) => Promise<boolean>;
+export declare const poll: (options: Options, want: Want, wait: number, outer: AbortSignal, hear: (heard: Heard) => void) => Promise<any>;
 /** Up to where everything was told. To come back with the `0-0` of an empty log would ask for whatever is held then, without a word of what is not. */
 export declare const at: (id: string) => Heard;
 /** An event of `format=json` as callers see it, or the problem with it. */

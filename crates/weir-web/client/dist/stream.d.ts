@@ -3,8 +3,8 @@ import type { Heard, Want } from './link.js';
 import type { Options, Problem } from './types.js';
 /** A stream that ends sooner has not stood, so that the failures before it count on. */
 export declare const STOOD = 1000;
-/** More than a timer can hold would end it at once. */
-export declare const LONGEST: number;
+/** The longest of all pauses and timers: neither a broken `Retry-After` stops a page for good, nor does a timer overflow. */
+export declare const LONGEST = 600000;
 /** How a stream ended: by a failure, or as it was meant to. */
 export interface End {
     readonly problem: Problem | null;

@@ -1,6 +1,6 @@
 import { openDirect } from './direct.js'
 import type { Heard, Link } from './link.js'
-import { compare, earlier, later } from './order.js'
+import { about, compare, earlier, had, later } from './order.js'
 import { failure, IDLE, listen, poll, trouble } from './request.js'
 import { openShared } from './shared.js'
 import type { Events, Options, Problem, Status, SubscribeOptions, Subscription, WeirEvent } from './types.js'
@@ -34,6 +34,8 @@ const MEMORY = 5_000
 /** A client: any number of subscriptions on one connection. Nothing is opened before the first of them. */
 export class Weir {
   readonly #options: Options
+  /** Where positions are kept. */
+  readonly #shelf: string
   /** There from the first subscription on. */
   #link: Link | undefined
   readonly #listeners = new Set<Listener>()
@@ -41,6 +43,8 @@ export class Weir {
   readonly #closed = new AbortController()
   #status = IDLE
   #position: string | null = null
+  /** The latest there was: behind it only while an earlier `from` is made up for. */
+  #head: string | null = null
   /** What the link was asked for, but for the position. */
   #asked = ''
   /** In which generation an event was told last, by id and session. */
@@ -50,17 +54,12 @@ export class Weir {
   /** The page is hidden and pauses, or it is left. */
   #away = false
   #timer: ReturnType<typeof setTimeout> | undefined
-  /** Positions by session, as an earlier page of this tab left them, and not taken up yet. */
-  #kept = new Map<string, string | null>()
+  /** The sessions that were subscribed to: what an earlier page of this tab kept of them was taken up. */
+  readonly #taken = new Set<string>()
 
   constructor(options: Options = {}) {
     this.#options = options
-    if (!options.keep) return
-    try {
-      this.#kept = new Map(Object.entries(JSON.parse(sessionStorage.getItem(this.#shelf)!)))
-    } catch {
-      // Nothing was kept, or by something else, or there is no storage.
-    }
+    this.#shelf = `weir:${options.url ?? ''}`
   }
 
   /** Calls `handle` for each event of a session, or of several. */
@@ -79,10 +78,11 @@ export class Weir {
       this.#look()
     }
     const names = [...new Set([sessions].flat())]
+    const kept = this.#kept()
     let start: string | null = null
     for (const name of names) {
-      start = earlier(start, this.#kept.get(name) ?? null)
-      this.#kept.delete(name)
+      if (!this.#taken.has(name)) start = earlier(start, kept.get(name) ?? null)
+      this.#taken.add(name)
     }
     const { types = null, keys = null, from = null } = options
     start ??= from
@@ -94,7 +94,7 @@ export class Weir {
       handle,
       born: ++this.#generation,
       start,
-      after: start ?? this.#position,
+      after: start ?? this.#head,
       floors: new Map(),
       held: this.#options.snapshot ? [] : null,
       fetching: false,
@@ -104,7 +104,8 @@ export class Weir {
     this.#update()
     return {
       close: () => {
-        if (this.#listeners.delete(listener)) this.#update()
+        this.#listeners.delete(listener)
+        this.#update()
       },
     }
   }
@@ -167,7 +168,7 @@ export class Weir {
       if (this.#asked) this.#link!.want(null)
       this.#asked = ''
       // Whoever comes later begins then, not where those ended who are gone.
-      if (!all.length) this.#position = null
+      if (!all.length) this.#position = this.#head = null
       return
     }
     const want = union(all)
@@ -190,8 +191,7 @@ export class Weir {
 
   /** Fetches snapshots for those that came later, as soon as there is somebody to ask. */
   #heal() {
-    const { state } = this.#status
-    if (state !== 'live' && state !== 'degraded') return
+    if (!['live', 'degraded'].includes(this.#status.state)) return
     for (const listener of this.#listeners) if (listener.held && !listener.fetching) void this.#fetch(listener)
   }
 
@@ -229,7 +229,7 @@ export class Weir {
       case 'gap':
         return this.#gap(heard)
       case 'position':
-        this.#position = heard.id
+        this.#head = later(this.#head, (this.#position = heard.id))
         return this.#save()
       case 'status':
         this.#status = heard.status
@@ -245,16 +245,17 @@ export class Weir {
     const name = `${event.id} ${event.session}`
     const told = this.#told.get(name) ?? 0
     remember(this.#told, name, this.#generation)
-    let taken = false
-    for (const listener of [...this.#listeners]) if (told < listener.born) taken = this.#pass(listener, heard) || taken
-    if (taken) this.#emit('event', event)
+    const taken = [...this.#listeners].filter(({ born }) => told < born).filter((listener) => this.#pass(listener, heard))
+    if (taken.length) this.#emit('event', event)
   }
 
   #gap(heard: Heard & { kind: 'gap' }) {
     const { reason, session } = heard.gap
+    const anew = reason === 'reset' || reason === 'unknown-id'
+    if (anew) this.#head = null
     if (reason === 'reset') this.#told.clear()
     for (const listener of [...this.#listeners]) {
-      if (reason === 'reset' || reason === 'unknown-id') {
+      if (anew) {
         // The ids of another log say nothing about those of this one.
         listener.after = null
         listener.floors.clear()
@@ -267,11 +268,9 @@ export class Weir {
   /** Gives a subscription what the link told, unless it has it, or now is too soon. */
   #pass(listener: Listener, heard: Heard): boolean {
     if (listener.held) return !!listener.held.push(heard)
-    if (heard.kind === 'event') {
-      const { id, session } = heard.event
-      const floor = listener.floors.get(session) ?? listener.after
-      if (floor !== null && compare(id, floor) <= 0) return false
-    }
+    const place = about(heard)
+    // It is made up for to somebody else.
+    if (had(place, listener.floors.get(place.session!) ?? listener.after)) return false
     return this.#give(listener, heard)
   }
 
@@ -280,14 +279,14 @@ export class Weir {
     // It may have ended while others were told, or while it was waited for its snapshots.
     if (!this.#listeners.has(listener)) return false
     const { sessions, types, keys, options, handle, times } = listener
-    if (heard.kind === 'gap') this.#call(null, () => options.onGap?.(heard.gap))
+    if (heard.kind === 'gap') void this.#call(null, () => options.onGap?.(heard.gap))
     if (heard.kind === 'problem') this.#problem(heard.problem)
     if (heard.kind !== 'event') return true
     const { event } = heard
     const { parse, stale } = options
     if (!sessions.includes(event.session) || (types && !types.includes(event.type))) return false
     if (keys && (event.key === null || !keys.includes(event.key))) return false
-    this.#call(event, () => {
+    void this.#call(event, () => {
       const made = parse ? { ...event, value: parse(event.data) } : event
       if (stale) {
         const time = stale.at(made)
@@ -297,15 +296,15 @@ export class Weir {
           remember(times, of, time)
         }
       }
-      handle(made)
+      return handle(made)
     })
     return true
   }
 
   /** Calls what belongs to the page, which must not end anything here. */
-  #call(event: WeirEvent | null, what: () => void, deaf = false) {
+  async #call(event: WeirEvent | null, what: () => unknown, deaf = false) {
     try {
-      what()
+      await what()
     } catch (error) {
       // Who throws on a problem is not told that as another.
       if (!deaf) this.#problem(trouble('event', error, { event }))
@@ -323,7 +322,8 @@ export class Weir {
   /** Whether anybody listens. */
   #emit<K extends keyof Events>(kind: K, what: Events[K]) {
     const ears = [...this.#ears].filter((ear) => ear.kind === kind)
-    for (const ear of ears) this.#call(null, () => ear.handle(what), kind === 'problem')
+    // It may have ended while others were told.
+    for (const ear of ears) if (this.#ears.has(ear)) void this.#call(null, () => ear.handle(what), kind === 'problem')
     return ears.length
   }
 
@@ -331,11 +331,13 @@ export class Weir {
   readonly #save = soon(() => {
     // Whoever was ended while being told was not told the rest.
     if (!this.#options.keep || !this.#listeners.size) return
-    const positions = new Map(this.#kept)
+    // Another client of the page may keep there, too.
+    const positions = this.#kept()
+    for (const name of this.#taken) positions.delete(name)
     for (const { sessions, held, after } of this.#listeners) {
       // Who waits for snapshots was told nothing yet, and who was there before others went back has more than these.
-      const had = held ? after : later(after, this.#position)
-      for (const name of sessions) positions.set(name, earlier(positions.get(name) ?? null, had))
+      const told = held ? after : later(after, this.#position)
+      for (const name of sessions) positions.set(name, earlier(positions.get(name) ?? null, told))
     }
     try {
       sessionStorage.setItem(this.#shelf, JSON.stringify(Object.fromEntries(positions)))
@@ -344,8 +346,14 @@ export class Weir {
     }
   })
 
-  get #shelf() {
-    return `weir:${this.#options.url ?? ''}`
+  /** Positions by session, as they are kept now. */
+  #kept(): Map<string, string | null> {
+    try {
+      return new Map(Object.entries(JSON.parse(`${this.#options.keep && sessionStorage.getItem(this.#shelf)}`)))
+    } catch {
+      // Nothing was kept, or by something else, or there is no storage.
+      return new Map()
+    }
   }
 }
 

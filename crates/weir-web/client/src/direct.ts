@@ -15,7 +15,7 @@ const LONG_POLL = 25
 const OWN_POLL = 60_000
 
 export const openDirect: OpenLink = (options, tellAll) => {
-  const { token, fallback, tries = Infinity, backoff: { first, most } = { first: 1_000, most: 30_000 } } = options
+  const { token, fallback, tries = Infinity, backoff: { first = 1_000, most = 30_000 } = {} } = options
   const own = typeof fallback === 'object' && fallback
   // The fallback has its chance before it is given up.
   const patience = fallback ? Math.max(tries, PATIENCE + 1) : tries
@@ -93,7 +93,7 @@ export const openDirect: OpenLink = (options, tellAll) => {
       const { problem, after, stood } = await stream.ended
       if (signal.aborted) return
       const pause = problem ? failed(problem, after, stood) : after
-      if (pause) await rest(pause, problem)
+      if (pause) await rest(Math.min(pause, LONGEST), problem)
     }
   }
 
@@ -128,7 +128,7 @@ export const openDirect: OpenLink = (options, tellAll) => {
     const over = new Promise<void>((done) => {
       hurry = (within) => {
         clearTimeout(timer)
-        timer = setTimeout(done, Math.min(within, LONGEST))
+        timer = setTimeout(done, within)
         if (!within) done()
       }
       hurry(ms)
@@ -161,8 +161,9 @@ export const openDirect: OpenLink = (options, tellAll) => {
       const { problem } = failure(error)
       pause = backoff()
       covered = false
-      hear({ kind: 'problem', problem })
+      // Last, since whoever is told may end it all.
       tell({ state: 'connecting', by, problem })
+      hear({ kind: 'problem', problem })
     }
     if (!signal.aborted) timer = setTimeout(fall, pause)
   }

@@ -61,7 +61,7 @@ export const subscribe = async (options: Options, want: Want, bearer: string | u
   const kind =
     // The page of a captive portal is as good as no answer.
     status < 400 ? 'network'
-    : status >= 500 || [408, 425, 429].includes(status) ? 'refused'
+    : /408|42[59]|5../.test(`${status}`) ? 'refused'
     : status === 401 ? 'unauthorized'
     : status === 403 ? 'forbidden'
     : 'invalid'
@@ -94,7 +94,7 @@ export const poll = (options: Options, want: Want, wait: number, outer: AbortSig
     if (gap) hear({ kind: 'gap', gap })
     for (const event of events) hear(read(event))
     hear(at(lastEventId))
-    return !!(gap || events.length)
+    return gap || events.length
   })
 
 /** Up to where everything was told. To come back with the `0-0` of an empty log would ask for whatever is held then, without a word of what is not. */

@@ -9,7 +9,7 @@
 import { openDirect } from './direct.js'
 import { lead, type Leader } from './lead.js'
 import type { Heard, OpenLink, Want } from './link.js'
-import { compare } from './order.js'
+import { about, had } from './order.js'
 import { IDLE, listen } from './request.js'
 
 /** How often a tab that is looked at makes sure that the leader is alive. After three times in silence the lead is taken over. */
@@ -50,21 +50,15 @@ export const share =
 
     const take = (heard: Heard) => {
       if (!mine) return
-      const { from, sessions } = mine
-      let at: string | null = null
-      if (heard.kind === 'position') at = heard.id
-      else if (heard.kind === 'event') at = heard.event.id
-      else if (heard.kind === 'gap') {
-        const { reason, session, before } = heard.gap
-        if (session !== null && !sessions.includes(session)) return
-        if (reason === 'reset' || reason === 'unknown-id') anew = true
-        at = before
-      }
+      const place = about(heard)
+      const { session, reason } = place
+      if (heard.kind === 'gap' && session && !mine.sessions.includes(session)) return
+      if (reason === 'reset' || reason === 'unknown-id') anew = true
       // The leader goes back for a tab that comes later.
-      if (!anew && at !== null && from !== null && compare(at, from) <= 0) return
+      if (!anew && had(place, mine.from)) return
       if (heard.kind === 'position') {
         anew = false
-        mine = { ...mine, from: at }
+        mine = { ...mine, from: heard.id }
       }
       hear(heard)
     }

@@ -14,8 +14,8 @@ const MARGIN = 5_000
 /** A stream that ends sooner has not stood, so that the failures before it count on. */
 export const STOOD = 1_000
 
-/** More than a timer can hold would end it at once. */
-export const LONGEST = 2 ** 31 - 1
+/** The longest of all pauses and timers: neither a broken `Retry-After` stops a page for good, nor does a timer overflow. */
+export const LONGEST = 600_000
 
 /** How a stream ended: by a failure, or as it was meant to. */
 export interface End {
@@ -69,27 +69,28 @@ export const openStream = (options: Options, want: Want, bearer: string | undefi
     const late = Date.now() - last - limit
     // Who slept may have slept through anything, which is nobody's failure.
     if (late >= 0) over(late > limit ? null : trouble('silence', `nothing came for ${limit} ms`))
-    else timer = setTimeout(watch, -late)
+    else timer = setTimeout(watch, Math.min(-late, LONGEST))
   }
+  // By what follows `weir.` in its name; an event has none.
   const controls: Record<string, (said: any) => unknown> = {
     '': (said) => told.hear(read(said)),
-    'weir.connected': ({ heartbeat }) => {
+    connected: ({ heartbeat }) => {
       beat = heartbeat || beat
-      limit = Math.min(2 * beat + MARGIN, LONGEST)
+      limit = 2 * beat + MARGIN
       opened = Date.now()
       clearTimeout(timer)
       watch()
       told.turn('live')
     },
-    'weir.gap': (gap) => told.hear({ kind: 'gap', gap }),
-    'weir.degraded': () => told.turn('degraded'),
-    'weir.restored': () => told.turn('live'),
-    'weir.shutdown': goodbye,
-    'weir.expired': goodbye,
-    'weir.refused': ({ reason, reconnect }) =>
+    gap: (gap) => told.hear({ kind: 'gap', gap }),
+    degraded: () => told.turn('degraded'),
+    restored: () => told.turn('live'),
+    shutdown: goodbye,
+    expired: goodbye,
+    refused: ({ reason, reconnect }) =>
       over(trouble('refused', 'turned away', { status: 200, code: reason }), reconnect),
     // Comes back with another token before this one expires; with the same one it would only be told so again.
-    'weir.expiring': async () => {
+    expiring: async () => {
       const next = await ask(options).catch(() => bearer)
       if (signal.aborted || next === bearer) return
       told.renewed(next)
@@ -100,7 +101,7 @@ export const openStream = (options: Options, want: Want, bearer: string | undefi
     // What is left of the piece with which it ended.
     if (signal.aborted) return
     try {
-      if (data) controls[event]?.(JSON.parse(data))
+      if (data) controls[event.slice(5)]?.(JSON.parse(data))
     } catch {
       told.hear({ kind: 'problem', problem: trouble('event', 'cannot be read') })
     }

@@ -97,8 +97,8 @@ export interface Options {
   readonly fallback?: Fallback
   /** Failures in a row before it is given up; without it, never. */
   readonly tries?: number
-  /** The bounds of the pause before the first retry and of all, in milliseconds: 1,000 and 30,000. None is shorter than `retry:` of weir. */
-  readonly backoff?: { readonly first: number; readonly most: number }
+  /** The bounds of the pause before the first retry and of all, in milliseconds: 1,000 and 30,000. None is shorter than `retry:` of weir, nor longer than ten minutes. */
+  readonly backoff?: { readonly first?: number; readonly most?: number }
   /** Closes the connection while the page is hidden, after so many milliseconds (true: at once); it resumes when the page is seen again. */
   readonly pauseWhenHidden?: boolean | number
   /** Begins with each session's snapshot, and gets it again after a gap. */
