@@ -1,5 +1,6 @@
 //! What each command does, but `serve`.
 
+mod advice;
 mod amount;
 pub(crate) mod completions;
 pub(crate) mod config;

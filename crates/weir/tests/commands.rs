@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use serde_json::Value;
+use weir_testkit::loopback::own_address;
 use weir_testkit::program::without_settings;
 use weir_testkit::{Client, DEADLINE, Instance, Output, Program, Signal, eventually};
 
@@ -88,6 +89,47 @@ async fn a_refused_publish_says_why_and_fails() -> anyhow::Result<()> {
     assert_eq!((status, out.lines().count(), err.lines().count()), (Some(1), 1, 1));
     assert!(err.starts_with("weir: line 2 of standard input: ") && err.contains("HTTP 413"), "{err}");
     Ok(())
+}
+
+/// A token is not given in a header here, and a wrong address is not mended by one.
+#[tokio::test]
+async fn a_refusal_says_what_to_type() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &["--anonymous", "none"]).await?;
+    for command in [&["publish", "a", "x"][..], &["tail", "a"]] {
+        let (status, _, err) = run(at(&weir, command), "");
+        assert!(
+            err.ends_with("(HTTP 401, unauthorized); give it in WEIR_TOKEN or by --token-file\n"),
+            "{err}"
+        );
+        assert_eq!(status, Some(1));
+    }
+    let mut admin = at(&weir, &["publish", "a", "x"]);
+    admin.env("WEIR_URL", format!("http://{}", weir.admin()));
+    let (_, _, err) = run(admin, "");
+    assert!(
+        err.ends_with("this is an admin listener: give the address of the public one by --url\n"),
+        "{err}"
+    );
+    let other = other()?;
+    let mut foreign = at(&weir, &["publish", "a", "x"]);
+    foreign.env("WEIR_URL", format!("http://{other}"));
+    let (_, _, err) = run(foreign, "");
+    assert_eq!(err, "weir: not found (HTTP 404); is it a weir? Give its address by --url\n");
+    Ok(())
+}
+
+/// A server that is no weir, and answers one call.
+fn other() -> anyhow::Result<std::net::SocketAddr> {
+    let listener = std::net::TcpListener::bind(own_address()?)?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        stream
+            .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .unwrap();
+    });
+    Ok(address)
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 use weir_client::NewPublish;
 
-use super::output;
+use super::{advice, output};
 use crate::args::client::PublishArgs;
 
 /// Longest line of standard input in bytes: no server takes an event beyond it, and input without line ends must not
@@ -24,7 +24,8 @@ pub(crate) fn run(mut args: PublishArgs) -> anyhow::Result<()> {
 }
 
 async fn one(args: &PublishArgs, data: String) -> anyhow::Result<()> {
-    let id = super::client(&args.server)?.publish(&args.session, &event(args, data)).await?;
+    let id = super::client(&args.server)?.publish(&args.session, &event(args, data)).await;
+    let id = id.map_err(advice::publish)?;
     Ok(output::line(&mut tokio::io::stdout(), &id).await?)
 }
 
@@ -45,7 +46,7 @@ async fn lines(args: &PublishArgs) -> anyhow::Result<()> {
         number += 1;
         let data = line.with_context(|| format!("line {number} of standard input"))?;
         let id = client.publish(&args.session, &event(args, data)).await;
-        let id = id.with_context(|| format!("line {number} of standard input"))?;
+        let id = id.map_err(advice::publish).with_context(|| format!("line {number} of standard input"))?;
         output::line(&mut out, &id).await?;
     }
 }

@@ -2,7 +2,7 @@
 
 use weir_client::{Item, TailEvent, TailRequest};
 
-use super::output;
+use super::{advice, output};
 use crate::args::client::TailArgs;
 
 /// Prints the events of sessions to standard output, and what happens to the stream to standard error.
@@ -22,7 +22,7 @@ async fn follow(args: TailArgs) -> anyhow::Result<()> {
     let (mut out, mut err) = (tokio::io::stdout(), tokio::io::stderr());
     let mut left = count;
     while left != Some(0) {
-        match tail.next().await? {
+        match tail.next().await.map_err(advice::tail)? {
             Item::Event(event) => {
                 output::line(&mut out, &shown(event, json)).await?;
                 left = left.map(|left| left - 1);
