@@ -12,6 +12,8 @@ use weir_testkit::browser::{Browser, Kind};
 mod fallbacks;
 #[path = "client/fleet.rs"]
 mod fleet;
+#[path = "client/mistakes.rs"]
+mod mistakes;
 #[path = "client/outages.rs"]
 mod outages;
 #[path = "client/page.rs"]
@@ -33,6 +35,11 @@ async fn both() -> anyhow::Result<Vec<(Kind, Browser)>> {
     let (chromium, firefox) =
         tokio::try_join!(Browser::start(Kind::Chromium), Browser::start(Kind::Firefox))?;
     Ok(vec![(Kind::Chromium, chromium), (Kind::Firefox, firefox)])
+}
+
+#[tokio::test]
+async fn mistakes_of_a_developer_are_told() -> anyhow::Result<()> {
+    mistakes::are_told().await
 }
 
 #[tokio::test]
