@@ -143,7 +143,7 @@ class Watcher {
 const publish = async (events) => {
   const answer = await fetch('v1/events', {
     method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(events)
-  })
+  }).catch(() => { throw new Error('weir does not answer: is it running?') })
   const said = await answer.json()
   if (!answer.ok) throw new Error(said.detail ?? said.title)
   return said.ids

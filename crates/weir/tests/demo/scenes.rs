@@ -46,6 +46,17 @@ async fn run(tab: &Tab, script: &str) -> anyhow::Result<serde_json::Value> {
     tab.run(&format!("{HELPERS}{script}")).await
 }
 
+/// Whoever presses a button is told, in words that say what to look at.
+#[tokio::test]
+async fn a_weir_that_is_gone_is_told() -> anyhow::Result<()> {
+    let weir = Instance::start(WEIR, &[]).await?;
+    let browser = Browser::start(Kind::Chromium).await?;
+    let tab = open(&browser, &weir).await?;
+    drop(weir);
+    run(&tab, "press('live-publish')").await?;
+    until(&tab, "return told('live-tape') === 'weir does not answer: is it running?'").await
+}
+
 /// Publish and watch; cut one off, publish on, and bring it back.
 async fn the_first_scene(kind: Kind) -> anyhow::Result<()> {
     let weir = Instance::start(WEIR, &[]).await?;
