@@ -202,13 +202,13 @@ var Publisher = class {
    */
   async flush({ timeout = 5e3 } = {}) {
     const last = this.#queue.at(-1);
-    if (last === void 0) return this.counts;
+    if (last === void 0 || this.#end.signal.aborted) return this.counts;
     this.#hurried = true;
     this.#wake();
     await new Promise((resolve) => {
       const timer = after(timeout, done);
       const watch = () => {
-        if (!this.#queue.includes(last)) done();
+        if (this.#end.signal.aborted || !this.#queue.includes(last)) done();
       };
       const watchers = this.#watchers;
       watchers.push(watch);
@@ -230,6 +230,7 @@ var Publisher = class {
     if (!this.#end.signal.aborted) await this.flush(options);
     this.#end.abort();
     this.#wake();
+    for (const watch of [...this.#watchers]) watch();
     return this.counts;
   }
   async #deliver() {

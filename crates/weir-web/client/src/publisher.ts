@@ -162,14 +162,14 @@ export class Publisher {
    */
   async flush({ timeout = 5000 }: { timeout?: number } = {}): Promise<Counts> {
     const last = this.#queue.at(-1)
-    if (last === undefined) return this.counts
+    if (last === undefined || this.#end.signal.aborted) return this.counts
     this.#hurried = true
     this.#wake()
     await new Promise<void>((resolve) => {
       const timer = after(timeout, done)
       const watch = (): void => {
         // What waits is dealt with in order.
-        if (!this.#queue.includes(last)) done()
+        if (this.#end.signal.aborted || !this.#queue.includes(last)) done()
       }
       const watchers = this.#watchers
       watchers.push(watch)
@@ -193,6 +193,8 @@ export class Publisher {
     if (!this.#end.signal.aborted) await this.flush(options)
     this.#end.abort()
     this.#wake()
+    // Nobody waits for what is not tried any longer.
+    for (const watch of [...this.#watchers]) watch()
     return this.counts
   }
 

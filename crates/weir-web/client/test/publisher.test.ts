@@ -439,12 +439,23 @@ test('an answer that does not come is given up, and so is a token', async (t) =>
 test('whoever waits without end waits to the end', { timeout: 10_000 }, async () => {
   const port = await nobody()
   const trouble = deferred<void>()
-  const publisher = publishing(`http://127.0.0.1:${port}`, { onTrouble: () => trouble.resolve() })
+  const publisher = publishing(at(port), { onTrouble: () => trouble.resolve() })
   publisher.publish('s', 'a')
   const closed = publisher.close({ timeout: Infinity })
   await trouble.promise
   await serving([], port)
   assert.equal((await closed).delivered, 1)
+})
+
+test('whoever has less patience ends it for all that wait', { timeout: 10_000 }, async () => {
+  const server = await serving([hang])
+  const publisher = publishing(server.url)
+  publisher.publish('s', 'a')
+  const waiting = [publisher.flush({ timeout: 600_000 }), publisher.close({ timeout: Infinity })]
+  await server.after(1)
+  const left = { ...settled, waiting: 1 }
+  assert.deepEqual(await publisher.close({ timeout: 10 }), left)
+  assert.deepEqual(await Promise.all([...waiting, publisher.flush({ timeout: 600_000 })]), [left, left, left])
 })
 
 test('a hurry ends with those who were in one', async (t) => {
