@@ -61,9 +61,9 @@ async fn a_moving_slot_loses_nothing() {
         for _ in 0..3 {
             let from = cluster.owner(STREAM).await;
             let to = (from + 1) % 3;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            load.goes_on(30).await;
             cluster.open_slot(&slot, from, to).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            load.goes_on(10).await;
             let start = Instant::now();
             cluster.move_keys(&slot, from, to).await;
             cluster.close_slot(&slot, from, to).await;
@@ -78,7 +78,8 @@ async fn a_moving_slot_loses_nothing() {
         tokio::time::timeout(PATIENCE, async { tokio::join!(read, moving) }).await.expect("an end");
     let written = load.finish().await.check(&got.numbers);
     assert_eq!(got.resets, 0);
-    assert!(written > 100 && metrics.redis().reconnects.get() > 0);
+    assert!(written > 100, "{written}");
+    assert!(metrics.redis().reconnects.get() > 0);
 }
 
 /// A node that is away takes only its own slots with it where the cluster is told so; the stream's own node is waited for.
@@ -98,8 +99,11 @@ async fn a_node_that_is_away() {
     cluster.nodes[seed].stop();
     let feed = next_news(&mut *reader).await;
     assert!(matches!(&feed, Feed::Down(why) if why.contains("CLUSTERDOWN")), "{feed:?}");
-    let refused = log.append(&[plain(9)], None).await;
-    assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{refused:?}");
+    // The first may be on its way by a connection that is about to be given up.
+    eventually("a refusal", async || {
+        matches!(log.append(&[plain(9)], None).await, Err(AppendError::Unavailable(_)))
+    })
+    .await;
     eventually("the facts of it", async || !log.facts().up).await;
     for node in 0..3 {
         if node != seed {

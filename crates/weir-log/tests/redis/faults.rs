@@ -295,19 +295,37 @@ async fn a_flood_of_publishes_is_bounded() {
     let shared = Shared::start(Limits { maxlen: 100_000, read_count: 1000 }).await;
     let Joined { log, mut reader, .. } = shared.instance().await;
     loaded(&mut *reader).await;
-    let event = [plain("x")];
-    let flood = (0..20_000).map(|_| log.append(&event, None));
+    let one = [plain("x")];
+    let flood = (0..20_000).map(|_| log.append(&one, None));
     let outcomes = futures_util::future::join_all(flood).await;
     let written = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let refused =
         outcomes.iter().filter(|outcome| matches!(outcome, Err(AppendError::Unavailable(_)))).count();
-    assert!(
-        written > 0 && refused > 0 && written + refused == 20_000,
-        "written {written}, refused {refused}"
-    );
-    events(&mut *reader, written).await;
+    assert!(written > 0 && refused > 0, "written {written}, refused {refused}");
+    // Of those for which a busy machine takes longer than they may nobody knows whether they are written.
+    let unknown =
+        outcomes.iter().filter(|outcome| matches!(outcome, Err(AppendError::OutcomeUnknown(_)))).count();
+    assert_eq!(written + refused + unknown, 20_000);
+    ready(&log).await;
     write_numbers(&*log, 0..1).await;
-    assert_eq!(numbers(&events(&mut *reader, 1).await), [0]);
+    let mut got = 0;
+    'all: loop {
+        match next_news(&mut *reader).await {
+            Feed::Batch(batch) => {
+                for event in batch.into_iter().map(event) {
+                    if event.data() == "0" {
+                        break 'all;
+                    }
+                    got += 1;
+                }
+            }
+            Feed::Down(_) | Feed::Restored => {}
+            feed @ (Feed::Loaded(_) | Feed::Revoked(_) | Feed::Lost { .. } | Feed::Reset { .. }) => {
+                panic!("{feed:?}")
+            }
+        }
+    }
+    assert!((written..=written + unknown).contains(&got), "{got} of {written}, and {unknown} perhaps");
 }
 
 /// A full server refuses appends and says that nothing was written; reading goes on.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch::Sender;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,6 +14,8 @@ use weir_testkit::log_suite::follow::{event, next, numbers, plain};
 /// Publishes rising numbers, one a ms.
 pub(crate) struct Load {
     stop: CancellationToken,
+    /// How many are written.
+    count: Sender<usize>,
     task: JoinHandle<Books>,
 }
 
@@ -33,9 +36,16 @@ pub(crate) struct Got {
 
 impl Load {
     pub(crate) fn start(log: &Arc<RedisLog>) -> Self {
-        let stop = CancellationToken::new();
-        let task = TaskTracker::new().spawn(publish(Arc::clone(log), stop.clone()));
-        Self { stop, task }
+        let (stop, count) = (CancellationToken::new(), Sender::new(0));
+        let task = TaskTracker::new().spawn(publish(Arc::clone(log), stop.clone(), count.clone()));
+        Self { stop, count, task }
+    }
+
+    /// Waits until so many more are written.
+    pub(crate) async fn goes_on(&self, more: usize) {
+        let mut count = self.count.subscribe();
+        let due = *count.borrow_and_update() + more;
+        count.wait_for(|count| *count >= due).await.expect("it is kept here");
     }
 
     pub(crate) fn stop(&self) {
@@ -49,12 +59,15 @@ impl Load {
 }
 
 /// One that was certainly not written is tried again, as a client does.
-async fn publish(log: Arc<RedisLog>, stop: CancellationToken) -> Books {
+async fn publish(log: Arc<RedisLog>, stop: CancellationToken, count: Sender<usize>) -> Books {
     let mut books = Books::default();
     let mut number = 0;
     while !stop.is_cancelled() {
         match log.append(&[plain(number)], None).await {
-            Ok(Appended::Written(_)) => books.written.push(number),
+            Ok(Appended::Written(_)) => {
+                books.written.push(number);
+                count.send_replace(books.written.len());
+            }
             Err(AppendError::OutcomeUnknown(_)) => books.unknown.push(number),
             Err(AppendError::Unavailable(_)) => {
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -3,10 +3,13 @@
 use std::time::Instant;
 
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{FuturesUnordered, iter};
 use weir_core::durable::{Appended, From, StreamStore};
 
 use super::{Streams, chunk, name, server};
+
+/// Most that wait for their answers at once: a busy machine answers so many in the time that each has.
+const AT_ONCE: usize = 256;
 
 /// Two instances append at once: dense numbers, each given once, and what is read is what was acknowledged.
 #[tokio::test]
@@ -15,19 +18,15 @@ async fn appends_of_two_instances_are_dense() {
     let (one, two) = (Streams::join(&server).await, Streams::join(&server).await);
     let stream = name("s");
     one.create(&stream).await;
-    let running = FuturesUnordered::new();
-    for nth in 0..2000 {
+    let appends = iter(0..2000).map(|nth| {
         let (of, stream) = (if nth % 2 == 0 { &one } else { &two }, &stream);
-        running.push(async move { (of.append(stream, &nth.to_string()).await, nth.to_string()) });
-    }
-    let mut written: Vec<_> = running.collect().await;
+        async move { (of.append(stream, &nth.to_string()).await, nth.to_string()) }
+    });
+    let mut written: Vec<_> = appends.buffer_unordered(AT_ONCE).collect().await;
     written.sort_unstable();
     assert!(written.iter().map(|(end, _)| end.n()).eq(1..=2000));
     assert_eq!(two.all(&stream).await, written);
 }
-
-/// Most that wait for their answers at once.
-const AT_ONCE: usize = 256;
 
 /// Fifty thousand appends on one connection, and read back whole in pages.
 #[tokio::test]
