@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use weir_testkit::Secret;
 use weir_testkit::token::now_secs;
+use weir_testkit::{DEADLINE, Secret, eventually};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -29,6 +29,7 @@ struct Shared {
     client: String,
     secret: Secret,
     tokens: AtomicU64,
+    hanging: AtomicU64,
     held: Semaphore,
 }
 
@@ -37,7 +38,8 @@ impl Site {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (client, secret) = (client()?, Secret::new());
-        let shared = Shared { client, secret, tokens: AtomicU64::new(0), held: Semaphore::new(0) };
+        let (tokens, hanging, held) = (AtomicU64::new(0), AtomicU64::new(0), Semaphore::new(0));
+        let shared = Shared { client, secret, tokens, hanging, held };
         let shared = Arc::new(shared);
         let mut served = JoinSet::new();
         let ours = Arc::clone(&shared);
@@ -59,6 +61,15 @@ impl Site {
     /// What signs the tokens that it gives out.
     pub(crate) fn secret(&self) -> &Secret {
         &self.shared.secret
+    }
+
+    /// Waits until somebody asks for `/held`.
+    pub(crate) async fn hangs(&self) -> anyhow::Result<()> {
+        eventually(DEADLINE, async || {
+            anyhow::ensure!(self.shared.hanging.load(Ordering::Relaxed) > 0, "no page hangs");
+            Ok(())
+        })
+        .await
     }
 
     /// Answers one who asked for `/held`, or asks later.
@@ -88,6 +99,7 @@ async fn answer(mut tcp: TcpStream, shared: &Shared) -> anyhow::Result<()> {
     let path = head.split(' ').nth(1).unwrap_or_default();
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if path == "/held" {
+        shared.hanging.fetch_add(1, Ordering::Relaxed);
         shared.held.acquire().await?.forget();
     }
     let (status, kind, body) = match path {

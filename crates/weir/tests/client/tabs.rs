@@ -114,7 +114,7 @@ pub(crate) async fn play(kind: Kind, count: usize) -> anyhow::Result<()> {
     tokio::select! {
         over = &mut hang => bail!("the leader does not hang: {over:?}"),
         // Its own connection lasts as long as it hangs.
-        seen = tabs.see() => seen.context("the leader hung")?,
+        seen = async { tabs.site.hangs().await?; tabs.see().await } => seen.context("the leader hung")?,
     }
     tabs.site.let_go();
     hang.as_mut().await?;
