@@ -66,6 +66,7 @@ public final class Publish {
             if (System.nanoTime() + wait * 1e9 > end) {
                 throw new IOException("nobody knows whether it is published: " + trouble);
             }
+            System.err.printf("not published yet: %s; again in %.1f s%n", trouble, wait);
             Thread.sleep((long) (wait * 1000));
         }
     }
@@ -76,6 +77,10 @@ public final class Publish {
     }
 
     public static void main(String[] arguments) throws InterruptedException {
+        if (arguments.length < 2) {
+            System.err.println("usage: Publish.java SESSION DATA [TYPE]");
+            System.exit(2);
+        }
         try {
             System.out.println(publish(arguments[0], arguments[1], arguments.length > 2 ? arguments[2] : null));
         } catch (IOException | IllegalArgumentException error) {

@@ -51,6 +51,7 @@ func Publish(session, data, kind string) (string, error) {
 		if time.Now().Add(wait).After(end) {
 			return "", fmt.Errorf("nobody knows whether it is published: %w", err)
 		}
+		fmt.Fprintf(os.Stderr, "not published yet: %v; again in %.1f s\n", err, wait.Seconds())
 		time.Sleep(wait)
 	}
 }

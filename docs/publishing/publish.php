@@ -56,10 +56,15 @@ function publish(string $session, string $data, ?string $type = null): string
         if (microtime(true) + $wait > $end) {
             throw new RuntimeException("nobody knows whether it is published: $trouble");
         }
+        fprintf(STDERR, "not published yet: %s; again in %.1f s\n", $trouble, $wait);
         usleep((int) ($wait * 1e6));
     }
 }
 
+if ($argc < 3) {
+    fwrite(STDERR, "usage: publish.php SESSION DATA [TYPE]\n");
+    exit(2);
+}
 try {
     echo publish(...array_slice($argv, 1)), "\n";
 } catch (RuntimeException $error) {

@@ -64,11 +64,14 @@ def publish(session: str, data: str, type: str | None = None) -> str:
         wait = max(pause, asked) * random.uniform(1, 1.2)
         if time.monotonic() + wait > end:
             raise NotPublished(f"nobody knows whether it is published: {trouble}")
+        print(f"not published yet: {trouble}; again in {wait:.1f} s", file=sys.stderr)
         time.sleep(wait)
         pause = min(2 * pause, 10)
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit("usage: publish.py SESSION DATA [TYPE]")
     try:
         print(publish(*sys.argv[1:]))
     except NotPublished as error:

@@ -3,6 +3,8 @@
 # WEIR_URL says where weir is, and WEIR_TOKEN holds the token, where one is needed.
 set -euo pipefail
 
+[ $# -ge 2 ] || { echo 'usage: publish.sh SESSION DATA [TYPE]' >&2; exit 2; }
+
 session=$(jq -rn --arg text "$1" '$text | @uri')
 type=$(jq -rn --arg text "${3-}" '$text | @uri')
 url="${WEIR_URL-http://127.0.0.1:8080}/v1/sessions/$session/events${type:+?type=$type}"

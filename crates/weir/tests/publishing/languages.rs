@@ -2,13 +2,14 @@
 //! published once, and the program says its id.
 
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use weir_testkit::chaos::{Close, Flow, Way};
 use weir_testkit::program::without_settings;
-use weir_testkit::{DEADLINE, Instance, Output, Program, Proxy, Secret, eventually, page, tools};
+use weir_testkit::{DEADLINE, Instance, Output, Program, Proxy, Secret, Signal, eventually, page, tools};
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 
@@ -45,6 +46,8 @@ async fn unavailable() -> anyhow::Result<(SocketAddr, tokio::task::JoinHandle<an
 }
 
 async fn publishes_once(words: &[&str]) -> anyhow::Result<()> {
+    says_what_it_wants(program(words)?).await?;
+    says_why_it_waits(program(words)?).await?;
     let secret = Secret::new();
     let token = secret.token("a program", &["*"], &["room/*"]);
     // As it may come out of a file.
@@ -91,6 +94,32 @@ async fn publishes_once(words: &[&str]) -> anyhow::Result<()> {
     ensure!(duplicates == Some(1.0), "the answer was not lost: {duplicates:?}");
 
     is_refused(refused).await
+}
+
+async fn says_what_it_wants(command: Command) -> anyhow::Result<()> {
+    let mut running = Program::start(command, Output::Stderr)?;
+    let ended = running.wait_exit(DEADLINE * 6).await?;
+    let said = running.lines();
+    ensure!(!ended.success() && said.first().is_some_and(|line| line.starts_with("usage: ")), "{said:?}");
+    Ok(())
+}
+
+/// While nobody is there somebody may sit before it, who would see nothing for four minutes.
+async fn says_why_it_waits(mut command: Command) -> anyhow::Result<()> {
+    command
+        .env("WEIR_URL", format!("http://{}", weir_testkit::loopback::own_address()?))
+        .args([SESSION, DATA]);
+    command.process_group(0);
+    let running = Program::start(command, Output::Stderr)?;
+    let told = eventually(DEADLINE * 6, async || {
+        let said = running.lines().join("\n");
+        ensure!(said.contains("not published yet: ") || said.contains("curl: (7) "), "{said}");
+        Ok(())
+    })
+    .await;
+    // What it started itself, as a shell does curl, would go on.
+    running.signal_group(Signal::KILL)?;
+    told
 }
 
 /// What is refused is not asked for again, and said in the words of weir: for this very session, which tools that tidy paths
