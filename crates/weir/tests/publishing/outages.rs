@@ -63,6 +63,7 @@ async fn nothing_is_lost_but_what_overflows(
     let flags = ["--jwt-secret-file", secret.flag()];
     let weir = Instance::builder(WEIR).listen(weir_at).flags(&flags).start().await?;
     counts(application, Counts { delivered: 10, overflowed: 5, ..Counts::default() }).await?;
+    expect::has_read(&weir, 10).await?;
     ensure!(held(&weir, &token, "user/7").await? == Vec::from_iter(0..10), "not once and in order");
 
     // What is on its way arrives, and its answer does not.
@@ -84,6 +85,7 @@ async fn nothing_is_lost_but_what_overflows(
     .await?;
     proxy.heal();
     counts(application, Counts { delivered: 12, overflowed: 5, ..Counts::default() }).await?;
+    expect::has_read(&weir, 12).await?;
     ensure!(held(&weir, &token, "user/7").await? == Vec::from_iter(0..12), "not once and in order");
     let duplicates = weir.metrics().await?.value("weir_publishes_total", &[("result", "duplicate")]);
     ensure!(duplicates == Some(1.0), "the answer was not lost: {duplicates:?}");
@@ -92,6 +94,7 @@ async fn nothing_is_lost_but_what_overflows(
     application.happens("other", 0).await?;
     application.happens("user/7", 12).await?;
     counts(application, Counts { delivered: 13, refused: 1, overflowed: 5, waiting: 0 }).await?;
+    expect::has_read(&weir, 13).await?;
     ensure!(held(&weir, &token, "user/7").await?.len() == 13);
     Ok(lost)
 }
@@ -148,6 +151,13 @@ async fn what_is_published_while_weir_is_killed_arrives_once() -> anyhow::Result
     }
     counts(&hook, Counts { delivered: 400, ..Counts::default() }).await?;
     counts(&application, Counts { delivered: 400, ..Counts::default() }).await?;
+    // A publish is answered before its event is in the window.
+    eventually(DEADLINE, async || {
+        let entries = weir.metrics().await?.value("weir_window_events", &[]);
+        ensure!(entries == Some(800.0), "{entries:?} in the window");
+        Ok(())
+    })
+    .await?;
     for session in ["user/1", "user/2"] {
         ensure!(held(&weir, &token, session).await? == Vec::from_iter(0..400), "{session}");
     }
