@@ -52,7 +52,7 @@ pub(crate) async fn by_cookie(browser: &Browser) -> anyhow::Result<()> {
     page.native("renewed", &url, "{ withCredentials: true }").await?;
     page.0.run("sources.renewed.addEventListener('weir.expiring', () => renew(8))").await?;
     page.opened("renewed").await?;
-    page.until("renewed", "return seen.renewed.opened >= 2").await?;
+    page.until("renewed", "return seen.renewed.opened >= 3").await?;
     published.more(weir.client(), 5).await?;
     page.saw_all("renewed", &published.data).await?;
     page.0.run("sources.renewed.close()").await?;
